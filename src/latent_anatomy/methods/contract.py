@@ -1,0 +1,121 @@
+"""What a method is, and what the training loop and the evaluation may ask of it.
+
+A method is an `nn.Module` whose `state_dict` is its checkpoint. It has typed `Params`, its own
+optimisers and its own order of updates (adversarial and alternating methods are normal), and the
+capabilities that it really has: the presence of `reconstruct`, `anatomy`, `encode`, `segment`,
+`anomaly_map`, `classify` or `sample` is the declaration. Evaluation asks for a capability, never for
+a name.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+Update = Callable[[str, Tensor], None]
+
+
+class MethodParams(BaseModel):
+    """Parameters that every trained method has. Unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(ge=1, description="Passes over the longest training stream.")
+    batch_size: int = Field(ge=1, description="Images per training batch and stream.")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Shape of one image and the number of classes of its data set."""
+
+    channels: int
+    height: int
+    width: int
+    classes: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images (N, C, H, W) float32 in [0, 1]; labels (N,) int64 or None; masks (N, ...) or None."""
+
+    images: Tensor
+    labels: Tensor | None = None
+    masks: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """One split, held on the device as it is stored: uint8 (0 to 255) or float32 in [0, 1]."""
+
+    stored: Tensor
+    labels: Tensor | None = None
+    masks: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    @property
+    def device(self) -> torch.device:
+        return self.stored.device
+
+    @property
+    def images(self) -> Tensor:
+        """All images (N, C, H, W) as float32 in [0, 1]."""
+        return _unit_range(self.stored)
+
+    def batch(self, indices: Tensor) -> Batch:
+        """The items at `indices` (n,) int64 on the device."""
+        return Batch(
+            _unit_range(self.stored[indices]),
+            None if self.labels is None else self.labels[indices],
+            None if self.masks is None else self.masks[indices],
+        )
+
+
+def _unit_range(stored: Tensor) -> Tensor:
+    return stored.float() / 255 if stored.dtype == torch.uint8 else stored
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Indices of one training stream (n,) int64. A shorter stream starts again until the longest ends.
+
+    Methods with one stream need not declare any; SDNet, for one, draws labelled images, unlabelled
+    images and unpaired masks from three.
+    """
+
+    indices: Tensor
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Schedules:
+    """Learning-rate schedulers, stepped after every update or after every epoch."""
+
+    per_step: list[LRScheduler] = field(default_factory=list)
+    per_epoch: list[LRScheduler] = field(default_factory=list)
+
+
+class Method(Protocol):
+    """What the loop needs. Optional beside it: `streams(train)`, `validate(data)`, `selection`.
+
+    `streams(train: Data) -> dict[str, Stream]`: without it, one stream "train" over everything.
+    `validate(data: Data) -> dict[str, Tensor]`: scalars, written to the history after each epoch.
+    `selection: tuple[str, "max" | "min"]`: keep the epoch whose validation value is best (the first
+    of equals); without it, the last.
+    """
+
+    params: MethodParams
+
+    def optimisers(self) -> dict[str, Optimizer]: ...
+
+    def schedules(self, optimisers: dict[str, Optimizer], steps_per_epoch: int) -> Schedules: ...
+
+    def training_step(self, batches: dict[str, Batch], update: Update) -> dict[str, Tensor]:
+        """One step. `update(optimiser, loss)` clears, back-propagates and steps; returns scalars to log."""
+        ...

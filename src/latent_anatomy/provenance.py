@@ -1,0 +1,158 @@
+"""Where an artefact comes from: content hashes, atomic writes, source digests and passports.
+
+Nothing in a passport depends on when or where it was made: no clock, no host, no absolute path, so
+that the same inputs give the same bytes.
+"""
+
+import ast
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+PACKAGE = "latent_anatomy"
+PACKAGE_ROOT = Path(__file__).parent
+RECORDED_LIBRARIES = ("torch", "numpy", "scipy", "h5py", "scikit-learn")
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def canonical_json(value: object) -> str:
+    """JSON whose bytes depend on the value alone: sorted keys, two-space indent, final newline.
+
+    Raises ValueError for NaN and infinities, which JSON cannot carry.
+    """
+    return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def digest(value: object) -> str:
+    """SHA-256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it becomes `path` only when the block ends without error.
+
+    The temporary file is flushed to the disk before it is renamed and removed when anything fails, so
+    a killed process, a full disk or an exception never leaves a half-written `path`.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_text_if_changed(path: Path, text: str) -> None:
+    """Write atomically, but leave the file and its modification time alone when it already says `text`."""
+    path = Path(path)
+    if not (path.is_file() and path.read_text(encoding="utf-8") == text):
+        write_text(path, text)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write canonical JSON atomically."""
+    write_text(path, canonical_json(value))
+
+
+def _module_file(module: str) -> Path | None:
+    """The source file of a module of this package, or None when `module` names no module."""
+    relative = Path(*module.split(".")[1:])
+    for candidate in (PACKAGE_ROOT / relative.with_suffix(".py"), PACKAGE_ROOT / relative / "__init__.py"):
+        if relative.name and candidate.is_file():
+            return candidate
+    return PACKAGE_ROOT / "__init__.py" if module == PACKAGE else None
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    """Modules of this package that `module` imports, read from its source without running it."""
+    source = _module_file(module)
+    names = set()
+    for node in ast.walk(ast.parse(source.read_bytes(), filename=str(source))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(name for name in names if name.split(".")[0] == PACKAGE and _module_file(name))
+
+
+@cache
+def source_digest(*modules: str) -> str:
+    """SHA-256 over the sources of `modules` and of every module of this package that they import.
+
+    Raises ValueError for a name that is no module of this package.
+    """
+    reached, waiting = set(), list(modules)
+    while waiting:
+        module = waiting.pop()
+        if _module_file(module) is None:
+            raise ValueError(f"expected a module of {PACKAGE}, found {module!r}: check its spelling")
+        if module not in reached:
+            reached.add(module)
+            waiting.extend(_imports(module))
+    summary = hashlib.sha256()
+    for module in sorted(reached):
+        summary.update(module.encode() + b"\0" + _module_file(module).read_bytes() + b"\0")
+    return summary.hexdigest()
+
+
+def commit() -> dict[str, str | bool | None]:
+    """The checkout's commit and whether tracked sources differ from it; None outside a checkout."""
+    command = ["git", "-C", str(PACKAGE_ROOT)]
+    try:
+        head = subprocess.run([*command, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            [*command, "status", "--porcelain", "--untracked-files=no", "--", str(PACKAGE_ROOT)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+    return {"commit": head.stdout.strip(), "dirty": bool(changed.stdout.strip())}
+
+
+def passport(*, inputs: dict[str, Path], job: dict, device: str = "cpu") -> dict:
+    """Everything that decides an artefact's bytes.
+
+    `inputs` maps a role (such as "slices") to a file, recorded by content hash; `job` is the resolved
+    job that made it, with its seed and the digest of its sources; `device` is the kind of device
+    ("cpu", or the accelerator's model name).
+    """
+    return {
+        "inputs": {role: sha256_file(path) for role, path in sorted(inputs.items())},
+        "job": job,
+        "source": commit(),
+        "environment": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in RECORDED_LIBRARIES},
+        },
+        "device": device,
+    }
