@@ -9,7 +9,7 @@ a name.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -101,13 +101,28 @@ class Schedules:
     per_epoch: list[LRScheduler] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Selection:
+    """Which epoch's weights are kept, and when to stop, judged by a value that `validate` returns.
+
+    An epoch is better when it improves on the best so far by more than `minimum_change`. Training
+    stops after `patience` epochs without a better one (None: never). `restore` brings the best
+    epoch's weights back at the end; without it the last epoch's stay.
+    """
+
+    value: str
+    best: Literal["max", "min"]
+    minimum_change: float = 0.0
+    patience: int | None = None
+    restore: bool = True
+
+
 class Method(Protocol):
     """What the loop needs. Optional beside it: `streams(train)`, `validate(data)`, `selection`.
 
     `streams(train: Data) -> dict[str, Stream]`: without it, one stream "train" over everything.
     `validate(data: Data) -> dict[str, Tensor]`: scalars, written to the history after each epoch.
-    `selection: tuple[str, "max" | "min"]`: keep the epoch whose validation value is best (the first
-    of equals); without it, the last.
+    `selection: Selection`: without it, all epochs are trained and the last one's weights are kept.
     """
 
     params: MethodParams

@@ -1,0 +1,61 @@
+"""Evaluate one trained method: every protocol of its study for which it has the capabilities."""
+
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from latent_anatomy import evaluation
+from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_splits
+from latent_anatomy.jobs.job import read_job
+from latent_anatomy.provenance import atomic_write, passport, write_json
+from latent_anatomy.training import derived_seed
+
+
+def run(params: Path, slices: Path, model: Path, metrics: Path, arrays: Path, device: str) -> None:
+    """Write `metrics` (JSON) and `arrays` (npz: values per image, for figures and paired tests)."""
+    job = read_job(params, "evaluate")
+    torch_device = choose_device(device)
+    splits, shape, task = read_splits(slices, job["dataset"], torch_device)
+    method = build(job, shape, torch_device)
+    load_checkpoint(method, model)
+    values, per_image = {}, {}
+    for protocol, settings in job["evaluation"].items():
+        if not all(hasattr(method, capability) for capability in evaluation.PROTOCOLS[protocol]):
+            continue
+        module = import_module(f"latent_anatomy.evaluation.{protocol}")
+        method.eval()
+        seed = derived_seed(job["seed"], protocol)
+        found, stored = module.evaluate(method, splits, module.Params.model_validate(settings), task, seed)
+        values |= found
+        per_image |= stored
+    with atomic_write(arrays) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **per_image)
+    proof = passport(inputs={"slices": slices, "model": model}, job=job, device=device_name(torch_device))
+    identity = {key: job[key] for key in ("study", "run", "dataset", "seed", "params", "training", "evaluation")}
+    write_json(metrics, {**identity, "metrics": values, "passport": proof})
+
+
+def load_checkpoint(method: nn.Module, path: Path) -> None:
+    """Load weights in place; ValueError when the file is damaged or of another architecture."""
+    try:
+        with safe_open(path, framework="pt") as stream:
+            weights = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path}: expected a safetensors file, found a damaged one ({error}): train again") from error
+    expected = {name: tuple(tensor.shape) for name, tensor in method.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if expected != found:
+        differing = sorted(
+            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+        )
+        raise ValueError(
+            f"{path}: expected the weights of this architecture, found {len(differing)} tensors that differ, "
+            f"such as {differing[0]} (expected {expected.get(differing[0])}, found {found.get(differing[0])}): "
+            "train again with these parameters"
+        )
+    with torch.no_grad():
+        method.load_state_dict(weights)

@@ -1,0 +1,17 @@
+"""Turn a data set's raw files into the one HDF5 schema."""
+
+from pathlib import Path
+
+from latent_anatomy import datasets, slices
+from latent_anatomy.jobs.job import read_job
+from latent_anatomy.provenance import passport
+
+
+def run(dataset: str, raw: Path, params: Path, out: Path) -> None:
+    """Write `out`; its passport holds the hash of every raw file. Raises ValueError for bad input."""
+    job = read_job(params, "slice")
+    source = datasets.find(dataset)
+    if job["dataset"] != dataset:
+        raise ValueError(f"{params}: expected the job of {dataset}, found that of {job['dataset']}")
+    content = source.to_slices(raw)
+    slices.write(out, content, passport(inputs={file.name: raw / file.name for file in source.files}, job=job))

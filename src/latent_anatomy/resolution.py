@@ -1,0 +1,114 @@
+"""From params.yaml to jobs: one small file per job with just what decides its result.
+
+A job's file holds its own parameters, complete with the defaults, its seed and the digest of the
+sources that it runs. It is written at parse time, only when its content differs, and is an input of
+its job, so that staleness travels with content and not with anybody's memory of earlier runs. It
+becomes the job's passport.
+"""
+
+from importlib import import_module
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from latent_anatomy import evaluation, methods
+from latent_anatomy.params import Collection, Params, ParamsError, Study, faults
+from latent_anatomy.provenance import canonical_json, source_digest, write_text_if_changed
+
+FOLDER = Path(".params")
+PACKAGE = "latent_anatomy"
+
+
+def write(params: Params, folder: Path = FOLDER) -> None:
+    """Write the files of all jobs of the collection `params.data` below `folder`.
+
+    Raises ParamsError, naming the key, for a parameter that its method or protocol does not have.
+    """
+    for name, job in resolve(params).items():
+        write_text_if_changed(folder / f"{name}.json", canonical_json(job))
+
+
+def resolve(params: Params) -> dict[str, dict]:
+    """All jobs of the collection `params.data`: name (its path below `.params`) -> content."""
+    jobs = {}
+    for name, study in params.studies.items():
+        collection = study.collections[params.data]
+        for dataset in collection.datasets:
+            jobs[f"slice/{dataset}"] = _slice(dataset)
+            jobs[f"compare/{name}/{dataset}"] = _compare(name, study, collection, dataset)
+            for run in study.runs:
+                for seed in collection.seeds:
+                    train = _train(params, name, collection, run, dataset, seed)
+                    where = f"{name}/{run}/{dataset}/seed-{seed}"
+                    jobs[f"train/{where}"] = train
+                    jobs[f"evaluate/{where}"] = _evaluate(params, name, study, collection, train)
+        jobs[f"ledger/{name}"] = {"job": "ledger", "study": name, "source": _digest("ledger")}
+    return jobs
+
+
+def _digest(*modules: str) -> str:
+    return source_digest(*(f"{PACKAGE}.{module}" for module in modules))
+
+
+def _slice(dataset: str) -> dict:
+    return {"job": "slice", "dataset": dataset, "source": _digest("slices", "datasets")}
+
+
+def _train(params: Params, study: str, collection: Collection, run: str, dataset: str, seed: int) -> dict:
+    block = dict(params.methods[run])
+    method = block.pop("method")
+    for shortened in collection.shortened:
+        if run in shortened.runs and dataset in (shortened.datasets or [dataset]):
+            block["epochs"] = shortened.epochs
+    chosen = _typed(methods.load(method).Params, block, f"methods.{run}")
+    return {
+        "job": "train",
+        "study": study,
+        "run": run,
+        "dataset": dataset,
+        "seed": seed,
+        "method": method,
+        "params": chosen,
+        "training": params.training.model_dump(mode="json"),
+        "source": _digest("jobs.train", f"methods.{method}"),
+    }
+
+
+def _evaluate(params: Params, name: str, study: Study, collection: Collection, train: dict) -> dict:
+    protocols = {}
+    for protocol, block in study.evaluation.items():
+        merged = {**block, **collection.evaluation.get(protocol, {})}
+        if protocol not in evaluation.PROTOCOLS:
+            raise ParamsError(
+                f"params.yaml: studies.{name}.evaluation: expected protocols among "
+                f"{', '.join(evaluation.PROTOCOLS)}, found {protocol!r}"
+            )
+        module = import_module(f"{PACKAGE}.evaluation.{protocol}")
+        protocols[protocol] = _typed(module.Params, merged, f"studies.{name}.evaluation.{protocol}")
+    return {
+        **train,
+        "job": "evaluate",
+        "evaluation": protocols,
+        "source": _digest(
+            "jobs.evaluate", f"methods.{train['method']}", *(f"evaluation.{name}" for name in protocols)
+        ),
+    }
+
+
+def _compare(name: str, study: Study, collection: Collection, dataset: str) -> dict:
+    return {
+        "job": "compare",
+        "study": name,
+        "dataset": dataset,
+        "runs": study.runs,
+        "seeds": collection.seeds,
+        "source": _digest("jobs.compare", "evaluation.comparison"),
+    }
+
+
+def _typed(model: type[BaseModel], block: dict, key: str) -> dict:
+    """The block, complete with the model's defaults, as plain JSON values."""
+    try:
+        return model.model_validate(block).model_dump(mode="json")
+    except ValidationError as error:
+        raise ParamsError(faults(error, key)) from error
