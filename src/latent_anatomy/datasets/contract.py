@@ -1,0 +1,81 @@
+"""What a data set is: where its raw files come from, what may be said of it, how it becomes slices."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from latent_anatomy.slices import Slices, defect
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One file as its publisher ships it.
+
+    `url` is None for a file that only a mirror folder has. `algorithm` ("md5" or "sha256") and `checksum`
+    (hexadecimal) are None only for a file that this project makes.
+    """
+
+    name: str
+    url: str | None = None
+    algorithm: str | None = None
+    checksum: str | None = None
+
+    def verify(self, path: Path) -> None:
+        """Raise ValueError unless the bytes at `path` have the registered checksum."""
+        if self.checksum is None:
+            return
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, self.algorithm).hexdigest()
+        if found != self.checksum:
+            size = path.stat().st_size
+            raise defect(
+                path,
+                f"{self.algorithm} {self.checksum}",
+                f"{found} ({size:,} bytes)",
+                "delete this file and fetch again; a file that differs from its publisher's may only be "
+                "used as a data set registered under its own name",
+            )
+
+
+class Dataset(Protocol):
+    """A data set family implements this in one file; what cannot be said of a set is None or empty.
+
+    name         its name in every path and table; begins with "phantom-" exactly if `phantom`
+    family       folder of a mirror in which its files may lie, beside one of its own name
+    stands_for   the published data set with which a paper's numbers may be compared; None for a phantom
+    note         why it is not that very file; "" if it is
+    channels, classes, task   as of `Slices`
+    """
+
+    name: str
+    family: str
+    stands_for: str | None
+    note: str
+    phantom: bool
+    channels: int
+    classes: int
+    task: str
+    licence: str
+    files: tuple[RawFile, ...]
+    how_to_get: str
+
+    def to_slices(self, raw_dir: Path) -> Slices:
+        """Parse the checksummed files in `raw_dir`; ValueError for anything unexpected in them."""
+        ...
+
+
+class Phantom(Dataset, Protocol):
+    """A data set that this project draws, in the file layout of the one it stands for."""
+
+    def generate(self, raw_dir: Path) -> None:
+        """Write the raw files into `raw_dir`: same bytes every time."""
+        ...
+
+
+def find_in_mirror(dataset: Dataset, file: RawFile, mirror: Path) -> Path | None:
+    """Where `mirror` has the file: in <mirror>/<dataset>/, <mirror>/<family>/ or <mirror>/ itself."""
+    for folder in (mirror / dataset.name, mirror / dataset.family, mirror):
+        if (folder / file.name).is_file():
+            return folder / file.name
+    return None
