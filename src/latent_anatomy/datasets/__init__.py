@@ -6,6 +6,7 @@ from latent_anatomy.datasets import medmnist, phantom_medmnist
 from latent_anatomy.datasets.contract import Dataset, find_in_mirror
 
 DATASETS: tuple[Dataset, ...] = (*medmnist.DATASETS, *phantom_medmnist.DATASETS)
+NAMES = tuple(dataset.name for dataset in DATASETS)
 
 
 def find(name: str) -> Dataset:
@@ -13,8 +14,7 @@ def find(name: str) -> Dataset:
     for dataset in DATASETS:
         if dataset.name == name:
             return dataset
-    known = ", ".join(dataset.name for dataset in DATASETS)
-    raise ValueError(f"data set: expected one of {known}, found {name!r}: check its spelling")
+    raise ValueError(f"data set: expected one of {', '.join(NAMES)}, found {name!r}: check its spelling")
 
 
 def unavailable(dataset: Dataset, raw_dir: Path, mirror: Path | None) -> str | None:
