@@ -37,7 +37,7 @@ def phantom(dataset: str, out: Annotated[Path, typer.Option(help="Folder for the
     """Make a phantom data set, in the layout of the data set that it stands for."""
     from latent_anatomy import datasets
 
-    datasets.find(dataset).make(out)
+    datasets.find(dataset).generate(out)
 
 
 @app.command("slice")

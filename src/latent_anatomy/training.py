@@ -94,7 +94,9 @@ def train(
     streams = (
         method.streams(train_data)
         if hasattr(method, "streams")
-        else {"train": Stream(torch.arange(len(train_data), device=train_data.device), method.params.batch_size)}
+        else {
+            "train": Stream(torch.arange(len(train_data), device=train_data.device), method.params.batch_size)
+        }
     )
     loop = Loop(method, train_data, validation_data, streams, seed, settings)
     with only_one(scratch):
@@ -123,7 +125,9 @@ def _run(loop: Loop, state: TrainingState, label: str, save_every_seconds: float
                     state.save()
                     saved = monotonic()
             state.end_epoch(_validate(loop, state.epoch))
-            bar.set_postfix({name: f"{value:.3g}" for name, value in state.history[-1].items() if "/l" in name})
+            bar.set_postfix(
+                {name: f"{value:.3g}" for name, value in state.history[-1].items() if "/l" in name}
+            )
         bar.total = bar.n
     state.restore_best()
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import math
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,8 +71,8 @@ class TrainingState:
         values = {f"val/{name}": value for name, value in validation.items()}
         if bad := [name for name, value in values.items() if not math.isfinite(value)]:
             raise FloatingPointError(
-                f"expected finite validation values, found {', '.join(bad)} not finite in epoch {self.epoch + 1}: "
-                "lower the learning rate, or look at the validation split"
+                f"expected finite validation values, found {', '.join(bad)} not finite in epoch "
+                f"{self.epoch + 1}: lower the learning rate, or look at the validation split"
             )
         self.history.append({"epoch": self.epoch + 1, **rates, **losses, **values})
         self._keep_best(validation)
@@ -85,7 +86,11 @@ class TrainingState:
         value = validation[selection.value] * (1 if selection.best == "max" else -1)
         if self.best["value"] is None or value > self.best["value"] + selection.minimum_change:
             weights = {name: tensor.clone() for name, tensor in self.method.state_dict().items()}
-            self.best = {"value": value, "epoch": self.epoch, "weights": weights if selection.restore else None}
+            self.best = {
+                "value": value,
+                "epoch": self.epoch,
+                "weights": weights if selection.restore else None,
+            }
 
     def stopped(self) -> bool:
         """Whether the method's patience has run out."""
@@ -118,12 +123,13 @@ class TrainingState:
         """Go on from the saved state, if there is one. ValueError when it is of another network."""
         if not self.path.is_file():
             return
-        content = torch.load(self.path, map_location=device, weights_only=True)
         try:
+            content = torch.load(self.path, map_location=device, weights_only=True)
             self.method.load_state_dict(content["method"])
-        except RuntimeError as error:
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise ValueError(
-                f"expected the state of this network in {self.path}, found another's: delete the file"
+                f"{self.path}: expected the saved state of this network, found another's or a damaged file: "
+                "delete it, and training starts anew"
             ) from error
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(content["optimisers"][name])

@@ -35,7 +35,9 @@ def run(params: Path, slices: Path, model: Path, metrics: Path, arrays: Path, de
     with atomic_write(arrays) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **per_image)
     proof = passport(inputs={"slices": slices, "model": model}, job=job, device=device_name(torch_device))
-    identity = {key: job[key] for key in ("study", "run", "dataset", "seed", "params", "training", "evaluation")}
+    identity = {
+        key: job[key] for key in ("study", "run", "dataset", "seed", "params", "training", "evaluation")
+    }
     write_json(metrics, {**identity, "metrics": values, "passport": proof})
 
 
@@ -45,17 +47,19 @@ def load_checkpoint(method: nn.Module, path: Path) -> None:
         with safe_open(path, framework="pt") as stream:
             weights = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"{path}: expected a safetensors file, found a damaged one ({error}): train again") from error
+        raise ValueError(
+            f"{path}: expected a safetensors file, found a damaged one ({error}): train again"
+        ) from error
     expected = {name: tuple(tensor.shape) for name, tensor in method.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if expected != found:
         differing = sorted(
             name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
         )
+        first = differing[0]
         raise ValueError(
             f"{path}: expected the weights of this architecture, found {len(differing)} tensors that differ, "
-            f"such as {differing[0]} (expected {expected.get(differing[0])}, found {found.get(differing[0])}): "
-            "train again with these parameters"
+            f"such as {first} (expected {expected.get(first)}, found {found.get(first)}): train again"
         )
     with torch.no_grad():
         method.load_state_dict(weights)

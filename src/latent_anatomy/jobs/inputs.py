@@ -10,7 +10,7 @@ from latent_anatomy.methods.contract import Data, Shape
 
 
 def choose_device(name: str) -> torch.device:
-    """"auto" is the GPU where there is one; a named device that is missing raises ValueError."""
+    """ "auto" is the GPU where there is one; a named device that is missing raises ValueError."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():

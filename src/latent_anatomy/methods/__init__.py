@@ -15,5 +15,7 @@ def names() -> list[str]:
 def load(name: str) -> ModuleType:
     """Import the module of the method `name`; ValueError names the methods that exist."""
     if name not in names():
-        raise ValueError(f"expected a method among {', '.join(names())}, found {name!r}: add methods/{name}.py")
+        raise ValueError(
+            f"expected a method among {', '.join(names())}, found {name!r}: add methods/{name}.py"
+        )
     return import_module(f"{__name__}.{name}")

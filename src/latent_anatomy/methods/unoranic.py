@@ -70,7 +70,9 @@ class Method(nn.Module):
         self.decoder = Decoder(latent=2 * params.latent, **network)
 
     def optimisers(self) -> dict[str, Optimizer]:
-        return {"all": Adam(self.parameters(), lr=self.params.cycle.base, betas=self.params.betas, fused=True)}
+        return {
+            "all": Adam(self.parameters(), lr=self.params.cycle.base, betas=self.params.betas, fused=True)
+        }
 
     def schedules(self, optimisers: dict[str, Optimizer], steps_per_epoch: int) -> Schedules:
         return self.params.cycle.schedules(optimisers["all"], steps_per_epoch, self.params.epochs)
