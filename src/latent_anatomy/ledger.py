@@ -1,0 +1,236 @@
+"""The ledger: every printed number and every claim of a paper beside ours, with a verdict.
+
+docs/ledger.md defines the columns and the verdicts. Phantoms have a ledger of their own, with the same
+tables and metrics, in which the paper's column is empty and every verdict is "phantom".
+"""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from latent_anatomy import claims, datasets, papers
+from latent_anatomy import results as measured
+from latent_anatomy.papers import PHANTOM, Paper, Table
+from latent_anatomy.provenance import write_text
+from latent_anatomy.results import Results
+from latent_anatomy.statistics import t_interval
+
+VERDICTS = ("reproduced", "better", "not reproduced", "not run", "phantom")
+DECIMALS = 4  # of ours; the paper's numbers keep their own
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the ledger, as it is written; empty where there is nothing to say."""
+
+    study: str
+    table: str
+    dataset: str
+    method: str
+    metric: str
+    paper: str
+    ours_mean: str
+    ours_ci_low: str
+    ours_ci_high: str
+    n_seeds: str
+    difference: str
+    verdict: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"expected a verdict of {', '.join(VERDICTS)}, found {self.verdict!r}")
+        if PHANTOM in self.dataset and (self.paper or self.difference or self.verdict != "phantom"):
+            raise ValueError(f"expected nothing of the paper beside a phantom, found it for {self.dataset}")
+        if self.verdict == "phantom" and PHANTOM not in self.dataset:
+            raise ValueError(f"expected the name of a phantom, found {self.dataset}")
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def judge(printed: float, values: list[float], tolerance: float, neutral: bool = False) -> tuple[str, str]:
+    """Verdict, and a remark on how it came about, for our values (one per seed) of a printed number.
+
+    `neutral`: a larger value is not better. The rules are those of docs/ledger.md.
+    """
+    mean, low, high = t_interval(values)
+    difference = round(mean - printed, 9)  # so that a difference of exactly the tolerance is within it
+    if abs(difference) <= tolerance:
+        return "reproduced", ""
+    if low <= printed <= high:
+        return "reproduced", f"by the interval alone: the difference exceeds the tolerance of {tolerance:g}"
+    certain = difference > 0 if len(values) > 1 else difference > 2 * tolerance
+    return ("better" if certain and not neutral else "not reproduced"), ""
+
+
+def build(paper: Paper, results: Results) -> list[Row]:
+    """All rows, in the order of the paper's file; for phantoms, of those metrics that they have."""
+    rows = []
+    for table in paper.tables:
+        for row in table.rows:
+            for metric, note in row.metrics.items():
+                for column, published in enumerate(table.columns):
+                    cell = Cell(paper, table, row, metric, note, published, row.printed(column))
+                    rows += cell.rows(results)
+    decisions = [each for each in claims.decide(paper, results) if each.cases or not results.phantom]
+    return rows + [_claim_row(paper, decision, results) for decision in decisions]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One printed number and one of our metrics that answers to it."""
+
+    paper: Paper
+    table: Table
+    row: papers.Row
+    metric: str
+    note: str
+    published: str
+    printed: str
+
+    def rows(self, results: Results) -> list[Row]:
+        """The row of the paper's data set, and one for each data set that stands in for it."""
+        names = [] if self.table.not_run else results.standing_for(self.published)
+        if results.phantom:
+            return [self._phantom(name, results) for name in names if self._values(name, results)]
+        names = [self.published, *(name for name in names if name != self.published)]
+        return [
+            self._compared(name, results)
+            if not self.table.not_run and self._values(name, results)
+            else self._not_run(name, names[1:], results)
+            for name in names
+        ]
+
+    def _values(self, dataset: str, results: Results) -> list[float]:
+        seeds = results.seeds(self.row.run, dataset)
+        return [seed.metrics[self.metric] for seed in seeds if self.metric in seed.metrics]
+
+    def _row(self, dataset: str, **columns: str) -> Row:
+        empty = dict.fromkeys(COLUMNS, "")
+        place = {"study": self.paper.study, "table": self.table.table, "dataset": dataset}
+        return Row(**{**empty, **place, "method": self.row.run, "metric": self.metric, **columns})
+
+    def _ours(self, dataset: str, results: Results) -> dict[str, str]:
+        values = self._values(dataset, results)
+        mean, low, high = t_interval(values)
+        interval = {"ours_ci_low": fixed(low), "ours_ci_high": fixed(high)} if len(values) > 1 else {}
+        return {"ours_mean": fixed(mean), **interval, "n_seeds": str(len(values))}
+
+    def _compared(self, dataset: str, results: Results) -> Row:
+        values = self._values(dataset, results)
+        tolerance = self.paper.tolerance(self.metric)
+        verdict, remark = judge(float(self.printed), values, tolerance, self.table.neutral)
+        reasons = [
+            self.note,
+            datasets.find(dataset).note,
+            *measured.departures(self.paper, results.seeds(self.row.run, dataset)[0], self.metric),
+            "one seed, so no interval" if len(values) == 1 else "",
+            remark,
+        ]
+        difference = sum(values) / len(values) - float(self.printed)
+        return self._row(
+            dataset,
+            paper=self.printed,
+            **self._ours(dataset, results),
+            difference=fixed(difference),
+            verdict=verdict,
+            reason=_joined(reasons),
+        )
+
+    def _phantom(self, dataset: str, results: Results) -> Row:
+        reasons = measured.departures(self.paper, results.seeds(self.row.run, dataset)[0], self.metric)
+        return self._row(
+            dataset, **self._ours(dataset, results), verdict="phantom", reason=_joined([self.note, *reasons])
+        )
+
+    def _not_run(self, dataset: str, substitutes: list[str], results: Results) -> Row:
+        reasons = [self.table.not_run or self._missing(dataset, results)]
+        if substitutes and dataset == self.published:
+            reasons.append(f"see the rows of {' and '.join(substitutes)}")
+        return self._row(dataset, paper=self.printed, n_seeds="0", verdict="not run", reason=_joined(reasons))
+
+    def _missing(self, dataset: str, results: Results) -> str:
+        if dataset not in results.datasets:
+            return f"no run on {dataset}; the data: {datasets.find(dataset).how_to_get}"
+        if not results.seeds(self.row.run, dataset):
+            return f"the run {self.row.run} was not made on {dataset}"
+        return f"the metrics of {self.row.run} on {dataset} have no {self.metric}"
+
+
+def _claim_row(paper: Paper, decision: claims.Decision, results: Results) -> Row:
+    claim, cases = decision.claim, decision.cases
+    return Row(
+        study=paper.study,
+        table=f"Claim: {claim.claim}",
+        dataset=" ".join(case.dataset for case in cases) or " ".join(claim.datasets),
+        method=claim.terms[0].run,
+        metric="claim",
+        paper="" if results.phantom else claim.printed,
+        ours_mean=decision.held if cases else "",
+        ours_ci_low="",
+        ours_ci_high="",
+        n_seeds=str(min((case.seeds for case in cases), default=0)),
+        difference="",
+        verdict="phantom" if results.phantom else decision.verdict,
+        reason=_joined([claim.text, claim.note, *map(_outcome, cases), *_not_decided(decision, results)]),
+    )
+
+
+def _outcome(case: claims.Case) -> str:
+    real = not case.dataset.startswith(PHANTOM)
+    where = case.dataset
+    if real and case.dataset != case.published:
+        where += f" in place of {case.published}"
+    outcome = "holds" if case.held else "does not hold"
+    if real and not (case.held or case.expected):
+        outcome += ", nor does it in the paper"
+    caveats = [*case.caveats, *(["one seed"] if case.seeds == 1 else [])]
+    return f"{where}: {outcome}, {', '.join(map(str, case.evidence))}" + (
+        f" ({', '.join(caveats)})" if caveats else ""
+    )
+
+
+def _not_decided(decision: claims.Decision, results: Results) -> list[str]:
+    if results.phantom:
+        return []
+    absent = [name for name in decision.missing if not results.standing_for(name)]
+    partial = [name for name in decision.missing if name not in absent]
+    return [
+        f"no run on {', '.join(absent)} (their rows say how to get the data)" if absent else "",
+        f"on {', '.join(partial)} a run or a metric of this claim is missing" if partial else "",
+    ]
+
+
+def fixed(value: float) -> str:
+    """A number of ours with a fixed number of decimals, never "-0.0000"."""
+    return f"{round(value, DECIMALS) + 0.0:.{DECIMALS}f}"
+
+
+def _joined(reasons: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+
+
+def write(paper: Path, metrics: Iterable[Path], out: Path, phantom: bool = False) -> None:
+    """Write the ledger of a paper's file and metrics.json files as CSV: same input, same bytes.
+
+    With `phantom` the metrics must all be those of phantoms, without it none may be: ValueError.
+    """
+    printed = papers.load(paper)
+    rows = build(printed, measured.read(metrics, printed.study, phantom))
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    table.writerows(astuple(row) for row in rows)
+    write_text(out, text.getvalue())
+
+
+def read(path: Path) -> list[Row]:
+    """Rows of a ledger file; ValueError when its columns are not those of a ledger."""
+    with Path(path).open(encoding="utf-8", newline="") as stream:
+        table = csv.DictReader(stream)
+        if tuple(table.fieldnames or ()) != COLUMNS:
+            raise ValueError(f"{path}: expected the columns {', '.join(COLUMNS)}, found {table.fieldnames}")
+        return [Row(**line) for line in table]

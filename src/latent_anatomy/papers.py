@@ -1,0 +1,189 @@
+"""What a paper prints: the typed reader of papers/<study>.yaml.
+
+One file per study, holding tables (a row is a run and a metric, a column is a data set of the paper)
+and claims. It holds nothing of ours, so that a reviewer can check it against the paper page by page.
+"""
+
+import re
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+PHANTOM = "phantom-"  # how the name of every phantom begins
+
+
+class Strict(BaseModel):
+    """Refuses keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Run(Strict):
+    """A run that the paper's rows are compared with."""
+
+    name: str = Field(description="Name in reports.")
+    shortened: str = Field(description="What a shorter training changes beside its length.")
+    released: dict = Field(description="Parameters of the released code; nested as in the method's Params.")
+
+    @model_validator(mode="after")
+    def _has_a_length(self) -> "Run":
+        if not isinstance(self.released.get("epochs"), int):
+            raise ValueError("released: expected a whole number of epochs, found none: add it")
+        return self
+
+
+class Probing(Strict):
+    """Length of the probes that the paper trains on frozen embeddings."""
+
+    epochs: int = Field(ge=1)
+
+
+class Row(Strict):
+    """Printed numbers of one method in one metric, one for each column of the table."""
+
+    run: str
+    metric: str
+    values: list[float]
+    decimals: int = Field(3, ge=0, description="Decimals as printed.")
+    note: str = ""
+    also: dict[str, str] = Field({}, description="Further keys compared with the same numbers, with a note.")
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """All metric keys of the row with their notes, the first one first."""
+        return {self.metric: self.note, **self.also}
+
+    def printed(self, column: int) -> str:
+        """The number of a column with the decimals that the paper gives it."""
+        return f"{self.values[column]:.{self.decimals}f}"
+
+
+class Table(Strict):
+    """One table of the paper, or a part of it; several entries may share the name in `table`."""
+
+    table: str
+    title: str
+    columns: list[str] = Field(min_length=1, description="The paper's data sets.")
+    rows: list[Row] = Field(min_length=1)
+    note: str = ""
+    neutral: bool = Field(False, description="A larger value is not better: no row can be 'better'.")
+    not_run: str = Field("", description="Why none of these numbers is compared with a run.")
+
+    @model_validator(mode="after")
+    def _rows_fit(self) -> "Table":
+        for row in self.rows:
+            if len(row.values) != len(self.columns):
+                raise ValueError(
+                    f"{self.table}, {row.run} {row.metric}: expected {len(self.columns)} values, one for "
+                    f"each column, found {len(row.values)}"
+                )
+        return self
+
+
+class Term(Strict):
+    """A metric of a run; `*` matches within one step of the key, and stands for the mean of all matches."""
+
+    run: str
+    metric: str
+
+
+class Constant(Term):
+    """A claim that the matched metrics vary by no more than `within` (range, in the metric's unit)."""
+
+    within: float = Field(gt=0)
+
+
+class Claim(Strict):
+    """A sentence of the paper that numbers can decide, data set by data set."""
+
+    claim: str
+    text: str
+    holds: list[str] = Field(description="Data sets on which the paper's own numbers bear it out.")
+    fails: list[str] = Field([], description="Data sets on which they do not.")
+    note: str = ""
+    greater: Term | None = None
+    than: list[Term] = []
+    constant: Constant | None = None
+
+    @model_validator(mode="after")
+    def _is_decidable(self) -> "Claim":
+        if (self.greater is None) == (self.constant is None) or (self.greater is None) != (not self.than):
+            raise ValueError(f"{self.claim}: expected either greater and than, or constant")
+        if not self.holds or set(self.holds) & set(self.fails):
+            raise ValueError(f"{self.claim}: expected each data set once, under holds or under fails")
+        return self
+
+    @property
+    def datasets(self) -> list[str]:
+        """The paper's data sets on which the claim is checked."""
+        return [*self.holds, *self.fails]
+
+    @property
+    def terms(self) -> list[Term]:
+        """Every metric that the claim needs."""
+        return [self.constant] if self.constant else [self.greater, *self.than]
+
+    @property
+    def printed(self) -> str:
+        """On how many of the data sets the paper's own numbers bear the claim out, such as "4/5"."""
+        return f"{len(self.holds)}/{len(self.datasets)}"
+
+
+class Paper(Strict):
+    """A whole papers/<study>.yaml."""
+
+    study: str
+    title: str
+    authors: str
+    published: str
+    tolerances: dict[str, float]
+    runs: dict[str, Run]
+    probing: Probing | None = None
+    tables: list[Table]
+    claims: list[Claim]
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "Paper":
+        for table in self.tables:
+            self._check(table.table, [] if table.not_run else [row.run for row in table.rows], table.columns)
+            for row in table.rows:
+                for metric in row.metrics:
+                    self.tolerance(metric)
+        for claim in self.claims:
+            self._check(claim.claim, [term.run for term in claim.terms], claim.datasets)
+        return self
+
+    def _check(self, where: str, runs: list[str], datasets: list[str]) -> None:
+        for run in runs:
+            if run not in self.runs:
+                raise ValueError(f"{where}: expected a run of {', '.join(self.runs)}, found {run!r}")
+        for dataset in datasets:
+            if dataset.startswith(PHANTOM):
+                raise ValueError(f"{where}: expected data sets of the paper, found the phantom {dataset}")
+
+    def tolerance(self, metric: str) -> float:
+        """Largest difference that counts as none; ValueError for a metric that has no tolerance."""
+        known = [word for word in re.split("[/_]", metric) if word in self.tolerances]
+        if not known:
+            raise ValueError(
+                f"{metric}: expected a word of tolerances ({', '.join(self.tolerances)}) in the metric's "
+                "key, found none: correct the key or add a tolerance"
+            )
+        return self.tolerances[known[-1]]
+
+
+def load(path: Path) -> Paper:
+    """Read and check a paper's file. ValueError, one line per fault, names the file and the key."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: expected YAML, found a fault: {error}") from error
+    try:
+        return Paper.model_validate(content)
+    except ValidationError as error:
+        faults = []
+        for fault in error.errors():
+            key = ".".join(map(str, fault["loc"]))
+            faults.append(f"{path}: {key}{': ' if key else ''}{fault['msg'].removeprefix('Value error, ')}")
+        raise ValueError("\n".join(faults)) from error

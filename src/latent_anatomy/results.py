@@ -1,0 +1,191 @@
+"""The metrics.json files of a study, checked and put in order.
+
+results/<study>/<run>/<dataset>/seed-<n>/metrics.json holds the flat metrics of one trained method;
+results/<study>/comparison/<dataset>/metrics.json the paired comparisons between the runs on a data set.
+Real data sets and phantoms never enter the same `Results`.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from latent_anatomy import datasets
+from latent_anatomy.papers import PHANTOM, Paper
+
+COMPARISON = "comparison"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one metrics.json says."""
+
+    path: Path
+    run: str
+    dataset: str
+    seed: int
+    metrics: dict[str, float]
+    params: dict
+    evaluation: dict
+
+
+@dataclass(frozen=True)
+class Results:
+    """All results of a study: the seeds of each (run, data set), and the comparisons of each data set."""
+
+    runs: dict[tuple[str, str], list[Result]]
+    comparisons: dict[str, dict[str, float]]
+    phantom: bool
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the data sets with at least one run, sorted."""
+        return sorted({dataset for _, dataset in self.runs})
+
+    def seeds(self, run: str, dataset: str) -> list[Result]:
+        """The results of a run on a data set, by seed; empty if it was not made."""
+        return self.runs.get((run, dataset), [])
+
+    def standing_for(self, published: str) -> list[str]:
+        """Data sets with results that answer to a data set of the paper: itself first, then others."""
+        if self.phantom:
+            return [name for name in self.datasets if name == PHANTOM + published]
+        names = [name for name in self.datasets if datasets.find(name).stands_for == published]
+        return sorted(names, key=lambda name: (name != published, name))
+
+
+def read(paths: Iterable[Path], study: str, phantom: bool) -> Results:
+    """Read metrics.json files, all of real data sets or, with `phantom`, all of phantoms.
+
+    Raises ValueError when a file is damaged, lies elsewhere than its content says, holds NaN, belongs to
+    another study, or to a phantom where real results are asked for (and the other way round), when a
+    result is there twice, and when the seeds of a run were not made alike.
+    """
+    runs: dict[tuple[str, str], list[Result]] = {}
+    comparisons: dict[str, dict[str, float]] = {}
+    for path in sorted(map(Path, paths)):
+        content = _parse(path)
+        _check_place(path, content, study)
+        _check_kind(path, content, phantom)
+        dataset = content["dataset"]
+        if content["run"] == COMPARISON:
+            if dataset in comparisons:
+                raise ValueError(f"{path}: expected one comparison on {dataset}, found another: give it once")
+            comparisons[dataset] = content["metrics"]
+        else:
+            names = ("run", "dataset", "seed", "metrics", "params", "evaluation")
+            result = Result(path=path, **{name: content[name] for name in names})
+            runs.setdefault((result.run, dataset), []).append(result)
+    for seeds in runs.values():
+        seeds.sort(key=lambda result: result.seed)
+        _check_seeds(seeds)
+    return Results(runs, comparisons, phantom)
+
+
+def _parse(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected JSON, found a damaged file ({error}): evaluate again") from error
+    needed = ["study", "run", "dataset", "metrics", "passport"]
+    if isinstance(content, dict) and content.get("run") != COMPARISON:
+        needed += ["seed", "params", "evaluation"]
+    missing = [key for key in needed if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise ValueError(f"{path}: expected the keys {', '.join(needed)}, found no {', '.join(missing)}")
+    for metric, value in content["metrics"].items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{path}: {metric}: expected a finite number, found {value!r}: evaluate again")
+    return content
+
+
+def _check_place(path: Path, content: dict, study: str) -> None:
+    says = [content["study"], content["run"], content["dataset"]]
+    says += [] if content["run"] == COMPARISON else [f"seed-{content['seed']}"]
+    lies = list(path.parts[-1 - len(says) : -1])
+    if lies != says:
+        raise ValueError(
+            f"{path}: expected the metrics of {'/'.join(lies)}, found those of {'/'.join(map(str, says))}: "
+            "a result belongs where its run put it"
+        )
+    if content["study"] != study:
+        raise ValueError(f"{path}: expected results of the study {study}, found {content['study']}")
+
+
+def _check_kind(path: Path, content: dict, phantom: bool) -> None:
+    """A phantom shows in its name, in the registry, or in the passport of a result that was renamed."""
+    name = content["dataset"]
+    named = name.startswith(PHANTOM)
+    made_of_phantom = named or datasets.find(name).phantom or PHANTOM in json.dumps(content["passport"])
+    if phantom and not named:
+        raise ValueError(f"{path}: expected a phantom, found the data set {name}: it has a ledger of its own")
+    if made_of_phantom and not phantom:
+        raise ValueError(
+            f"{path}: expected a real data set, found a result made of a phantom under the name {name}: "
+            "phantoms never stand beside a paper's numbers"
+        )
+
+
+def _check_seeds(seeds: list[Result]) -> None:
+    first = seeds[0]
+    for before, after in pairwise(seeds):
+        if before.seed == after.seed:
+            raise ValueError(f"{after.path}: expected each seed once, found seed {after.seed} again")
+    for other in seeds[1:]:
+        for what in ("params", "evaluation"):
+            if getattr(other, what) != getattr(first, what):
+                raise ValueError(
+                    f"{other.path}: expected the {what} of {first.path}, found others: seeds of one run must "
+                    "be made alike, run them again"
+                )
+        if other.metrics.keys() != first.metrics.keys():
+            differing = sorted(other.metrics.keys() ^ first.metrics.keys())
+            raise ValueError(
+                f"{other.path}: expected the metrics of {first.path}, found {len(differing)} that only one "
+                f"of them has, such as {differing[0]}: evaluate both again"
+            )
+
+
+def departures(paper: Paper, result: Result, metric: str) -> list[str]:
+    """In which ways a result was made otherwise than by the paper's released code, in words.
+
+    Raises ValueError when the paper's file names a parameter that the result does not record.
+    """
+    run = paper.runs[result.run]
+    texts = []
+    for difference in _differences(run.released, result.params, f"{result.path}: params."):
+        if difference.parameter == "epochs" and difference.found < difference.released:
+            texts.append(f"shortened: {difference.found} of {difference.released} epochs, {run.shortened}")
+        else:
+            texts.append(f"{difference.parameter} {difference.found}, released {difference.released}")
+    if paper.probing and metric.startswith("probing/"):
+        settings = result.evaluation.get("probing", {})
+        if "epochs" not in settings:
+            raise ValueError(f"{result.path}: expected evaluation.probing.epochs, found none: evaluate again")
+        if settings["epochs"] != paper.probing.epochs:
+            texts.append(f"probe trained for {settings['epochs']} of {paper.probing.epochs} epochs")
+    return texts
+
+
+class Difference(NamedTuple):
+    """A parameter that is not as in the released code; nested names joined by dots."""
+
+    parameter: str
+    found: object
+    released: object
+
+
+def _differences(released: dict, found: dict, where: str, prefix: str = "") -> Iterator[Difference]:
+    for key, value in released.items():
+        if key not in found:
+            raise ValueError(
+                f"{where}{prefix}{key}: expected this parameter of the released code, found none: run again, "
+                "or correct `released` in the paper's file"
+            )
+        if isinstance(value, dict):
+            yield from _differences(value, found[key], where, f"{prefix}{key}.")
+        elif found[key] != value:
+            yield Difference(prefix + key, found[key], value)
