@@ -2,8 +2,8 @@
 
 The drawings (`phantom_drawings`) are exposed and tinted at random, strongly enough that the mean intensity
 alone is a poor classifier, and get faint noise. Every image depends only on the seed, its data set, its
-split and its position there. They show no patient, and no number measured on them says anything about the
-real sets.
+split, its position there and its label. They show no patient, and no number measured on them says anything
+about the real sets.
 """
 
 import zlib
