@@ -1,0 +1,119 @@
+"""Metrics of images and of class scores, each for the whole of a test set at once.
+
+`psnr` and `ssim` work on torch tensors, on their device, and return one value per image. `auc` and
+`acc` are MedMNIST v2's (Yang et al. 2023; its evaluator is the oracle in the tests), on numpy arrays.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from torch import Tensor
+
+# unORANIC's released code calls an image restored below this error, and then returns 0 dB (unORANIC)
+# or 50 dB (auto-encoder). Here the PSNR stops rising, at 150 dB, so that a better image never scores less.
+MSE_FLOOR = 1e-15
+
+SSIM_WINDOW = 11
+SSIM_SIGMA = 1.5
+SSIM_K1, SSIM_K2 = 0.01, 0.03
+
+
+def mse(images: Tensor, reference: Tensor) -> Tensor:
+    """Mean squared error of each image: two (N, C, H, W) float -> (N,) float64."""
+    if images.shape != reference.shape:
+        raise ValueError(f"expected images of one shape, found {images.shape} and {reference.shape}")
+    return (images.float() - reference).square().mean(dim=(1, 2, 3), dtype=torch.float64)
+
+
+def psnr_of_mse(error: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB of mean squared errors of images in [0, 1]; at most 150 dB."""
+    return -10 * error.clamp(min=MSE_FLOOR).log10()
+
+
+def psnr(images: Tensor, reference: Tensor) -> Tensor:
+    """PSNR of each image in dB, peak 1, nothing clamped: two (N, C, H, W) float -> (N,) float64."""
+    return psnr_of_mse(mse(images, reference))
+
+
+def ssim(images: Tensor, reference: Tensor) -> Tensor:
+    """Structural similarity of each image: two (N, C, H, W) float, range 1 -> (N,) float64.
+
+    Wang et al. 2004, equation 13: Gaussian window of 11 pixels with sigma 1.5, K1 = 0.01, K2 = 0.03,
+    population moments, mean over channels and over the positions where the window fits.
+    """
+    if images.shape != reference.shape or min(images.shape[2:]) < SSIM_WINDOW:
+        raise ValueError(
+            f"expected images of one shape, at least {SSIM_WINDOW} pixels high and wide, "
+            f"found {tuple(images.shape)} and {tuple(reference.shape)}"
+        )
+    count, channels = images.shape[:2]
+    one, other = images.float().flatten(0, 1)[:, None], reference.float().flatten(0, 1)[:, None]
+    moments = _window(torch.cat([one, other, one * one, other * other, one * other]))
+    mean_one, mean_other, square_one, square_other, product = moments.chunk(5)
+    variances = square_one - mean_one**2 + square_other - mean_other**2
+    covariance = product - mean_one * mean_other
+    luminance = (2 * mean_one * mean_other + SSIM_K1**2) / (mean_one**2 + mean_other**2 + SSIM_K1**2)
+    structure = (2 * covariance + SSIM_K2**2) / (variances + SSIM_K2**2)
+    return (luminance * structure).view(count, channels, -1).mean(dim=(1, 2), dtype=torch.float64)
+
+
+def _window(planes: Tensor) -> Tensor:
+    """Gaussian-weighted means of planes (N, 1, H, W), only where the window fits."""
+    offsets = torch.arange(SSIM_WINDOW, device=planes.device) - SSIM_WINDOW // 2
+    weights = torch.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))
+    weights = (weights / weights.sum()).view(1, 1, -1, 1)
+    return F.conv2d(F.conv2d(planes, weights), weights.transpose(2, 3))
+
+
+def auc(labels: NDArray, scores: NDArray) -> float:
+    """Area under the ROC curve as MedMNIST has it: labels (N,) int, scores (N, classes) float.
+
+    Two classes: of the scores of class 1. More: unweighted mean of each class against the rest (also
+    for ordinal regression). Raises ValueError when a class is absent, since its area is undefined.
+    """
+    labels, scores = _checked(labels, scores)
+    classes = [1] if scores.shape[1] == 2 else range(scores.shape[1])
+    return float(np.mean([_area(labels == label, scores[:, label], label) for label in classes]))
+
+
+def _area(positive: NDArray, scores: NDArray, label: int) -> float:
+    """Probability that a positive scores above a negative (ties count half): Mann-Whitney's U, scaled."""
+    positives, negatives = int(positive.sum()), int((~positive).sum())
+    if not positives or not negatives:
+        raise ValueError(
+            f"expected images of class {label} and of others, found {positives} and {negatives}: "
+            "its AUC is undefined; use more images"
+        )
+    above = rankdata(scores)[positive].sum() - positives * (positives + 1) / 2
+    return above / (positives * negatives)
+
+
+def acc(labels: NDArray, scores: NDArray) -> float:
+    """Accuracy as MedMNIST has it; see `correct`."""
+    return float(correct(labels, scores).mean())
+
+
+def correct(labels: NDArray, scores: NDArray) -> NDArray:
+    """Which images are classified correctly: (N,) bool.
+
+    Two classes: class 1 where its score exceeds 0.5. More: the class of the highest score, the first
+    one of several.
+    """
+    labels, scores = _checked(labels, scores)
+    found = scores[:, 1] > 0.5 if scores.shape[1] == 2 else scores.argmax(axis=1)
+    return found == labels
+
+
+def _checked(labels: NDArray, scores: NDArray) -> tuple[NDArray, NDArray]:
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    if labels.ndim != 1 or scores.ndim != 2 or len(labels) != len(scores) or scores.shape[1] < 2:
+        raise ValueError(
+            f"expected labels (N,) and scores (N, 2 or more classes), found {labels.shape}, {scores.shape}"
+        )
+    if not np.isfinite(scores).all():
+        raise ValueError("expected finite class scores, found NaN or infinity: the method diverged")
+    if not len(labels) or labels.min() < 0 or labels.max() >= scores.shape[1]:
+        raise ValueError(f"expected labels from 0 to {scores.shape[1] - 1}, found {np.unique(labels)}")
+    return labels, scores
