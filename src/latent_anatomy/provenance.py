@@ -83,11 +83,9 @@ def write_json(path: Path, value: object) -> None:
 
 def _module_file(module: str) -> Path | None:
     """The source file of a module of this package, or None when `module` names no module."""
-    relative = Path(*module.split(".")[1:])
-    for candidate in (PACKAGE_ROOT / relative.with_suffix(".py"), PACKAGE_ROOT / relative / "__init__.py"):
-        if relative.name and candidate.is_file():
-            return candidate
-    return PACKAGE_ROOT / "__init__.py" if module == PACKAGE else None
+    place = PACKAGE_ROOT.joinpath(*module.split(".")[1:])
+    candidates = (place.with_suffix(".py"), place / "__init__.py")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 @cache
