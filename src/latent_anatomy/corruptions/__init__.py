@@ -1,1 +1,1 @@
-"""Image corruptions: `augment`, the 12 corruptions that training draws from, and `imagenet_c`, the 14 of the robustness test."""
+"""Image corruptions: the 12 that training draws from (`augment`), the 14 of the robustness test (`imagenet_c`)."""

@@ -1,15 +1,15 @@
 """Training corruptions of unORANIC: draw parameters, then apply them, batched, on the device of the images.
 
 Images are float32 (N, C, H, W) on the grid k / 255, k = 0..255, C 1 or 3, in and out; values off the grid are
-rounded onto it. Every function that draws takes a generator on the images' device (None: torch's global one); the same
-state gives the same bits. On an accelerator nothing waits for the device: every transform runs on all images and
-a mask selects. Augmentation is never differentiated.
+rounded onto it. Every function that draws takes a generator on the images' device (None: torch's global one); the
+same state gives the same bits. On an accelerator nothing waits for the device: every transform runs on all images
+and a mask selects. Nothing is differentiated.
 
->>> record = sample_augment((4, 3, 28, 28), p=0.25)          # everything random, as tensors, to keep or to replay
->>> same = replay(images, record)                            # doctest: +SKIP
+    record = sample_augment(images.shape, p=0.25, device=images.device)  # everything random, as tensors
+    corrupted = replay(images, record)                                   # now, or again later
 
-Source: Doerrich et al., MICCAI-MLMI 2023, section 3, and the authors' training data loader (parameters in
-`latent_anatomy.corruptions.transforms`).
+Source: Doerrich et al., MICCAI-MLMI 2023, section 3, and the authors' training data loader; the parameters stand in
+`latent_anatomy.corruptions.transforms`.
 """
 
 import torch
@@ -37,19 +37,23 @@ def apply(name: str, images: Tensor, parameters: Parameters) -> Tensor:
 
 
 def sample_augment(shape: Shape, p: float = 0.25, generator=None, device=None) -> Record:
-    """Draw for each image which corruptions it gets (each with probability p, independently) and all parameters."""
+    """Draw which images get which corruptions, each independently with probability p, and all parameters."""
     return {
-        name: (torch.rand(shape[0], generator=generator, device=device) < p, sample(name, shape, generator, device))
+        name: (
+            torch.rand(shape[0], generator=generator, device=device) < p,
+            sample(name, shape, generator, device),
+        )
         for name in NAMES
     }
 
 
 def sample_one(shape: Shape, generator=None, device=None) -> tuple[Record, Tensor]:
-    """Draw for each image one of the 12 corruptions with probability 1/2; also labels (N,) int64, 1 = corrupted."""
+    """Draw one of the 12 corruptions for about half of the images; also labels (N,) int64, 1 = corrupted."""
     corrupted = torch.rand(shape[0], generator=generator, device=device) < 0.5
     which = torch.randint(len(NAMES), (shape[0],), generator=generator, device=device)
     record = {
-        name: (corrupted & (which == i), sample(name, shape, generator, device)) for i, name in enumerate(NAMES)
+        name: (corrupted & (which == i), sample(name, shape, generator, device))
+        for i, name in enumerate(NAMES)
     }
     return record, corrupted.long()
 
@@ -77,14 +81,16 @@ def corrupt_one(images: Tensor, generator=None) -> tuple[Tensor, Tensor]:
 def _check_shape(shape: Shape) -> None:
     if len(shape) != 4 or shape[1] not in (1, 3) or min(shape[2:]) < SMALLEST:
         raise ValueError(
-            f"expected images of shape (N, 1 or 3, H, W) with H and W at least {SMALLEST}, found {tuple(shape)}"
+            f"expected images (N, 1 or 3, H, W) with H and W at least {SMALLEST}, found {tuple(shape)}"
         )
 
 
 def _to_levels(images: Tensor) -> Tensor:
     _check_shape(images.shape)
     if images.dtype != torch.float32:
-        raise ValueError(f"expected float32 images in [0, 1], found {images.dtype}; divide uint8 images by 255")
+        raise ValueError(
+            f"expected float32 images in [0, 1], found {images.dtype}; divide uint8 images by 255"
+        )
     return (images * 255).round()
 
 

@@ -1,7 +1,7 @@
 """Brightness, contrast, saturation and hue of 8-bit RGB images, with OpenCV's fixed-point colour conversions.
 
-Images are float32 (N, C, H, W) whole grey levels 0..255, C 1 or 3; factors are float64 (N,). The integers of OpenCV's
-fixed-point arithmetic stay below 2**24, so that float32 carries them exactly.
+Images are float32 (N, C, H, W) whole grey levels 0..255, C 1 or 3; factors are float64 (N,). The integers of
+OpenCV's fixed-point arithmetic stay below 2**24, so that float32 carries them exactly.
 """
 
 import torch

@@ -1,7 +1,7 @@
-"""The 12 training corruptions of unORANIC, each a `sample_*` that draws its parameters and a function that applies them.
+"""The 12 training corruptions of unORANIC: for each a `sample_*` that draws parameters and a function that applies them.
 
-Parameters and rounding are those of albumentations 1.3.1 on uint8 images, the version that was current when the paper's
-code was released (Doerrich et al., MICCAI-MLMI 2023; the paper itself names albumentations only as an example).
+Parameters and rounding are those of albumentations 1.3.1 on uint8 images, the version that was current when the
+paper's code was released (Doerrich et al., MICCAI-MLMI 2023; the paper names albumentations only as an example).
 Images are float32 (N, C, H, W) whole grey levels 0..255, C 1 or 3; every parameter's first axis is the image.
 """
 
@@ -29,7 +29,9 @@ class Draw:
 
     def uniform(self, low: float, high: float, *size: int, dtype: torch.dtype = torch.float64) -> Tensor:
         """Uniform in [low, high)."""
-        return torch.empty(size, dtype=dtype, device=self.device).uniform_(low, high, generator=self.generator)
+        return torch.empty(size, dtype=dtype, device=self.device).uniform_(
+            low, high, generator=self.generator
+        )
 
     def normal(self, *size: int) -> Tensor:
         """Standard normal, float32."""
@@ -63,7 +65,7 @@ def sample_color_jitter(shape: Shape, draw: Draw) -> Parameters:
 def color_jitter(
     levels: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor, order: Tensor
 ) -> Tensor:
-    """order (N, 4) int64: which of brightness, contrast, saturation, hue (0..3) comes first, second, third, fourth."""
+    """order (N, 4) int64: which of brightness, contrast, saturation, hue (0..3) comes first, second, and so on."""
     steps = (
         (colour.adjust_brightness, brightness),
         (colour.adjust_contrast, contrast),
@@ -125,7 +127,10 @@ def multiplicative_noise(levels: Tensor, multiplier: Tensor) -> Tensor:
 
 def sample_brightness_contrast(shape: Shape, draw: Draw) -> Parameters:
     n = shape[0]
-    return {"alpha": draw.uniform(0.8, 1.2, n).float(), "beta": draw.uniform(-0.2 * 255, 0.2 * 255, n).float()}
+    return {
+        "alpha": draw.uniform(0.8, 1.2, n).float(),
+        "beta": draw.uniform(-0.2 * 255, 0.2 * 255, n).float(),
+    }
 
 
 def brightness_contrast(levels: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
@@ -158,7 +163,7 @@ def sharpen(levels: Tensor, alpha: Tensor, lightness: Tensor) -> Tensor:
 def where_chosen(
     transform: Callable[..., Tensor], levels: Tensor, chosen: Tensor, parameters: Parameters
 ) -> Tensor:
-    """Transform the images where `chosen` (N,) bool, leave the others; `parameters` are those of all N images."""
+    """Transform the images where `chosen` (N,) bool, leave the others; `parameters` are those of all N."""
     if levels.device.type != "cpu":  # selecting would make the host wait for the device
         return transform(levels, **parameters).where(chosen.view(-1, 1, 1, 1), levels)
     index = chosen.nonzero().squeeze(1)
