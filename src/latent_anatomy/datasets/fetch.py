@@ -23,7 +23,7 @@ MIRROR_VARIABLE = "LATENT_ANATOMY_MIRROR"
 ATTEMPTS = 5  # failures in a row without a single new byte
 BACKOFF_S = 1.0  # waiting time after the first of them, doubled after each
 TIMEOUT_S = (10, 60)  # to connect, and between two bytes
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 14  # the most that a dropped connection makes us fetch twice
 
 
 def mirror_folder() -> Path | None:
