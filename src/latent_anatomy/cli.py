@@ -3,7 +3,6 @@
 Heavy libraries are imported inside the verbs, so that each starts with what it needs.
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,6 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 bench = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
 app.add_typer(bench, name="bench")
 
-MIRROR = "LATENT_ANATOMY_MIRROR"
 EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
 
 Params = Annotated[Path, typer.Option(help="Resolved job, from .params/.", exists=True, dir_okay=False)]
@@ -27,9 +25,9 @@ def fetch(dataset: str, out: Annotated[Path, typer.Option(help="Folder for the p
     """Get a data set's files, from the mirror folder in LATENT_ANATOMY_MIRROR or from its publisher."""
     from latent_anatomy import datasets
     from latent_anatomy.datasets.fetch import fetch as fetch_files
+    from latent_anatomy.datasets.fetch import mirror_folder
 
-    mirror = Path(os.environ[MIRROR]) if os.environ.get(MIRROR) else None
-    fetch_files(datasets.find(dataset), out, mirror)
+    fetch_files(datasets.find(dataset), out, mirror_folder())
 
 
 @app.command()

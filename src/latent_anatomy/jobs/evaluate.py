@@ -21,13 +21,12 @@ def run(params: Path, slices: Path, model: Path, metrics: Path, arrays: Path, de
     torch_device = choose_device(device)
     splits, shape, task = read_splits(slices, job["dataset"], torch_device)
     method = build(job, shape, torch_device)
-    load_checkpoint(method, model)
+    load_checkpoint(method.eval(), model)
     values, per_image = {}, {}
     for protocol, settings in job["evaluation"].items():
-        if not all(hasattr(method, capability) for capability in evaluation.PROTOCOLS[protocol]):
+        if not evaluation.applies(protocol, method):
             continue
         module = import_module(f"latent_anatomy.evaluation.{protocol}")
-        method.eval()
         seed = derived_seed(job["seed"], protocol)
         found, stored = module.evaluate(method, splits, module.Params.model_validate(settings), task, seed)
         values |= found
