@@ -1,1 +1,36 @@
 """Compare the runs of a study on one data set, image by image."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latent_anatomy.evaluation.comparison import compare
+from latent_anatomy.jobs.job import read_job
+from latent_anatomy.provenance import passport, write_json
+
+
+def run(params: Path, results: Path, out: Path) -> None:
+    """Write `out` (JSON) from the arrays.npz of every run and seed below `results`."""
+    job = read_job(params, "compare")
+    files = {
+        name: [results / name / job["dataset"] / f"seed-{seed}" / "arrays.npz" for seed in job["seeds"]]
+        for name in job["runs"]
+    }
+    metrics = compare({name: [_read(path) for path in paths] for name, paths in files.items()})
+    inputs = {str(path.relative_to(results)): path for paths in files.values() for path in paths}
+    write_json(
+        out,
+        {
+            "study": job["study"],
+            "run": "comparison",
+            "dataset": job["dataset"],
+            "metrics": metrics,
+            "passport": passport(inputs=inputs, job=job),
+        },
+    )
+
+
+def _read(path: Path) -> dict[str, NDArray]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files if not name.startswith("figure/")}

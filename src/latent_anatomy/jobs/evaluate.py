@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from latent_anatomy import evaluation
-from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_splits
+from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_job
 from latent_anatomy.provenance import atomic_write, passport, write_json
 from latent_anatomy.training import derived_seed
@@ -19,16 +19,20 @@ def run(params: Path, slices: Path, model: Path, metrics: Path, arrays: Path, de
     """Write `metrics` (JSON) and `arrays` (npz: values per image, for figures and paired tests)."""
     job = read_job(params, "evaluate")
     torch_device = choose_device(device)
-    splits, shape, task = read_splits(slices, job["dataset"], torch_device)
+    content = read_slices(slices, job["dataset"])
+    splits, shape = splits_on(torch_device, content), shape_of(content)
     method = build(job, shape, torch_device)
     load_checkpoint(method.eval(), model)
-    values, per_image = {}, {}
+    values = {f"data/{name}/images": len(split) for name, split in splits.items()}
+    values |= {"data/classes": shape.classes, "data/channels": shape.channels}
+    per_image = {"subject": content.select("test").subject}
     for protocol, settings in job["evaluation"].items():
         if not evaluation.applies(protocol, method):
             continue
         module = import_module(f"latent_anatomy.evaluation.{protocol}")
         seed = derived_seed(job["seed"], protocol)
-        found, stored = module.evaluate(method, splits, module.Params.model_validate(settings), task, seed)
+        chosen = module.Params.model_validate(settings)
+        found, stored = module.evaluate(method, splits, chosen, content.task, seed)
         values |= found
         per_image |= stored
     with atomic_write(arrays) as temporary, temporary.open("wb") as stream:

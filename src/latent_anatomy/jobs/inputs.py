@@ -7,6 +7,7 @@ from torch import nn
 
 from latent_anatomy import methods, slices
 from latent_anatomy.methods.contract import Data, Shape
+from latent_anatomy.slices import Slices
 
 
 def choose_device(name: str) -> torch.device:
@@ -24,26 +25,33 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def read_splits(path: Path, dataset: str, device: torch.device) -> tuple[dict[str, Data], Shape, str]:
-    """Splits by name, the shape of an image and the task of the data set, from a slices file.
-
-    Raises ValueError when the file is of another data set.
-    """
+def read_slices(path: Path, dataset: str) -> Slices:
+    """The slices of `dataset`; ValueError when the file is of another data set."""
     content = slices.read(path)
     if content.dataset != dataset:
         raise ValueError(
             f"{path}: expected slices of {dataset}, found {content.dataset}: run the slice rule again"
         )
+    return content
+
+
+def splits_on(device: torch.device, content: Slices) -> dict[str, Data]:
+    """The splits by name, on the device."""
     splits = {}
     for name in dict.fromkeys(content.split.tolist()):
-        chosen = content.split == name
+        columns = content.select(name)
         splits[name] = Data(
-            torch.from_numpy(content.images[chosen]).to(device),
-            None if content.labels is None else torch.from_numpy(content.labels[chosen]).to(device),
-            None if content.masks is None else torch.from_numpy(content.masks[chosen]).to(device),
+            *(
+                None if values is None else torch.from_numpy(values).to(device)
+                for values in (columns.images, columns.labels, columns.masks)
+            )
         )
-    channels, height, width = content.images.shape[1:]
-    return splits, Shape(channels, height, width, content.classes), content.task
+    return splits
+
+
+def shape_of(content: Slices) -> Shape:
+    """The shape of an image and the number of classes."""
+    return Shape(*content.images.shape[1:], content.classes)
 
 
 def build(job: dict, shape: Shape, device: torch.device) -> nn.Module:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_splits
+from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_job
 from latent_anatomy.provenance import atomic_write, canonical_json, digest, passport, sha256_file, write_text
 from latent_anatomy.training import TrainingParams, train
@@ -22,8 +22,9 @@ def run(params: Path, slices: Path, model: Path, history: Path, scratch: Path, d
     """
     job = read_job(params, "train")
     torch_device = choose_device(device)
-    splits, shape, _ = read_splits(slices, job["dataset"], torch_device)
-    method = build(job, shape, torch_device)
+    content = read_slices(slices, job["dataset"])
+    splits = splits_on(torch_device, content)
+    method = build(job, shape_of(content), torch_device)
     folder = scratch / digest({"job": job, "slices": sha256_file(slices)})[:16]
     rows = train(
         method,
