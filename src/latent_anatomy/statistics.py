@@ -98,9 +98,7 @@ def _evaluate(statistic: Statistic, draws: NDArray, membership: NDArray) -> NDAr
 def _bca_tails(tails: NDArray, values: NDArray, estimate: float, jackknife: NDArray) -> NDArray:
     """Bias-corrected and accelerated levels (Efron 1987); ties count half, as the bias needs them."""
     below = (np.mean(values < estimate) + np.mean(values <= estimate)) / 2
-    if not 0 < below < 1:
-        raise ValueError("expected resamples on both sides of the estimate: too few subjects for BCa")
-    bias = stats.norm.ppf(below)
+    bias = stats.norm.ppf(np.clip(below, 0.5 / len(values), 1 - 0.5 / len(values)))
     influence = jackknife.mean() - jackknife
     scale = 6 * np.sum(influence**2) ** 1.5
     acceleration = np.sum(influence**3) / scale if scale > 0 else 0.0

@@ -1,0 +1,72 @@
+"""What several protocols share: settings, batched inference, frozen corruptions, pictures."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from latent_anatomy import metrics
+from latent_anatomy.corruptions.augment import corrupt_one
+from latent_anatomy.methods.contract import Data
+from latent_anatomy.training import derived_seed
+
+Results = tuple[dict[str, float], dict[str, NDArray]]
+
+BATCH = 512  # images per forward pass; in evaluation mode it does not change the results
+EXAMPLES = 8  # images per figure
+FROZEN_SEED = 1333  # of everything that is corrupted for a test; the seed in unORANIC's configuration
+
+
+class Settings(BaseModel):
+    """Settings of a protocol. Unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def generator(*parts: int | str) -> torch.Generator:
+    """A generator on the CPU, so that what it draws does not depend on the device."""
+    return torch.Generator().manual_seed(derived_seed(*parts))
+
+
+@torch.no_grad()
+def infer(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """`function` of images (N, ...), in batches: (N, ...) float32."""
+    return torch.cat([function(part).float() for part in images.split(BATCH)])
+
+
+@torch.no_grad()
+def embed(method: torch.nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """All embeddings of images (N, C, H, W), in batches: name -> (N, d) float32."""
+    parts = [method.encode(part) for part in images.split(BATCH)]
+    return {name: torch.cat([part[name].float() for part in parts]) for name in parts[0]}
+
+
+def frozen_corruption(split: str, data: Data) -> tuple[Tensor, Tensor]:
+    """The corrupted version of a split that every method and every seed is evaluated on.
+
+    unORANIC's section 3.4 draws test images anew for every method; here they are drawn once. Returns
+    images (N, C, H, W) float32, half of them with one of the 12 corruptions, and labels (N,) int64,
+    1 for corrupted, on the data's device.
+    """
+    images, labels = corrupt_one(data.images.cpu(), generator(FROZEN_SEED, "corrupt_one", split))
+    return images.to(data.device), labels.to(data.device)
+
+
+def score(name: str, labels: Tensor, scores: Tensor) -> dict[str, float]:
+    """AUC and ACC of class scores (N, classes), as "<name>/auc" and "<name>/acc"."""
+    labels, scores = labels.cpu().numpy(), scores.cpu().numpy()
+    return {f"{name}/auc": metrics.auc(labels, scores), f"{name}/acc": metrics.acc(labels, scores)}
+
+
+def examples(images: Tensor) -> Tensor:
+    """Up to 8 images, evenly spaced over the test set."""
+    count = min(EXAMPLES, len(images))
+    return images[torch.linspace(0, len(images) - 1, count).long().to(images.device)]
+
+
+def pictures(images: Tensor) -> NDArray[np.uint8]:
+    """Images (N, C, H, W) float, clamped to [0, 1], as uint8."""
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()

@@ -1,0 +1,71 @@
+"""Is a corruption undone? (unORANIC, Figure 4)
+
+The 12 corruptions of training, one at a time. Each is drawn once and applied to all test images with
+the same parameters, noise included ("uniformly applied"), and each PSNR is that of the mean squared
+error of the whole test set. With I the clean image, S the corrupted one, R and A what `reconstruct`
+and `anatomy` make of S (A only where a method has it):
+
+    revision/<corruption>/input_psnr                      S against I
+    revision/<corruption>/reconstruction_psnr             R against I
+    revision/<corruption>/reconstruction_vs_input_psnr    R against S
+    revision/<corruption>/anatomy_psnr                    A against I
+    revision/<corruption>/anatomy_vs_input_psnr           A against S
+
+and, for the uncorrupted image, revision/clean/reconstruction_psnr and revision/clean/anatomy_psnr.
+
+Deviation: the released script seeds Python's generator with 1333 before each image and draws with
+albumentations; the same seed gives other parameters here.
+"""
+
+from torch import Tensor, nn
+
+from latent_anatomy import metrics
+from latent_anatomy.corruptions import augment
+from latent_anatomy.evaluation.common import (
+    FROZEN_SEED,
+    Results,
+    Settings,
+    examples,
+    generator,
+    infer,
+    pictures,
+)
+from latent_anatomy.methods.contract import Data
+
+
+class Params(Settings):
+    """Nothing to choose."""
+
+
+def corrupt_uniformly(name: str, images: Tensor) -> Tensor:
+    """All images (N, C, H, W) with one corruption, drawn for one image and the same for all of them."""
+    drawn = augment.sample(name, (1, *images.shape[1:]), generator(FROZEN_SEED, "revision", name))
+    parameters = {key: value.expand(len(images), *value.shape[1:]) for key, value in drawn.items()}
+    return augment.apply(name, images, {key: value.to(images.device) for key, value in parameters.items()})
+
+
+def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task: str, seed: int) -> Results:
+    """Metrics as above; arrays "revision/<corruption>/<...>_psnr" (N,) float64 per image, and pictures."""
+    method.eval()
+    clean = splits["test"].images
+    found, arrays = {}, {}
+
+    def compare(name: str, images: Tensor, reference: Tensor) -> None:
+        error = metrics.mse(images, reference)
+        found[name] = float(metrics.psnr_of_mse(error.mean()))
+        arrays[name] = metrics.psnr_of_mse(error).cpu().numpy()
+
+    for condition in ("clean", *augment.NAMES):
+        corrupted = clean if condition == "clean" else corrupt_uniformly(condition, clean)
+        if condition != "clean":
+            compare(f"revision/{condition}/input_psnr", corrupted, clean)
+            arrays[f"figure/{condition}/input"] = pictures(examples(corrupted))
+        for branch, capability in (("reconstruction", "reconstruct"), ("anatomy", "anatomy")):
+            if not hasattr(method, capability):
+                continue
+            output = infer(getattr(method, capability), corrupted)
+            compare(f"revision/{condition}/{branch}_psnr", output, clean)
+            if condition != "clean":
+                compare(f"revision/{condition}/{branch}_vs_input_psnr", output, corrupted)
+                arrays[f"figure/{condition}/{branch}"] = pictures(examples(output))
+    return found, arrays
