@@ -92,8 +92,7 @@ class Decision:
 def decide(paper: Paper, results: Results) -> list[Decision]:
     """Every claim of the paper, its paired p-values adjusted together.
 
-    A data set of the paper that was not run is answered for by its substitutes. Raises ValueError when
-    the runs of a claim were measured under different conditions.
+    A data set of the paper that was not run is answered for by its substitutes.
     """
     decisions = [_gather(claim, paper, results) for claim in paper.claims]
     tests = [
@@ -160,20 +159,13 @@ def _case(claim: Claim, published: str, dataset: str, paper: Paper, results: Res
 
 
 def _compare(greater: Term, opponent: Term, dataset: str, results: Results) -> Comparison:
-    ours, theirs = (_values(term, dataset, results) for term in (greater, opponent))
-    if greater.metric == opponent.metric and ours.keys() != theirs.keys():
-        differing = sorted(ours.keys() ^ theirs.keys())[0]
-        raise ValueError(
-            f"{dataset}: expected {greater.run} and {opponent.run} to be measured under the same conditions, "
-            f"found {differing} for one of them only: evaluate both again"
-        )
+    """By the paired comparison, in which a classifier answers under the name of the other's probe."""
     paired = results.comparisons.get(dataset, {})
-    if greater.metric == opponent.metric:
-        for one, other, sign in ((greater, opponent, 1), (opponent, greater, -1)):
-            key = f"{greater.metric}/{one.run}-minus-{other.run}"
-            if f"{key}/difference" in paired:
-                bounds = sorted(sign * paired[f"{key}/{bound}"] for bound in ("ci_low", "ci_high"))
-                difference = sign * paired[f"{key}/difference"]
-                return Comparison(opponent.run, difference, tuple(bounds), paired[f"{key}/p_value"])
-    means = [sum(values.values()) / len(values) for values in (ours, theirs)]
-    return Comparison(opponent.run, means[0] - means[1])
+    for one, other, sign in ((greater, opponent, 1), (opponent, greater, -1)):
+        key = f"{greater.metric}/{one.run}-minus-{other.run}"
+        if f"{key}/difference" in paired:
+            bounds = sorted(sign * paired[f"{key}/{bound}"] for bound in ("ci_low", "ci_high"))
+            difference = sign * paired[f"{key}/difference"]
+            return Comparison(opponent.run, difference, tuple(bounds), paired[f"{key}/p_value"])
+    ours, theirs = (_values(term, dataset, results)[term.metric] for term in (greater, opponent))
+    return Comparison(opponent.run, ours - theirs)

@@ -1,15 +1,12 @@
 """Figures of the reports. Each function takes numbers and returns a matplotlib figure; none reads a file.
 
-Drawn without a display (Agg), with one palette that colour-blind readers can tell apart.
+Drawn without a display and without pyplot's global state (Agg is what a bare `Figure` saves with), in
+one palette that colour-blind readers can tell apart.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -20,6 +17,13 @@ from latent_anatomy.ledger import Row
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 VERDICT_COLOURS = {"reproduced": "#009E73", "better": "#0072B2", "not reproduced": "#D55E00"}
 PANEL = 2.2  # inches
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG: same figure, same bytes."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
+    return stream.getvalue()
 
 
 def image_grid(columns: Mapping[str, NDArray], rows: Sequence[str] = ()) -> Figure:
@@ -35,7 +39,8 @@ def image_grid(columns: Mapping[str, NDArray], rows: Sequence[str] = ()) -> Figu
     if rows and len(rows) != first[0]:
         raise ValueError(f"expected a label for each of {first[0]} rows, found {len(rows)}")
     size = (PANEL * len(columns) * 0.6, PANEL * first[0] * 0.6 + 0.3)
-    figure, axes = plt.subplots(first[0], len(columns), figsize=size, squeeze=False, layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(first[0], len(columns), squeeze=False)
     for column, (title, images) in enumerate(columns.items()):
         axes[0, column].set_title(title, fontsize=9)
         for row, image in enumerate(np.asarray(images)):
@@ -65,7 +70,8 @@ def psnr_by_corruption(
             f"expected the same corruptions in all series, found {[sorted(s) for s in series.values()]}"
         )
     order = sorted(first, key=first.__getitem__)
-    figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    axes = figure.subplots()
     for (label, values), colour in zip(series.items(), COLOURS, strict=False):
         axes.plot(order, [values[name] for name in order], "o-", color=colour, label=label)
         printed = (paper or {}).get(label, {})
@@ -76,8 +82,9 @@ def psnr_by_corruption(
     axes.axhline(clean, ls="--", color="#777777", label="anatomy, clean input")
     axes.set_ylabel("PSNR to the clean image (dB)")
     axes.tick_params(axis="x", rotation=40)
-    plt.setp(axes.get_xticklabels(), ha="right")
-    axes.legend(fontsize=8)
+    for label in axes.get_xticklabels():
+        label.set_horizontalalignment("right")
+    figure.legend(loc="outside right upper", fontsize=8)
     return figure
 
 
@@ -95,15 +102,8 @@ def auc_by_severity(
             "expected every run on the same corruptions and on clean images, found differing ones"
         )
     nrows = -(-len(first) // ncols)
-    figure, axes = plt.subplots(
-        nrows,
-        ncols,
-        figsize=(PANEL * ncols, PANEL * nrows),
-        squeeze=False,
-        sharex=True,
-        sharey=True,
-        layout="constrained",
-    )
+    figure = Figure(figsize=(PANEL * ncols, PANEL * nrows + 0.4), layout="constrained")
+    axes = figure.subplots(nrows, ncols, squeeze=False, sharex=True, sharey=True)
     for panel in axes.flat[len(first) :]:
         panel.set_axis_off()
     for panel, corruption in zip(axes.flat, first, strict=False):
@@ -111,11 +111,12 @@ def auc_by_severity(
         for (run, values), colour in zip(curves.items(), COLOURS, strict=False):
             heights = [clean[run], *values[corruption]]
             panel.plot(range(len(heights)), heights, "o-", ms=3, color=colour, label=run)
+            panel.set_xticks(range(len(heights)))
         panel.axhline(0.5, ls=":", lw=0.8, color="#777777")
     figure.supxlabel("severity (0: clean)", fontsize=9)
     figure.supylabel("AUC", fontsize=9)
     figure.legend(
-        *axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=len(curves), fontsize=8
+        *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(curves), fontsize=8
     )
     return figure
 
@@ -129,9 +130,8 @@ def learning_curves(histories: Mapping[str, Mapping[str, NDArray]], columns: Seq
     for column in columns:
         if not any(column in history for history in histories.values()):
             raise ValueError(f"expected a history with the column {column}, found none")
-    figure, axes = plt.subplots(
-        1, len(columns), figsize=(3.6 * len(columns), 3), squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(3.6 * len(columns), 3), layout="constrained")
+    axes = figure.subplots(1, len(columns), squeeze=False)
     for panel, column in zip(axes[0], columns, strict=True):
         positive = True
         for number, (label, history) in enumerate(histories.items()):
@@ -154,11 +154,12 @@ def paper_against_ours(rows: Sequence[Row], title: str) -> Figure:
             raise ValueError(
                 f"expected rows with two numbers, found {row.table} {row.dataset}: {row.verdict}"
             )
-    figure, axes = plt.subplots(figsize=(7, 0.9 + 0.28 * max(1, len(rows))), layout="constrained")
+    figure = Figure(figsize=(7, 1.2 + 0.28 * len(rows)), layout="constrained")
+    axes = figure.subplots()
     for height, row in enumerate(rows):
         ours, colour = float(row.ours_mean), VERDICT_COLOURS[row.verdict]
         axes.plot([float(row.paper), ours], [height, height], lw=0.6, color="#BBBBBB", zorder=1)
-        axes.plot(float(row.paper), height, "o", mfc="white", mec="black", zorder=2)
+        axes.plot(float(row.paper), height, "o", ms=10, mfc="white", mec="black", zorder=2)
         if row.ours_ci_low:
             axes.plot([float(row.ours_ci_low), float(row.ours_ci_high)], [height, height], lw=2, color=colour)
         axes.plot(ours, height, "o", color=colour, zorder=3)
@@ -167,8 +168,8 @@ def paper_against_ours(rows: Sequence[Row], title: str) -> Figure:
     )
     axes.invert_yaxis()
     axes.set_title(title, fontsize=10)
-    axes.plot([], [], "o", mfc="white", mec="black", label="paper")
+    axes.plot([], [], "o", ms=10, mfc="white", mec="black", label="paper")
     for verdict, colour in VERDICT_COLOURS.items():
         axes.plot([], [], "o", color=colour, label=f"ours, {verdict}")
-    axes.legend(fontsize=7, loc="best")
+    figure.legend(loc="outside lower center", ncols=4, fontsize=7)
     return figure

@@ -124,6 +124,7 @@ class Cell:
         tolerance = self.paper.tolerance(self.metric)
         verdict, remark = judge(float(self.printed), values, tolerance, self.table.neutral)
         reasons = [
+            self.table.caveat,
             self.note,
             datasets.find(dataset).note,
             *measured.departures(self.paper, results.seeds(self.row.run, dataset)[0], self.metric),

@@ -33,12 +33,6 @@ class Run(Strict):
         return self
 
 
-class Probing(Strict):
-    """Length of the probes that the paper trains on frozen embeddings."""
-
-    epochs: int = Field(ge=1)
-
-
 class Row(Strict):
     """Printed numbers of one method in one metric, one for each column of the table."""
 
@@ -66,7 +60,8 @@ class Table(Strict):
     title: str
     columns: list[str] = Field(min_length=1, description="The paper's data sets.")
     rows: list[Row] = Field(min_length=1)
-    note: str = ""
+    note: str = Field("", description="For the reader of the table.")
+    caveat: str = Field("", description="What the ledger says beside every comparison with it.")
     neutral: bool = Field(False, description="A larger value is not better: no row can be 'better'.")
     not_run: str = Field("", description="Why none of these numbers is compared with a run.")
 
@@ -82,14 +77,14 @@ class Table(Strict):
 
 
 class Term(Strict):
-    """A metric of a run; `*` matches within one step of the key, and stands for the mean of all matches."""
+    """A metric of a run."""
 
     run: str
     metric: str
 
 
 class Constant(Term):
-    """A claim that the matched metrics vary by no more than `within` (range, in the metric's unit)."""
+    """All metrics that match, `*` within one step of the key, lie within a range of `within` (their unit)."""
 
     within: float = Field(gt=0)
 
@@ -139,7 +134,7 @@ class Paper(Strict):
     published: str
     tolerances: dict[str, float]
     runs: dict[str, Run]
-    probing: Probing | None = None
+    evaluation: dict[str, dict] = Field({}, description="Released settings of each protocol of ours.")
     tables: list[Table]
     claims: list[Claim]
 

@@ -161,12 +161,13 @@ def departures(paper: Paper, result: Result, metric: str) -> list[str]:
             texts.append(f"shortened: {difference.found} of {difference.released} epochs, {run.shortened}")
         else:
             texts.append(f"{difference.parameter} {difference.found}, released {difference.released}")
-    if paper.probing and metric.startswith("probing/"):
-        settings = result.evaluation.get("probing", {})
-        if "epochs" not in settings:
-            raise ValueError(f"{result.path}: expected evaluation.probing.epochs, found none: evaluate again")
-        if settings["epochs"] != paper.probing.epochs:
-            texts.append(f"probe trained for {settings['epochs']} of {paper.probing.epochs} epochs")
+    protocol = metric.split("/")[0]
+    released = paper.evaluation.get(protocol, {})
+    settings = result.evaluation.get(protocol, {})
+    for difference in _differences(released, settings, f"{result.path}: evaluation.{protocol}."):
+        texts.append(
+            f"{protocol} with {difference.parameter} {difference.found}, released {difference.released}"
+        )
     return texts
 
 

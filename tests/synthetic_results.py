@@ -1,0 +1,123 @@
+"""Small made-up result folders, for the tests of the ledger and of the notebooks."""
+
+import copy
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from latent_anatomy import papers
+
+PAPER = Path(__file__).parents[1] / "papers" / "unoranic.yaml"
+ORDER = ("bloodmnist", "breastmnist", "dermamnist", "pneumoniamnist", "retinamnist")
+CORRUPTIONS = (
+    "PixelDropout",
+    "GaussianBlur",
+    "ColorJitter",
+    "Downscale",
+    "GaussNoise",
+    "InvertImg",
+    "MotionBlur",
+    "MultiplicativeNoise",
+    "RandomBrightnessContrast",
+    "RandomGamma",
+    "Solarize",
+    "Sharpen",
+)
+
+
+@cache
+def paper() -> papers.Paper:
+    """papers/unoranic.yaml."""
+    return papers.load(PAPER)
+
+
+def printed_metrics(run: str, column: int) -> dict[str, float]:
+    """Every metric of a run that the paper's file names, with the number printed for a data set."""
+    metrics = {}
+    for table in paper().tables:
+        for row in table.rows:
+            if row.run == run and not table.not_run:
+                value = row.values[min(column, len(row.values) - 1)]
+                metrics |= {key: value for key in row.metrics if key not in metrics}
+    return metrics
+
+
+def robustness(level: float) -> dict[str, float]:
+    """Falling AUC under two corruptions, and the means that the evaluation adds."""
+    metrics = {"robustness/clean/auc": level, "robustness/resampled/auc": level - 0.01}
+    metrics |= {f"robustness/{family}/auc": level - 0.1 for family in ("noise", "all")}
+    for name in ("gaussian_noise", "fog"):
+        metrics |= {f"robustness/{name}/{severity}/auc": level - 0.03 * severity for severity in range(1, 6)}
+    return metrics
+
+
+def result(run: str, dataset: str, seed: int = 1, shift: float = 0.0) -> dict:
+    """The content of a metrics.json of a full-length run that finds the printed numbers plus `shift`."""
+    published = dataset.removeprefix("phantom-").split("-")[0]
+    metrics = printed_metrics(run, ORDER.index(published)) | robustness(0.9 if run == "unoranic" else 0.8)
+    if run == "unoranic":
+        metrics |= {f"revision/{name}/input_psnr": 20.0 + 2 * i for i, name in enumerate(CORRUPTIONS)}
+        metrics |= {"revision/clean/anatomy_psnr": 26.5, "separation/linear_cka": 0.4}
+    return {
+        "study": "unoranic",
+        "run": run,
+        "dataset": dataset,
+        "seed": seed,
+        "metrics": {key: value + shift for key, value in metrics.items()},
+        "params": copy.deepcopy(paper().runs[run].released),
+        "training": {"precision": "fp32"},
+        "evaluation": copy.deepcopy(paper().evaluation),
+        "passport": {"job": {"dataset": dataset}},
+    }
+
+
+def comparison(dataset: str, values: dict[str, tuple[float, float]]) -> dict:
+    """The content of a comparison's metrics.json; values: key -> (difference, p)."""
+    metrics = {}
+    for key, (difference, p) in values.items():
+        metrics |= {f"{key}/difference": difference, f"{key}/p_value": p}
+        metrics |= {f"{key}/ci_low": difference - 0.1, f"{key}/ci_high": difference + 0.1}
+    return {
+        "study": "unoranic",
+        "run": "comparison",
+        "dataset": dataset,
+        "metrics": metrics,
+        "passport": {"job": {"dataset": dataset}},
+    }
+
+
+def write(root: Path, *contents: dict) -> list[Path]:
+    """Write each content where its run would have put it, below `root`/results."""
+    paths = []
+    for content in contents:
+        parts = [content["study"], content["run"], content["dataset"]]
+        parts += [f"seed-{content['seed']}"] if "seed" in content else []
+        path = Path(root, "results", *parts, "metrics.json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content), encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def write_arrays(metrics: Path, channels: int) -> Path:
+    """The arrays.npz beside a metrics.json of unORANIC, with the pictures that the notebook shows."""
+    rng = np.random.default_rng(0)
+    names = ["clean/original", "clean/anatomy", "clean/reconstruction"]
+    names += [f"{name}/{kind}" for name in CORRUPTIONS for kind in ("input", "anatomy", "reconstruction")]
+    size = (8, channels, 28, 28)
+    arrays = {f"figure/{name}": rng.integers(0, 256, size, dtype=np.uint8) for name in names}
+    path = metrics.with_name("arrays.npz")
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+def write_history(root: Path, run: str, dataset: str) -> Path:
+    """A history.csv of three epochs, the second without a rate above zero."""
+    path = Path(root, "models", "unoranic", run, dataset, "seed-1", "history.csv")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        "epoch,rate/all,train/loss,val/loss\n1,0.1,1,2\n2,0.2,0.5,1\n3,0.1,0.25,0.9\n", encoding="utf-8"
+    )
+    return path
