@@ -1,20 +1,19 @@
-"""Digital corruptions of ImageNet-C: contrast, elastic transform, pixelate and JPEG.
+"""Digital corruptions of ImageNet-C: contrast, elastic transform and pixelate (JPEG: jpeg.py).
 
-Hendrycks & Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations", ICLR 2019,
-section 3. Corruptions take and return float64 levels (N, 3, H, W) in [0, 255], before truncation to whole levels.
+Hendrycks & Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations", ICLR
+2019, section 3. Corruptions take and return float64 levels (N, 3, H, W) in [0, 255], before truncation to
+whole levels.
 """
 
-import io
-
-import numpy as np
 import torch
-from PIL import Image
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 SMOOTHING = 0.01  # of the image side: standard deviation of the Gaussian that smooths the displacements
 REACH = 0.005  # of the image side: largest displacement before smoothing and amplification
-PILLOW_PRECISION = 2**22  # Pillow resizes 8-bit images with weights that are whole multiples of 1/PILLOW_PRECISION
+PILLOW_PRECISION = (
+    2**22
+)  # Pillow resizes 8-bit images with weights that are whole multiples of 1/PILLOW_PRECISION
 
 
 def sample_displacement(shape, generator: Generator) -> dict[str, Tensor]:
@@ -36,11 +35,13 @@ def contrast(levels: Tensor, factor: float) -> Tensor:
 def elastic_transform(levels: Tensor, alpha: float, displacement: Tensor) -> Tensor:
     """Moves every pixel by alpha * smoothed displacement; bilinear, borders mirrored about the pixel edge.
 
-    At 32 pixels the Gaussian has a standard deviation of 0.32 pixels (three taps): almost every pixel moves by
-    itself, by up to 0.16 alpha pixels.
+    At 32 pixels the Gaussian has a standard deviation of 0.32 pixels (three taps): almost every pixel moves
+    by itself, by up to 0.16 alpha pixels.
     """
     side = levels.shape[-1]
-    taps = torch.exp(-(torch.arange(-1, 2, device=levels.device, dtype=torch.float64) ** 2) / 2 / (SMOOTHING * side) ** 2)
+    taps = torch.exp(
+        -(torch.arange(-1, 2, device=levels.device, dtype=torch.float64) ** 2) / 2 / (SMOOTHING * side) ** 2
+    )
     taps = taps / taps.sum()
     smooth = F.pad(displacement * (REACH * side), (1, 1, 1, 1), mode="replicate").flatten(0, 1)[:, None]
     smooth = F.conv2d(F.conv2d(smooth, taps[None, None, :, None]), taps[None, None, None, :])
@@ -51,7 +52,9 @@ def elastic_transform(levels: Tensor, alpha: float, displacement: Tensor) -> Ten
     def taps_along(position):
         low = position.floor()
         for corner, weight in ((low, 1 - (position - low)), (low + 1, position - low)):
-            mirrored = torch.where(corner < 0, -1 - corner, torch.where(corner >= side, 2 * side - 1 - corner, corner))
+            mirrored = torch.where(
+                corner < 0, -1 - corner, torch.where(corner >= side, 2 * side - 1 - corner, corner)
+            )
             yield mirrored.long(), weight
 
     moved = torch.zeros_like(images)
@@ -63,25 +66,14 @@ def elastic_transform(levels: Tensor, alpha: float, displacement: Tensor) -> Ten
 
 
 def pixelate(levels: Tensor, factor: float) -> Tensor:
-    """Shrinks both sides to `factor` with a box filter and enlarges by repetition, as Pillow does on 8 bits."""
+    """Shrinks both sides to `factor` with a box filter and enlarges by repetition, as Pillow does."""
     side = levels.shape[-1]
     size = int(side * factor)
     centre = (torch.arange(size, dtype=torch.float64) + 0.5)[:, None] * side / size
     distance = (torch.arange(side) + 0.5 - centre) * size / side
     weights = ((distance > -0.5) & (distance <= 0.5)).double()
     weights = torch.floor(weights / weights.sum(1, keepdim=True) * PILLOW_PRECISION + 0.5).to(levels.device)
-    for turn in range(2):  # columns first, whole levels in between, then rows
+    for _ in range(2):  # columns first, whole levels in between, then rows
         levels = torch.floor((levels @ weights.T + PILLOW_PRECISION / 2) / PILLOW_PRECISION).transpose(2, 3)
     nearest = ((torch.arange(side, device=levels.device) + 0.5) * size / side).long()
     return levels[:, :, nearest][:, :, :, nearest]
-
-
-def jpeg_compression(levels: Tensor, quality: int) -> Tensor:
-    """Encodes and decodes with Pillow's baseline JPEG (4:2:0), image by image on the CPU."""
-    pictures = levels.to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
-    decoded = []
-    for picture in pictures:
-        encoded = io.BytesIO()
-        Image.fromarray(picture).save(encoded, "JPEG", quality=quality)
-        decoded.append(np.asarray(Image.open(encoded)))
-    return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).to(levels)
