@@ -19,6 +19,7 @@ from latent_anatomy.statistics import t_interval
 
 VERDICTS = ("reproduced", "better", "not reproduced", "not run", "phantom")
 DECIMALS = 4  # of ours; the paper's numbers keep their own
+ROUNDING = 1e-9  # so that a difference of exactly the tolerance is within it
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ def judge(printed: float, values: list[float], tolerance: float, neutral: bool =
     `neutral`: a larger value is not better. The rules are those of docs/ledger.md.
     """
     mean, low, high = t_interval(values)
-    difference = round(mean - printed, 9)  # so that a difference of exactly the tolerance is within it
-    if abs(difference) <= tolerance:
+    difference = mean - printed
+    if abs(difference) <= tolerance + ROUNDING:
         return "reproduced", ""
     if low <= printed <= high:
         return "reproduced", f"by the interval alone: the difference exceeds the tolerance of {tolerance:g}"
