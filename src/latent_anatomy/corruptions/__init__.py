@@ -1,1 +1,1 @@
-"""Image corruptions: the 12 that training draws from (`augment`), the 14 of the robustness test (`imagenet_c`)."""
+"""Image corruptions: `augment` has the 12 of the training, `imagenet_c` the 14 of the robustness test."""

@@ -1,15 +1,15 @@
 """Training corruptions of unORANIC: draw parameters, then apply them, batched, on the device of the images.
 
 Images are float32 (N, C, H, W) on the grid k / 255, k = 0..255, C 1 or 3, in and out; values off the grid are
-rounded onto it. Every function that draws takes a generator on the images' device (None: torch's global one); the
-same state gives the same bits. On an accelerator nothing waits for the device: every transform runs on all images
-and a mask selects. Nothing is differentiated.
+rounded onto it. Every function that draws takes a generator on the images' device (None: torch's global one);
+the same state gives the same bits. On an accelerator nothing waits for the device: every transform runs on
+all images and a mask selects. Nothing is differentiated.
 
     record = sample_augment(images.shape, p=0.25, device=images.device)  # everything random, as tensors
     corrupted = replay(images, record)                                   # now, or again later
 
-Source: Doerrich et al., MICCAI-MLMI 2023, section 3, and the authors' training data loader; the parameters stand in
-`latent_anatomy.corruptions.transforms`.
+Source: Doerrich et al., MICCAI-MLMI 2023, section 3, and the authors' training data loader; the parameters
+stand in `latent_anatomy.corruptions.transforms`.
 """
 
 import torch
@@ -20,11 +20,13 @@ from latent_anatomy.corruptions.transforms import TRANSFORMS, Draw, Parameters, 
 NAMES = tuple(TRANSFORMS)
 SMALLEST = 5  # pixels: below, a blur of width 7 has no mirrored border
 
+Generator = torch.Generator | None
+Device = torch.device | str | None
 Record = dict[str, tuple[Tensor, Parameters]]
 """For each corruption by name: which images get it, (N,) bool, and the parameters of all N images."""
 
 
-def sample(name: str, shape: Shape, generator=None, device=None) -> Parameters:
+def sample(name: str, shape: Shape, generator: Generator = None, device: Device = None) -> Parameters:
     """Draw parameters of corruption `name` for each of shape[0] images of shape (N, C, H, W)."""
     _check_shape(shape)
     return TRANSFORMS[name][0](tuple(shape), Draw(generator, device))
@@ -36,7 +38,9 @@ def apply(name: str, images: Tensor, parameters: Parameters) -> Tensor:
     return _to_images(TRANSFORMS[name][1](_to_levels(images), **parameters))
 
 
-def sample_augment(shape: Shape, p: float = 0.25, generator=None, device=None) -> Record:
+def sample_augment(
+    shape: Shape, p: float = 0.25, generator: Generator = None, device: Device = None
+) -> Record:
     """Draw which images get which corruptions, each independently with probability p, and all parameters."""
     return {
         name: (
@@ -47,7 +51,7 @@ def sample_augment(shape: Shape, p: float = 0.25, generator=None, device=None) -
     }
 
 
-def sample_one(shape: Shape, generator=None, device=None) -> tuple[Record, Tensor]:
+def sample_one(shape: Shape, generator: Generator = None, device: Device = None) -> tuple[Record, Tensor]:
     """Draw one of the 12 corruptions for about half of the images; also labels (N,) int64, 1 = corrupted."""
     corrupted = torch.rand(shape[0], generator=generator, device=device) < 0.5
     which = torch.randint(len(NAMES), (shape[0],), generator=generator, device=device)
@@ -67,12 +71,12 @@ def replay(images: Tensor, record: Record) -> Tensor:
     return _to_images(levels)
 
 
-def augment(images: Tensor, p: float = 0.25, generator=None) -> Tensor:
+def augment(images: Tensor, p: float = 0.25, generator: Generator = None) -> Tensor:
     """The training augmentation: 12 corruptions in a row, each with probability p per image."""
     return replay(images, sample_augment(images.shape, p, generator, images.device))
 
 
-def corrupt_one(images: Tensor, generator=None) -> tuple[Tensor, Tensor]:
+def corrupt_one(images: Tensor, generator: Generator = None) -> tuple[Tensor, Tensor]:
     """The corruption-detection task: (images, labels), half of the images with one corruption and label 1."""
     record, labels = sample_one(images.shape, generator, images.device)
     return replay(images, record), labels

@@ -75,10 +75,17 @@ def _to_hsv(levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _from_hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
-    """Inverse of `_to_hsv` in float32, (N, 3, H, W) whole grey levels, as cv2.COLOR_HSV2RGB."""
+    """Inverse of `_to_hsv` in float32, (N, 3, H, W) whole grey levels, as cv2.COLOR_HSV2RGB.
+
+    This rounds, as OpenCV 4 does in images narrower than 32 pixels; in wider ones its vector code truncates,
+    so that a third of the values come out one grey level lower there.
+    """
     sixth = (hue.float() * (6 / HUES)).unsqueeze(1)
-    offset = torch.tensor([5.0, 3.0, 1.0], device=hue.device).view(1, 3, 1, 1)  # red, green, blue
-    position = (sixth + offset).remainder(6)
-    depth = torch.minimum(position, 4 - position).clamp(0, 1)
-    saturation, value = saturation.unsqueeze(1) / 255, value.unsqueeze(1) / 255
-    return ((value - value * saturation * depth) * 255).round()
+    sector = sixth.floor()
+    within = sixth - sector
+    offset = 5 - 2 * torch.arange(3, device=hue.device).view(1, 3, 1, 1)  # 5, 3, 1: red, green, blue
+    sector = (sector + offset).remainder(6)
+    # How much of the chroma is missing: rises in sector 0, all of it in 1 and 2, falls in 3, none in 4 and 5.
+    missing = torch.minimum(sector + within, (3 - sector) + (1 - within)).clamp(0, 1)
+    saturation, value = (channel.unsqueeze(1) * (1 / 255) for channel in (saturation, value))
+    return (value * (1 - saturation * missing) * 255).round()

@@ -1,8 +1,9 @@
-"""The 12 training corruptions of unORANIC: for each a `sample_*` that draws parameters and a function that applies them.
+"""The 12 training corruptions of unORANIC: for each, `sample_*` draws parameters and a function applies them.
 
-Parameters and rounding are those of albumentations 1.3.1 on uint8 images, the version that was current when the
-paper's code was released (Doerrich et al., MICCAI-MLMI 2023; the paper names albumentations only as an example).
-Images are float32 (N, C, H, W) whole grey levels 0..255, C 1 or 3; every parameter's first axis is the image.
+Parameters and rounding are those of albumentations 1.3.1 on uint8 images, the version that was current when
+the paper's code was released (Doerrich et al., MICCAI-MLMI 2023; the paper names albumentations only as an
+example). Images are float32 (N, C, H, W) whole grey levels 0..255, C 1 or 3; every parameter's first axis is
+the image.
 """
 
 from collections.abc import Callable
@@ -65,7 +66,7 @@ def sample_color_jitter(shape: Shape, draw: Draw) -> Parameters:
 def color_jitter(
     levels: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor, order: Tensor
 ) -> Tensor:
-    """order (N, 4) int64: which of brightness, contrast, saturation, hue (0..3) comes first, second, and so on."""
+    """order (N, 4) int64: which of brightness, contrast, saturation, hue (0..3) comes first, second, ..."""
     steps = (
         (colour.adjust_brightness, brightness),
         (colour.adjust_contrast, contrast),
