@@ -13,10 +13,12 @@ and `anatomy` make of S (A only where a method has it):
 
 and, for the uncorrupted image, revision/clean/reconstruction_psnr and revision/clean/anatomy_psnr.
 
-Deviation: the released script seeds Python's generator with 1333 before each image and draws with
-albumentations; the same seed gives other parameters here.
+The released script seeds Python's generator with 1333 before each image. The strengths are what that
+draws with albumentations 1.3.1. Deviation: what is no single number (the dropped pixels, the noise
+field, the line of motion) is drawn here, from a fixed seed.
 """
 
+import torch
 from torch import Tensor, nn
 
 from latent_anatomy import metrics
@@ -32,16 +34,39 @@ from latent_anatomy.evaluation.common import (
 )
 from latent_anatomy.methods.contract import Data
 
+STRENGTHS = {  # in grey levels where they have a unit
+    "GaussianBlur": {"size": 7},
+    "ColorJitter": {
+        "brightness": 1.0954,
+        "contrast": 1.1710,
+        "saturation": 0.9052,
+        "hue": 0.1913,
+        "order": (1, 3, 2, 0),  # contrast, hue, saturation, brightness
+    },
+    "Downscale": {"scale": 0.7954},
+    "MultiplicativeNoise": {"multiplier": 1.0307},
+    "RandomBrightnessContrast": {"alpha": 1.0954, "beta": 0.1710 * 255},
+    "RandomGamma": {"gamma": 1.0954},
+    "Sharpen": {"alpha": 0.4215, "lightness": 0.964},  # the kernel's centre is 4.357
+}
+NOISE_DEVIATION = 6.32  # of GaussNoise, in grey levels
+
 
 class Params(Settings):
     """Nothing to choose."""
 
 
 def corrupt_uniformly(name: str, images: Tensor) -> Tensor:
-    """All images (N, C, H, W) with one corruption, drawn for one image and the same for all of them."""
+    """All images (N, C, H, W) with one corruption, with the same parameters for all of them."""
     drawn = augment.sample(name, (1, *images.shape[1:]), generator(FROZEN_SEED, "revision", name))
-    parameters = {key: value.expand(len(images), *value.shape[1:]) for key, value in drawn.items()}
-    return augment.apply(name, images, {key: value.to(images.device) for key, value in parameters.items()})
+    for key, strength in STRENGTHS.get(name, {}).items():
+        drawn[key] = torch.tensor([strength], dtype=drawn[key].dtype)
+    if name == "GaussNoise":
+        drawn["noise"] *= NOISE_DEVIATION / drawn["noise"].std()
+    shared = {
+        key: value.to(images.device).expand(len(images), *value.shape[1:]) for key, value in drawn.items()
+    }
+    return augment.apply(name, images, shared)
 
 
 def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task: str, seed: int) -> Results:

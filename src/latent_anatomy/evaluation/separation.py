@@ -124,7 +124,7 @@ def logistic_regression(features: Tensor, labels: Tensor, strength: float) -> nn
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     optimiser = torch.optim.LBFGS(
-        layer.parameters(), max_iter=ITERATIONS, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
+        layer.parameters(), max_iter=ITERATIONS, tolerance_grad=1e-4, line_search_fn="strong_wolfe"
     )
 
     def closure() -> Tensor:
