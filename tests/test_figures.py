@@ -83,12 +83,15 @@ def test_auc_by_severity_has_a_panel_for_each_corruption_that_starts_at_clean():
 
 
 def test_learning_curves():
-    history = {"epoch": np.arange(1, 4), "train/loss": np.array([1.0, 0.5, 0.2])}
+    history = {"epoch": np.arange(1, 4), "train/loss": np.array([1.0, 0.5, 0.02])}
     other = {"epoch": np.arange(1, 3), "train/loss": np.array([1.0, -0.5])}
     figure = figures.learning_curves({"a": history, "b": other}, ["train/loss"])
-    np.testing.assert_array_equal(lines(figure.axes[0])["a"], [1, 0.5, 0.2])
+    np.testing.assert_array_equal(lines(figure.axes[0])["a"], [1, 0.5, 0.02])
     assert figure.axes[0].get_yscale() == "linear"  # a logarithm would hide what is below zero
     assert figures.learning_curves({"a": history}, ["train/loss"]).axes[0].get_yscale() == "log"
+    assert figures.learning_curves({"b": {**history, "val/auc": [0.5, 0.6, 0.7]}}, ["val/auc"]).axes[
+        0
+    ].get_yscale() == ("linear")
     with pytest.raises(ValueError, match="column val/loss"):
         figures.learning_curves({"a": history}, ["val/loss"])
 

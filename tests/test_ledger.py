@@ -113,6 +113,7 @@ def test_what_was_made_otherwise_than_released_is_in_the_reason(paper, tmp_path)
     assert "slope 0.01, released 1.0" in reason
     assert "cycle.stepping step, released epoch" in reason
     assert "probing" not in reason
+    assert "epochs" not in pick(rows, table="Table 1", metric="data/classes", **where).reason
     reason = pick(rows, table="Table 3", metric="probing/disease/own/auc", **where).reason
     assert "probing with epochs 50, released 251" in reason
 

@@ -17,6 +17,7 @@ from latent_anatomy.ledger import Row
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 VERDICT_COLOURS = {"reproduced": "#009E73", "better": "#0072B2", "not reproduced": "#D55E00"}
 PANEL = 2.2  # inches
+WIDE = 10  # values that span more than this factor are drawn on a logarithmic axis
 
 
 def png(figure: Figure) -> bytes:
@@ -121,7 +122,9 @@ def auc_by_severity(
     return figure
 
 
-def learning_curves(histories: Mapping[str, Mapping[str, NDArray]], columns: Sequence[str]) -> Figure:
+def learning_curves(
+    histories: Mapping[str, Mapping[str, NDArray]], columns: Sequence[str], ncols: int = 4
+) -> Figure:
     """One panel for each of `columns`, one line for each history.
 
     histories: label -> column -> values (epochs,), with a column "epoch"; a history without a column is
@@ -130,17 +133,24 @@ def learning_curves(histories: Mapping[str, Mapping[str, NDArray]], columns: Seq
     for column in columns:
         if not any(column in history for history in histories.values()):
             raise ValueError(f"expected a history with the column {column}, found none")
-    figure = Figure(figsize=(3.6 * len(columns), 3), layout="constrained")
-    axes = figure.subplots(1, len(columns), squeeze=False)
-    for panel, column in zip(axes[0], columns, strict=True):
-        positive = True
+    nrows = -(-len(columns) // ncols)
+    figure = Figure(figsize=(3.2 * min(ncols, len(columns)), 2.6 * nrows), layout="constrained")
+    axes = figure.subplots(nrows, min(ncols, len(columns)), squeeze=False)
+    for panel in axes.flat[len(columns) :]:
+        panel.set_axis_off()
+    for panel, column in zip(axes.flat, columns, strict=False):
+        drawn = []
         for number, (label, history) in enumerate(histories.items()):
             if column in history:
                 values = np.asarray(history[column], dtype=np.float64)
                 panel.plot(history["epoch"], values, lw=1, color=COLOURS[number % len(COLOURS)], label=label)
-                positive &= bool((values[np.isfinite(values)] > 0).all())
-        panel.set(xlabel="epoch", title=column, yscale="log" if positive else "linear")
-        panel.legend(fontsize=7)
+                drawn.append(values[np.isfinite(values)])
+        drawn = np.concatenate(drawn)
+        wide = drawn.min(initial=np.inf) > 0 and drawn.max(initial=0) > WIDE * drawn.min(initial=np.inf)
+        panel.set(xlabel="epoch", yscale="log" if wide else "linear")
+        panel.set_title(column, fontsize=9)
+    handles = {line.get_label(): line for panel in axes.flat for line in panel.lines}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2, fontsize=7)
     return figure
 
 

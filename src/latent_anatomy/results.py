@@ -152,8 +152,11 @@ def _check_seeds(seeds: list[Result]) -> None:
 def departures(paper: Paper, result: Result, metric: str) -> list[str]:
     """In which ways a result was made otherwise than by the paper's released code, in words.
 
+    None for "data/..." metrics, which no training decides.
     Raises ValueError when the paper's file names a parameter that the result does not record.
     """
+    if metric.startswith("data/"):
+        return []
     run = paper.runs[result.run]
     texts = []
     for difference in _differences(run.released, result.params, f"{result.path}: params."):
