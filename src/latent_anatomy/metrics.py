@@ -8,7 +8,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor
 
 # unORANIC's released code calls an image restored below this error, and then returns 0 dB (unORANIC)
@@ -88,7 +87,9 @@ def _area(positive: NDArray, scores: NDArray, label: int) -> float:
             f"expected images of class {label} and of others, found {positives} and {negatives}: "
             "its AUC is undefined; use more images"
         )
-    above = rankdata(scores)[positive].sum() - positives * (positives + 1) / 2
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    above = ranks[positive].sum() - positives * (positives + 1) / 2
     return above / (positives * negatives)
 
 
