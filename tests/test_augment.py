@@ -22,7 +22,7 @@ from latent_anatomy.corruptions.augment import (
 
 ORACLE = Path(__file__).parent / "oracle" / "albumentations_1_3_1.npz"
 KINDS = ("rgb", "grey")
-DRAWS = 2500  # per image, as in the recording
+DRAWS = 1000  # per image; the recording has 2500
 HIGHEST = 60.0  # dB, as in the recording
 FLOAT32 = {"noise", "multiplier", "alpha", "beta"}  # parameters that albumentations applies in float32
 
@@ -76,7 +76,7 @@ def test_fixed_parameters_give_albumentations_result(oracle, kind, name):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
 def test_psnr_is_distributed_as_albumentations(oracle, kind, name):
-    """Our distribution function is within 0.03 at each recorded quantile: KS of 7500 draws, p about 0.002."""
+    """Our distribution function is within 0.04 at each recorded quantile (KS, 3000 and 7500 draws: p 0.002)."""
     images = tensor(oracle[f"{kind}/images"]).float().div(255).repeat_interleave(DRAWS, 0)
     corrupted = apply(name, images, sample(name, images.shape, seeded(1)))
     error = (corrupted - images).double().square().mean((1, 2, 3))
@@ -86,7 +86,7 @@ def test_psnr_is_distributed_as_albumentations(oracle, kind, name):
     below = (psnr < quantiles - 0.01).double().mean(1)
     up_to = (psnr <= quantiles + 0.01).double().mean(1)
     probability = torch.from_numpy(oracle["quantiles"])
-    assert (below <= probability + 0.03).all() and (up_to >= probability - 0.03).all()
+    assert (below <= probability + 0.04).all() and (up_to >= probability - 0.04).all()
 
 
 @pytest.mark.parametrize("size", [3, 5, 7])
