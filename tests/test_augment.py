@@ -76,7 +76,7 @@ def test_fixed_parameters_give_albumentations_result(oracle, kind, name):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
 def test_psnr_is_distributed_as_albumentations(oracle, kind, name):
-    """Our distribution function is within 0.04 at each recorded quantile (KS, 3000 and 7500 draws: p 0.002)."""
+    """Our distribution function is within 0.04 at each recorded quantile (KS, 3000 to 7500 draws: p .002)."""
     images = tensor(oracle[f"{kind}/images"]).float().div(255).repeat_interleave(DRAWS, 0)
     corrupted = apply(name, images, sample(name, images.shape, seeded(1)))
     error = (corrupted - images).double().square().mean((1, 2, 3))

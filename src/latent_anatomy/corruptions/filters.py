@@ -40,8 +40,8 @@ def line_kernels(start: Tensor, end: Tensor, size: Tensor) -> Tensor:
     """Lines one pixel wide from start to end as (N, 7, 7) float32 kernels of sum 1.
 
     Start and end are (N, 2) int64, (x, y) in 0..size-1, and differ; `size` (N,) int64, each 3, 5 or 7, says
-    where the centre is. The pixels are those of `cv2.line`: Bresenham's 8-connected line, walked from the left
-    end, where a tie stays on the old row.
+    where the centre is. The pixels are those of `cv2.line`: Bresenham's 8-connected line, walked from the
+    left end, where a tie stays on the old row.
     """
     leftward = (end[:, 0] < start[:, 0]).unsqueeze(1)
     start, end = torch.where(leftward, end, start), torch.where(leftward, start, end)
