@@ -75,15 +75,16 @@ def concatenated(embeddings: Embeddings, task: str) -> Tensor:
 
 def fit(
     epoch_data: Callable[[int], tuple[Tensor, Tensor]],
+    width: int,
     classes: int,
     epochs: int,
-    seeds: tuple,
+    seeds: tuple[int | str, ...],
     *,
     name: str = "probe",
     encode: Callable[[Tensor], Tensor] = nn.Identity(),  # noqa: B008
     double_softmax: bool = False,
 ) -> nn.Linear:
-    """Train a linear layer (d -> classes) on `encode(inputs)` with the published settings.
+    """Train a linear layer (width -> classes) on `encode(inputs)` with the published settings.
 
     `epoch_data(epoch)` gives an epoch's inputs (N, ...) and labels (N,) int64. The order of images
     depends on `seeds` and the epoch, the initial weights on `seeds` and `name`.
@@ -91,7 +92,7 @@ def fit(
     inputs, labels = epoch_data(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(*seeds, name))
-        layer = nn.Linear(encode(inputs[:2]).shape[1], classes).to(inputs.device)
+        layer = nn.Linear(width, classes).to(inputs.device)
     optimiser = torch.optim.Adam(layer.parameters(), lr=CYCLE.base, betas=BETAS, fused=True)
     steps = -(-len(labels) // BATCH_SIZE)
     [schedule] = CYCLE.schedules(optimiser, steps, epochs).per_epoch
@@ -127,7 +128,14 @@ def _corrupt(train: Data, *seeds: int | str) -> tuple[Tensor, Tensor]:
 def disease_probe(method: nn.Module, train: Data, epochs: int, seed: int) -> Callable[[Tensor], Tensor]:
     """Class scores (N, classes) of images (N, C, H, W), by the `own` probe trained on clean images."""
     features, classes = own(embed(method, train.images), "disease"), int(train.labels.max()) + 1
-    layer = fit(lambda epoch: (features, train.labels), classes, epochs, (seed, "own"), name="disease")
+    layer = fit(
+        lambda epoch: (features, train.labels),
+        features.shape[1],
+        classes,
+        epochs,
+        (seed, "own"),
+        name="disease",
+    )
     return lambda images: layer(own(embed(method, images), "disease")).softmax(dim=1)
 
 
@@ -135,6 +143,7 @@ def _released(
     method: nn.Module, train: Data, tests: Tensor, task: str, classes: int, settings: Params, seed: int
 ) -> Tensor:
     """Scores (N, classes) of the test images, by the probe as released."""
+    width = concatenated(embed(method, train.images[:1]), task).shape[1]
     frozen = copy.deepcopy(method).requires_grad_(False).train()
     clean = (train.images, train.labels)
 
@@ -143,6 +152,7 @@ def _released(
 
     layer = fit(
         epoch_data,
+        width,
         classes,
         settings.epochs,
         (seed, "released"),
@@ -176,6 +186,7 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
                 data = _cached(clean, draws, train.labels, name, variant, read)
                 layer = fit(
                     lambda epoch, data=data: data[epoch % len(data)],
+                    data[0][0].shape[1],
                     classes[name],
                     settings.epochs,
                     (seed, variant),
