@@ -75,12 +75,27 @@ class Params(Strict):
             for label, collection in study.collections.items():
                 here = f"{where}.collections.{label}"
                 _among(f"{here}.datasets", collection.datasets, datasets.NAMES, "the known data sets")
+                if len({datasets.find(dataset).phantom for dataset in collection.datasets}) > 1:
+                    raise ValueError(f"{here}.datasets: expected phantoms or real data sets, found both")
                 _among(f"{here}.evaluation", collection.evaluation, study.evaluation, f"{where}.evaluation")
                 for shortened in collection.shortened:
                     _among(f"{here}.shortened.runs", shortened.runs, study.runs, f"{where}.runs")
                     chosen = shortened.datasets or []
                     _among(f"{here}.shortened.datasets", chosen, collection.datasets, f"{here}.datasets")
         return self
+
+    def without(self, missing: Iterable[str]) -> "Params":
+        """The collection `data` less the data sets `missing`; ParamsError when nothing is left of it."""
+        studies = {}
+        for name, study in self.studies.items():
+            collection = study.collections[self.data]
+            left = [dataset for dataset in collection.datasets if dataset not in missing]
+            if left:
+                reduced = collection.model_copy(update={"datasets": left})
+                studies[name] = study.model_copy(update={"collections": {self.data: reduced}})
+        if not studies:
+            raise ParamsError(f"params.yaml: data: none of the data sets of {self.data!r} can be had")
+        return self.model_copy(update={"studies": studies})
 
 
 def _among(key: str, found: Iterable[str], allowed: Iterable[str], source: str) -> None:

@@ -6,16 +6,26 @@ its job, so that staleness travels with content and not with anybody's memory of
 becomes the job's passport.
 """
 
+import json
 from importlib import import_module
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from latent_anatomy import evaluation, methods
+from latent_anatomy import datasets, methods
 from latent_anatomy.params import Collection, Params, ParamsError, Study, faults
-from latent_anatomy.provenance import canonical_json, source_digest, write_text_if_changed
+from latent_anatomy.provenance import (
+    PACKAGE_ROOT,
+    canonical_json,
+    digest,
+    sha256_file,
+    source_digest,
+    write_json,
+    write_text_if_changed,
+)
 
 FOLDER = Path(".params")
+WRITTEN = "written.json"
 PACKAGE = "latent_anatomy"
 
 
@@ -23,18 +33,48 @@ def write(params: Params, folder: Path = FOLDER) -> None:
     """Write the files of all jobs of the collection `params.data` below `folder`.
 
     Raises ParamsError, naming the key, for a parameter that its method or protocol does not have.
+
+    Resolving imports torch, which takes longer than all the rest of a dry run. So `folder`/written.json
+    keeps the digest of what the jobs were resolved from and the hashes of the files, and where both
+    still hold there is nothing to resolve.
     """
+    basis = digest({"params": params.model_dump(mode="json"), "sources": _all_sources()})
+    record = folder / WRITTEN
+    if _holds(record, basis):
+        return
+    record.unlink(missing_ok=True)
+    written = {}
     for name, job in resolve(params).items():
-        write_text_if_changed(folder / f"{name}.json", canonical_json(job))
+        path = folder / f"{name}.json"
+        write_text_if_changed(path, canonical_json(job))
+        written[path.relative_to(folder).as_posix()] = sha256_file(path)
+    write_json(record, {"basis": basis, "files": written})
+
+
+def _all_sources() -> dict[str, str]:
+    paths = PACKAGE_ROOT.rglob("*.py")
+    return {path.relative_to(PACKAGE_ROOT).as_posix(): sha256_file(path) for path in paths}
+
+
+def _holds(record: Path, basis: str) -> bool:
+    if not record.is_file():
+        return False
+    content = json.loads(record.read_text(encoding="utf-8"))
+    return content["basis"] == basis and all(
+        (record.parent / name).is_file() and sha256_file(record.parent / name) == expected
+        for name, expected in content["files"].items()
+    )
 
 
 def resolve(params: Params) -> dict[str, dict]:
     """All jobs of the collection `params.data`: name (its path below `.params`) -> content."""
-    jobs = {}
+    jobs: dict[str, dict] = {}
     for name, study in params.studies.items():
         collection = study.collections[params.data]
         for dataset in collection.datasets:
-            jobs[f"slice/{dataset}"] = _slice(dataset)
+            if datasets.find(dataset).phantom:
+                jobs[f"phantom/{dataset}"] = _of_dataset("phantom", dataset)
+            jobs[f"slice/{dataset}"] = _of_dataset("slice", dataset, "slices")
             jobs[f"compare/{name}/{dataset}"] = _compare(name, study, collection, dataset)
             for run in study.runs:
                 for seed in collection.seeds:
@@ -43,6 +83,7 @@ def resolve(params: Params) -> dict[str, dict]:
                     jobs[f"train/{where}"] = train
                     jobs[f"evaluate/{where}"] = _evaluate(params, name, study, collection, train)
         jobs[f"ledger/{name}"] = {"job": "ledger", "study": name, "source": _digest("ledger")}
+        jobs[f"report/{name}"] = _report(params, name, study, collection)
     return jobs
 
 
@@ -50,8 +91,10 @@ def _digest(*modules: str) -> str:
     return source_digest(*(f"{PACKAGE}.{module}" for module in modules))
 
 
-def _slice(dataset: str) -> dict:
-    return {"job": "slice", "dataset": dataset, "source": _digest("slices", "datasets")}
+def _of_dataset(kind: str, dataset: str, *modules: str) -> dict:
+    """A job that runs `modules` and the data set's own file: a new data set leaves the others as they are."""
+    own = type(datasets.find(dataset)).__module__.removeprefix(f"{PACKAGE}.")
+    return {"job": kind, "dataset": dataset, "source": _digest(own, *modules)}
 
 
 def _train(params: Params, study: str, collection: Collection, run: str, dataset: str, seed: int) -> dict:
@@ -75,6 +118,8 @@ def _train(params: Params, study: str, collection: Collection, run: str, dataset
 
 
 def _evaluate(params: Params, name: str, study: Study, collection: Collection, train: dict) -> dict:
+    from latent_anatomy import evaluation  # here, because it loads torch
+
     protocols = {}
     for protocol, block in study.evaluation.items():
         merged = {**block, **collection.evaluation.get(protocol, {})}
@@ -103,6 +148,18 @@ def _compare(name: str, study: Study, collection: Collection, dataset: str) -> d
         "runs": study.runs,
         "seeds": collection.seeds,
         "source": _digest("jobs.compare", "evaluation.comparison"),
+    }
+
+
+def _report(params: Params, name: str, study: Study, collection: Collection) -> dict:
+    return {
+        "job": "report",
+        "study": name,
+        "data": params.data,
+        "runs": study.runs,
+        "datasets": collection.datasets,
+        "seeds": collection.seeds,
+        "source": _digest("figures", "ledger", "papers", "report", "results"),
     }
 
 

@@ -1,0 +1,29 @@
+# What happens, from raw files to the report. What was chosen: params.yaml. Where and how it runs: profiles/.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "params.yaml"
+
+
+# The base on which requirements.lock installs; used only with --software-deployment-method apptainer.
+container: "docker://python:3.11-slim"
+
+
+include: "workflow/rules/common.smk"
+
+
+rule all:
+    input:
+        [metrics(study) for study in STUDIES],
+        "results/ledger.csv",
+        "results/ledger-phantom.csv" if PHANTOM else [],
+        expand("reports/{study}.html", study=STUDIES),
+
+
+include: "workflow/rules/fetch.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"

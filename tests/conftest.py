@@ -1,0 +1,129 @@
+"""Copies of the pipeline that tests can change, and that run without training anything.
+
+A `Project` has the checkout's Snakefile, rules, parameters and sources, no network, and a
+`latent-anatomy` that makes every file that a verb would make, with its own command line as content.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from latent_anatomy import datasets
+
+ROOT = Path(__file__).parents[1]
+PIPELINE = ("Snakefile", "Makefile", "params.yaml", "workflow", "profiles", "papers", "notebooks", "src")
+NO_NETWORK = "http://127.0.0.1:9"  # a proxy that nobody serves
+VERBS = """#!{python}
+import sys
+from pathlib import Path
+
+words = sys.argv[1:]
+options = dict(zip(words, words[1:]))
+if words[0] in ("fetch", "phantom"):
+    from latent_anatomy import datasets
+
+    made = [Path(options["--out"], file.name) for file in datasets.find(words[1]).files]
+else:
+    made = [Path(options[name]) for name in options if name in {outputs}]
+for path in made:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(" ".join(words))
+"""
+OUTPUTS = ("--out", "--model", "--history", "--metrics", "--arrays")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with the pipeline, and the folder of commands that stand in for the real ones."""
+
+    path: Path
+    commands: Path
+
+    def snakemake(self, *words: str, mirror: Path | None = None) -> subprocess.CompletedProcess:
+        """Run `snakemake` with these arguments; its output as text, whatever its exit code."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LATENT_")}
+        environment |= {
+            "PATH": os.pathsep.join([str(self.commands), environment["PATH"]]),
+            "PYTHONPATH": str(self.path / "src"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "http_proxy": NO_NETWORK,
+            "https_proxy": NO_NETWORK,
+            "no_proxy": "",
+        }
+        if mirror is not None:
+            environment["LATENT_ANATOMY_MIRROR"] = str(mirror)
+        command = [sys.executable, "-m", "snakemake", *words]
+        return subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True)
+
+    def plan(self, *words: str, mirror: Path | None = None) -> set[tuple[str, ...]]:
+        """The jobs of a dry run, each as its rule and its wildcards in their order."""
+        result = self.snakemake("-n", *words, mirror=mirror)
+        assert result.returncode == 0, result.stdout + result.stderr
+        jobs = set()
+        # "rule train:", then its indented lines
+        for rule, lines in re.findall(
+            r"^(?:local)?rule ([\w-]+):\n((?: +.*\n)*)", result.stdout, re.MULTILINE
+        ):
+            wildcards = re.search(r"^ +wildcards: (.*)$", lines, re.MULTILINE)
+            jobs.add((rule, *(re.findall(r"\w+=([^,\s]+)", wildcards[1]) if wildcards else ())))
+        return jobs
+
+    def choose(self, *keys: str, value: object) -> None:
+        """Set the entry of params.yaml under these keys; None removes it."""
+        path = self.path / "params.yaml"
+        content = yaml.safe_load(path.read_text())
+        block = content
+        for key in keys[:-1]:
+            block = block[key]
+        block.pop(keys[-1], None)
+        if value is not None:
+            block[keys[-1]] = value
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def give_raw_files(self, *names: str) -> None:
+        """Put a file in each place where the raw files of these data sets belong."""
+        for dataset in map(datasets.find, names):
+            for file in dataset.files:
+                path = self.path / "data" / "raw" / dataset.name / file.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"raw")
+
+    def copy(self, path: Path) -> "Project":
+        """The same with all its files and their times."""
+        return Project(shutil.copytree(self.path, path), self.commands)
+
+
+@pytest.fixture(scope="session")
+def clean(tmp_path_factory) -> Project:
+    """The pipeline as after cloning. Not to be changed: copy it."""
+    folder = tmp_path_factory.mktemp("clean")
+    project = Project(folder / "project", folder / "commands")
+    for name in PIPELINE:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, project.path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            project.path.mkdir(exist_ok=True)
+            shutil.copy2(source, project.path / name)
+    project.commands.mkdir()
+    verbs = VERBS.format(python=sys.executable, outputs=OUTPUTS)
+    for name, text in {"latent-anatomy": verbs, "papermill": "#!/bin/sh", "jupyter": "#!/bin/sh"}.items():
+        (project.commands / name).write_text(text)
+        (project.commands / name).chmod(0o755)
+    return project
+
+
+@pytest.fixture(scope="session")
+def finished(clean, tmp_path_factory) -> Project:
+    """The pipeline after everything ran. Not to be changed: copy it."""
+    project = clean.copy(tmp_path_factory.mktemp("finished") / "project")
+    result = project.snakemake("--cores", "2", "--quiet")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return project

@@ -1,0 +1,62 @@
+"""Every command line of Snakemake that the documentation prints is one that works."""
+
+import re
+import shlex
+import subprocess
+
+import pytest
+import yaml
+from conftest import ROOT
+
+PAGES = ("README.md", "docs/workflow.md")
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+REAL = PARAMS["studies"]["unoranic"]["collections"]["real"]["datasets"]
+
+
+def printed(page: str) -> list[str]:
+    """The lines in ```sh blocks that begin with snakemake, without comments."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("snakemake ")]
+
+
+COMMANDS = sorted({line for page in PAGES for line in printed(page)})
+
+
+@pytest.fixture(scope="module")
+def project(clean, tmp_path_factory):
+    """A project with the raw files of the papers' data sets, so that no command asks the network."""
+    project = clean.copy(tmp_path_factory.mktemp("readme") / "project")
+    project.give_raw_files(*REAL)
+    return project
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_prints_commands(page):
+    assert printed(page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_printed_command_plans_jobs(project, line):
+    assert ("all",) in project.plan(*shlex.split(line)[1:])
+
+
+@pytest.mark.slow
+def test_make_run_does_what_the_readme_says(project):
+    recipe = subprocess.run(
+        ["make", "--dry-run", "--assume-old=environment", "run", "CORES=8"],
+        cwd=project.path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    made = recipe.stdout.splitlines()[-1].split("snakemake ")[1]
+    plans = [
+        project.plan(*shlex.split(words))
+        for words in (made, "--cores 8 --resources gpu=1", "--cores 8 --resources gpu=1 -- all")
+    ]
+    assert plans[0] == plans[1] == plans[2]
+    assert {"snakemake --cores 8 --resources gpu=1", "snakemake --cores 8 --resources gpu=1 -- all"} < set(
+        COMMANDS
+    )

@@ -1,0 +1,101 @@
+# What the rules share: the checked parameters, what is built of them, and where files lie.
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from latent_anatomy import availability, datasets, params, resolution
+from latent_anatomy.datasets.fetch import mirror_folder
+
+
+def checked():
+    """The parameters, less the data sets that cannot be had, with the file of each job written."""
+    try:
+        found = params.validate(config)
+        names = dict.fromkeys(
+            name for study in found.studies.values() for name in study.collections[found.data].datasets
+        )
+        missing = availability.missing(names, Path("data/raw"), mirror_folder())
+        for _, reason in missing:
+            print(f"Not built: {reason}", file=sys.stderr)
+        found = found.without([name for name, _ in missing])
+        resolution.write(found)
+    except ValueError as error:
+        sys.exit(str(error))
+    return found
+
+
+PARAMS = checked()
+STUDIES = PARAMS.studies
+COLLECTIONS = {name: study.collections[PARAMS.data] for name, study in STUDIES.items()}
+DATASETS = list(dict.fromkeys(name for each in COLLECTIONS.values() for name in each.datasets))
+SEEDS = sorted({seed for each in COLLECTIONS.values() for seed in each.seeds})
+PHANTOM = datasets.find(DATASETS[0]).phantom
+# A job asks for the GPU only where there is one, so that processors are not left idle elsewhere.
+GPU = int(shutil.which("nvidia-smi") is not None)
+JOB = "{study}/{run}/{dataset}/seed-{seed}"
+
+
+# Rules make what this collection builds, and nothing else: results of other data sets, as they come with
+# the repository, are taken as they lie.
+wildcard_constraints:
+    study="|".join(map(re.escape, STUDIES)),
+    run="|".join(sorted({re.escape(run) for study in STUDIES.values() for run in study.runs})),
+    dataset="|".join(map(re.escape, DATASETS)),
+    seed="|".join(map(str, SEEDS)),
+
+
+def raw_files(dataset):
+    """The raw files of a data set."""
+    return [f"data/raw/{dataset}/{file.name}" for file in datasets.find(dataset).files]
+
+
+def of_runs(pattern, study, names=None):
+    """The files of all runs and seeds of a study, on all its data sets or on those in `names`."""
+    return expand(
+        pattern,
+        study=study,
+        run=STUDIES[study].runs,
+        dataset=names or COLLECTIONS[study].datasets,
+        seed=COLLECTIONS[study].seeds,
+    )
+
+
+def metrics(study):
+    """The metrics that this collection makes for a study."""
+    compared = expand(
+        "results/{study}/comparison/{dataset}/metrics.json",
+        study=study,
+        dataset=COLLECTIONS[study].datasets,
+    )
+    return of_runs(f"results/{JOB}/metrics.json", study) + compared
+
+
+def real_metrics(study):
+    """The metrics on real data: those that this collection makes, and those of other data sets."""
+    others = sorted(
+        str(path)
+        for path in Path("results", study).glob("*/*/**/metrics.json")
+        if not path.parts[3].startswith("phantom-") and path.parts[3] not in COLLECTIONS[study].datasets
+    )
+    return others if PHANTOM else metrics(study) + others
+
+
+def shown_metrics(study):
+    """The metrics behind the ledger that the report shows."""
+    return metrics(study) if PHANTOM else real_metrics(study)
+
+
+def notebook_parameters(input):
+    """The parameters of a report's notebook, as JSON."""
+    return json.dumps(
+        {
+            "ledger_file": input.ledger,
+            "papers_file": input.papers,
+            "phantom": PHANTOM,
+            "metrics_files": list(input.metrics),
+            "arrays_files": list(input.arrays),
+            "history_files": list(input.histories),
+        }
+    )

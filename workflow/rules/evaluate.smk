@@ -1,0 +1,40 @@
+# Evaluation of each trained method, and paired comparisons between the runs of a study.
+rule evaluate:
+    input:
+        slices="data/slices/{dataset}.h5",
+        model=f"models/{JOB}/model.safetensors",
+        params=f".params/evaluate/{JOB}.json",
+    output:
+        metrics=f"results/{JOB}/metrics.json",
+        arrays=f"results/{JOB}/arrays.npz",
+    log:
+        f"logs/evaluate/{JOB}.log",
+    benchmark:
+        f"benchmarks/evaluate/{JOB}.tsv"
+    threads: 1
+    resources:
+        gpu=GPU,
+        mem_mb=4000,
+        runtime=240,
+    shell:
+        "latent-anatomy evaluate --params {input.params} --slices {input.slices} --model {input.model}"
+        " --metrics {output.metrics} --arrays {output.arrays} 2>&1 | tee {log} >&2"
+
+
+rule compare:
+    input:
+        arrays=lambda wildcards: of_runs(f"results/{JOB}/arrays.npz", wildcards.study, [wildcards.dataset]),
+        params=".params/compare/{study}/{dataset}.json",
+    output:
+        "results/{study}/comparison/{dataset}/metrics.json",
+    log:
+        "logs/compare/{study}/{dataset}.log",
+    benchmark:
+        "benchmarks/compare/{study}/{dataset}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "latent-anatomy compare --params {input.params} --results results/{wildcards.study}"
+        " --out {output} 2>&1 | tee {log} >&2"

@@ -1,0 +1,17 @@
+# One HDF5 schema for everything.
+rule slice:
+    input:
+        raw=lambda wildcards: raw_files(wildcards.dataset),
+        params=".params/slice/{dataset}.json",
+    output:
+        "data/slices/{dataset}.h5",
+    log:
+        "logs/slice/{dataset}.log",
+    benchmark:
+        "benchmarks/slice/{dataset}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "latent-anatomy slice {wildcards.dataset} --raw data/raw/{wildcards.dataset}"
+        " --params {input.params} --out {output} 2>&1 | tee {log} >&2"

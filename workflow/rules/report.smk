@@ -1,0 +1,56 @@
+# Paper against ours: the ledger of real data (in git), that of phantoms, and the report as HTML.
+rule ledger:
+    input:
+        papers=expand("papers/{study}.yaml", study=STUDIES),
+        params=expand(".params/ledger/{study}.json", study=STUDIES),
+        metrics=[real_metrics(study) for study in STUDIES],
+    output:
+        "results/ledger.csv",
+    log:
+        "logs/ledger.log",
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        kind="",
+    shell:
+        "latent-anatomy ledger --papers {input.papers} --out {output} {params.kind} {input.metrics}"
+        " 2>&1 | tee {log} >&2"
+
+
+use rule ledger as ledger_phantom with:
+    input:
+        papers=expand("papers/{study}.yaml", study=STUDIES),
+        params=expand(".params/ledger/{study}.json", study=STUDIES),
+        metrics=[metrics(study) for study in STUDIES],
+    output:
+        "results/ledger-phantom.csv",
+    log:
+        "logs/ledger-phantom.log",
+    params:
+        kind="--phantom",
+
+
+rule report:
+    input:
+        notebook="notebooks/{study}.ipynb",
+        params=".params/report/{study}.json",
+        papers="papers/{study}.yaml",
+        ledger="results/ledger-phantom.csv" if PHANTOM else "results/ledger.csv",
+        metrics=lambda wildcards: shown_metrics(wildcards.study),
+        arrays=lambda wildcards: of_runs(f"results/{JOB}/arrays.npz", wildcards.study),
+        histories=lambda wildcards: of_runs(f"models/{JOB}/history.csv", wildcards.study),
+    output:
+        "reports/{study}.html",
+    log:
+        "logs/report/{study}.log",
+    benchmark:
+        "benchmarks/report/{study}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        notebook=lambda wildcards, input: notebook_parameters(input),
+    shell:
+        "(papermill {input.notebook} - -y {params.notebook:q}"
+        " | jupyter nbconvert --stdin --stdout --to html --no-input > {output}) 2>&1 | tee {log} >&2"

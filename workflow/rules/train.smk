@@ -1,0 +1,22 @@
+# Training. One thread: many small trainings side by side are faster than one after the other with many
+# threads, and the number of threads can change the last bit of a result. What a killed training needs to
+# go on lies in .scratch, because its outputs are removed.
+rule train:
+    input:
+        slices="data/slices/{dataset}.h5",
+        params=f".params/train/{JOB}.json",
+    output:
+        model=f"models/{JOB}/model.safetensors",
+        history=f"models/{JOB}/history.csv",
+    log:
+        f"logs/train/{JOB}.log",
+    benchmark:
+        f"benchmarks/train/{JOB}.tsv"
+    threads: 1
+    resources:
+        gpu=GPU,
+        mem_mb=4000,
+        runtime=1440,
+    shell:
+        "latent-anatomy train --params {input.params} --slices {input.slices}"
+        " --model {output.model} --history {output.history} 2>&1 | tee {log} >&2"
