@@ -100,10 +100,11 @@ def _of_dataset(kind: str, dataset: str, *modules: str) -> dict:
 def _train(params: Params, study: str, collection: Collection, run: str, dataset: str, seed: int) -> dict:
     block = dict(params.methods[run])
     method = block.pop("method")
+    model = methods.load(method).Params
+    chosen = _typed(model, block, f"methods.{run}")
     for shortened in collection.shortened:
         if run in shortened.runs and dataset in (shortened.datasets or [dataset]):
-            block["epochs"] = shortened.epochs
-    chosen = _typed(methods.load(method).Params, block, f"methods.{run}")
+            chosen = _typed(model, block | {"epochs": shortened.epochs}, f"methods.{run}")
     return {
         "job": "train",
         "study": study,
@@ -122,14 +123,18 @@ def _evaluate(params: Params, name: str, study: Study, collection: Collection, t
 
     protocols = {}
     for protocol, block in study.evaluation.items():
-        merged = {**block, **collection.evaluation.get(protocol, {})}
         if protocol not in evaluation.PROTOCOLS:
             raise ParamsError(
                 f"params.yaml: studies.{name}.evaluation: expected protocols among "
                 f"{', '.join(evaluation.PROTOCOLS)}, found {protocol!r}"
             )
-        module = import_module(f"{PACKAGE}.evaluation.{protocol}")
-        protocols[protocol] = _typed(module.Params, merged, f"studies.{name}.evaluation.{protocol}")
+        model = import_module(f"{PACKAGE}.evaluation.{protocol}").Params
+        chosen = _typed(model, block, f"studies.{name}.evaluation.{protocol}")
+        if protocol in collection.evaluation:
+            merged = block | collection.evaluation[protocol]
+            where = f"studies.{name}.collections.{params.data}.evaluation.{protocol}"
+            chosen = _typed(model, merged, where)
+        protocols[protocol] = chosen
     return {
         **train,
         "job": "evaluate",

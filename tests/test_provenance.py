@@ -1,0 +1,168 @@
+"""Hashes, atomic writes, source digests and passports."""
+
+import hashlib
+import json
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latent_anatomy import provenance
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+def shuffled(value: object) -> object:
+    """The same value with the keys of every mapping the other way round."""
+    if isinstance(value, dict):
+        return {key: shuffled(value[key]) for key in reversed(value)}
+    return [shuffled(item) for item in value] if isinstance(value, list) else value
+
+
+@given(VALUES)
+def test_canonical_json_depends_on_the_value_alone(value):
+    assert provenance.canonical_json(shuffled(value)) == provenance.canonical_json(value)
+    assert json.loads(provenance.canonical_json(value)) == value
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_canonical_json_refuses_what_json_cannot_carry(value):
+    with pytest.raises(ValueError):
+        provenance.canonical_json({"loss": value})
+
+
+@given(st.binary(max_size=10_000))
+def test_sha256_of_a_file(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("sha") / "file"
+    path.write_bytes(content)
+    assert provenance.sha256_file(path) == hashlib.sha256(content).hexdigest()
+
+
+def test_an_error_inside_a_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "deep" / "metrics.json"
+    provenance.write_text(path, "old")
+    with pytest.raises(RuntimeError), provenance.atomic_write(path) as temporary:
+        temporary.write_text("half of the n")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def child(code: str, path: Path, **options) -> subprocess.CompletedProcess:
+    head = "import os, signal, sys\nfrom latent_anatomy.provenance import atomic_write\npath = sys.argv[1]\n"
+    program = head + code
+    return subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, **options
+    )
+
+
+def test_a_kill_in_the_middle_of_a_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_text("old")
+    killed = child(
+        "with atomic_write(path) as temporary:\n"
+        "    temporary.write_text('half of the n')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n",
+        path,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+
+
+def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path):
+    path = tmp_path / "arrays.npz"
+    path.write_text("old")
+    failed = child(
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "with atomic_write(path) as temporary:\n"
+        "    temporary.write_bytes(bytes(100_000))\n",
+        path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
+    )
+    assert failed.returncode == 1 and "OSError" in failed.stderr
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_equal_text_leaves_the_file_alone(tmp_path):
+    path = tmp_path / "job.json"
+    provenance.write_text(path, "same")
+    before = path.stat().st_mtime_ns
+    provenance.write_text_if_changed(path, "same")
+    assert path.stat().st_mtime_ns == before
+    provenance.write_text_if_changed(path, "other")
+    assert path.read_text() == "other"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A small package in the place of this one: method -> networks -> layers; unrelated stands alone."""
+    sources = {
+        "__init__.py": "",
+        "method.py": "from latent_anatomy.networks import layers\nimport torch\n",
+        "networks/__init__.py": "",
+        "networks/layers.py": "import latent_anatomy.method\n",
+        "unrelated.py": "",
+    }
+    for name, text in sources.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(provenance, "PACKAGE_ROOT", tmp_path)
+    forget()
+    yield tmp_path
+    forget()
+
+
+def forget() -> None:
+    provenance.source_digest.cache_clear()
+    provenance._imports.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("changed", "matters"),
+    [
+        ("method.py", True),
+        ("networks/layers.py", True),
+        ("networks/__init__.py", True),
+        ("unrelated.py", False),
+    ],
+)
+def test_a_source_digest_covers_what_is_imported_and_nothing_else(package, changed, matters):
+    before = provenance.source_digest("latent_anatomy.method")
+    with (package / changed).open("a") as stream:
+        stream.write("VALUE = 1\n")
+    forget()
+    assert (provenance.source_digest("latent_anatomy.method") != before) == matters
+
+
+def test_a_source_digest_of_no_module(package):
+    with pytest.raises(
+        ValueError, match=r"expected a module of latent_anatomy, found 'latent_anatomy.metod'"
+    ):
+        provenance.source_digest("latent_anatomy.metod")
+
+
+def test_outside_a_checkout_there_is_no_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "PACKAGE_ROOT", tmp_path)
+    assert provenance.commit() == {"commit": None, "dirty": None}
+
+
+def test_a_passport_says_what_decided_the_bytes_and_not_where_or_when(tmp_path):
+    passports = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        path = tmp_path / name / "slices.h5"
+        path.write_bytes(b"slices")
+        passports.append(provenance.passport(inputs={"slices": path}, job={"seed": 1}))
+    assert provenance.canonical_json(passports[0]) == provenance.canonical_json(passports[1])
+    assert passports[0]["inputs"] == {"slices": hashlib.sha256(b"slices").hexdigest()}
+    assert passports[0]["job"] == {"seed": 1}
+    assert str(tmp_path) not in provenance.canonical_json(passports[0])
