@@ -5,7 +5,7 @@ import io
 import shutil
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_job
@@ -39,7 +39,7 @@ def run(params: Path, slices: Path, model: Path, history: Path, scratch: Path, d
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
     write_text(history, _csv(rows))
     with atomic_write(model) as temporary:
-        save_file(weights, temporary, metadata={"passport": canonical_json(proof)})
+        temporary.write_bytes(save(weights, metadata={"passport": canonical_json(proof)}))
     shutil.rmtree(folder)
 
 

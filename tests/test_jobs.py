@@ -1,0 +1,236 @@
+"""Training and evaluation as jobs: same bytes, refusals, kills, a full disk, few imports."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from latent_anatomy import slices
+from latent_anatomy.jobs import compare, evaluate, train
+from latent_anatomy.provenance import canonical_json, sha256_file
+
+SMALL = {
+    "unoranic": {"epochs": 2, "width": 4, "latent": 8},
+    "autoencoder": {"epochs": 2, "width": 4, "latent": 8},
+}
+EVALUATION = {"reconstruction": {}, "revision": {}, "classification": {}}
+
+
+def write_slices(path: Path, dataset: str = "phantom-test") -> Path:
+    random = np.random.default_rng(0)
+    count = 96
+    slices.write(
+        path,
+        slices.Slices(
+            images=random.integers(0, 256, (count, 1, 28, 28), dtype=np.uint8),
+            labels=np.arange(count, dtype=np.int64) % 2,
+            subject=np.array([f"subject-{i}" for i in range(count)]),
+            slice=np.zeros(count, dtype=np.int32),
+            split=np.array(["train"] * 32 + ["val"] * 32 + ["test"] * 32),
+            modality=np.array(["noise"] * count),
+            dataset=dataset,
+            task="binary-class",
+            classes=2,
+        ),
+        passport={},
+    )
+    return path
+
+
+def write_job(folder: Path, kind: str, method: str = "unoranic", **changed) -> Path:
+    from latent_anatomy import methods
+
+    params = methods.load(method).Params(**{**SMALL[method], **changed}).model_dump(mode="json")
+    job = {"job": kind, "study": "unoranic", "run": method, "dataset": "phantom-test", "seed": 1,
+           "method": method, "params": params, "training": {"precision": "fp32", "compile": False},
+           "source": "0" * 64}  # fmt: skip
+    if kind == "evaluate":
+        job["evaluation"] = EVALUATION
+    path = folder / f"{kind}-{method}.json"
+    path.write_text(canonical_json(job), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Slices and job files, and where the outputs go."""
+    return {
+        "slices": write_slices(tmp_path / "test.h5"),
+        "train": write_job(tmp_path, "train"),
+        "evaluate": write_job(tmp_path, "evaluate"),
+        "model": tmp_path / "model.safetensors",
+        "history": tmp_path / "history.csv",
+        "metrics": tmp_path / "metrics.json",
+        "arrays": tmp_path / "arrays.npz",
+        "scratch": tmp_path / "scratch",
+    }
+
+
+def run_train(files, **changed):
+    chosen = {**files, **changed}
+    train.run(
+        chosen["train"], chosen["slices"], chosen["model"], chosen["history"], chosen["scratch"], "cpu"
+    )
+
+
+def run_evaluate(files, **changed):
+    chosen = {**files, **changed}
+    evaluate.run(
+        chosen["evaluate"], chosen["slices"], chosen["model"], chosen["metrics"], chosen["arrays"], "cpu"
+    )
+
+
+def command(files, verb: str) -> list[str]:
+    """The same as a process of its own."""
+    start = [sys.executable, "-m", "latent_anatomy", verb, "--device", "cpu"]
+    names = {"train": ("model", "history", "scratch"), "evaluate": ("model", "metrics", "arrays")}[verb]
+    options = [f"--params={files[verb]}", f"--slices={files['slices']}"]
+    return [*start, *options, *(f"--{name}={files[name]}" for name in names)]
+
+
+def test_the_same_job_twice_gives_the_same_bytes(files, tmp_path):
+    run_train(files)
+    run_evaluate(files)
+    first = {name: sha256_file(files[name]) for name in ("model", "history", "metrics")}
+    run_train(files)
+    run_evaluate(files)
+    assert {name: sha256_file(files[name]) for name in first} == first
+    assert not any(files["scratch"].iterdir()), "a finished run leaves nothing to resume"
+
+
+def test_artefacts_carry_the_hashes_of_their_inputs_and_the_resolved_parameters(files):
+    run_train(files)
+    run_evaluate(files)
+    with safe_open(files["model"], framework="np") as stream:
+        passport = json.loads(stream.metadata()["passport"])
+    assert passport["inputs"] == {"slices": sha256_file(files["slices"])}
+    assert passport["job"] == json.loads(files["train"].read_text())
+    found = json.loads(files["metrics"].read_text())
+    assert found["passport"]["inputs"]["model"] == sha256_file(files["model"])
+    assert found["params"]["width"] == 4
+    assert found["metrics"]["data/test/images"] == 32
+    text = files["metrics"].read_text() + json.dumps(passport)
+    assert str(files["model"].parent) not in text and os.uname().nodename not in text
+
+
+def test_a_method_is_evaluated_by_what_it_can_do(files):
+    run_train(files)
+    run_evaluate(files)
+    protocols = {key.split("/")[0] for key in json.loads(files["metrics"].read_text())["metrics"]}
+    assert protocols == {"data", "reconstruction", "revision"}  # it has no `classify`
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(files, tmp_path):
+    run_train(files)
+    wider = write_job(tmp_path, "evaluate", width=8)
+    with pytest.raises(ValueError, match=r"expected the weights of this architecture.*train again"):
+        run_evaluate(files, evaluate=wider)
+    assert not files["metrics"].exists()
+
+
+@pytest.mark.parametrize("keep", [0, 7, 1000])
+def test_a_truncated_checkpoint_is_refused(files, keep):
+    run_train(files)
+    files["model"].write_bytes(files["model"].read_bytes()[:keep])
+    with pytest.raises(ValueError, match="damaged"):
+        run_evaluate(files)
+
+
+def test_slices_of_another_data_set_are_refused(files, tmp_path):
+    with pytest.raises(ValueError, match="expected slices of phantom-test, found phantom-other"):
+        run_train(files, slices=write_slices(tmp_path / "other.h5", "phantom-other"))
+
+
+def test_the_file_of_another_kind_of_job_is_refused(files):
+    with pytest.raises(ValueError, match="expected a job of kind 'train', found 'evaluate'"):
+        run_train(files, train=files["evaluate"])
+
+
+def test_a_gpu_that_is_not_there_is_an_error_and_not_a_cpu(files, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match="found none: use --device cpu"):
+        train.run(files["train"], files["slices"], files["model"], files["history"], files["scratch"], "cuda")
+
+
+def test_a_full_disk_ends_training_with_an_error_and_without_a_checkpoint(files):
+    def small_files():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    done = subprocess.run(
+        command(files, "train"), preexec_fn=small_files, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "latent-anatomy: " in done.stderr and "Traceback" not in done.stderr
+    assert not files["model"].exists()
+    assert not list(files["model"].parent.glob(".model*"))
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+def test_kill_minus_nine_leaves_nothing_half_written_and_a_restart_ends_well(files, verb):
+    if verb == "evaluate":
+        run_train(files)
+    outputs = {"train": ("model", "history"), "evaluate": ("metrics", "arrays")}[verb]
+    with subprocess.Popen(command(files, verb), stderr=subprocess.DEVNULL) as process:
+        while verb == "train" and not files["scratch"].exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert not any(files[name].exists() for name in outputs)
+    subprocess.run(command(files, verb), check=True, capture_output=True)
+    (run_train if verb == "train" else run_evaluate)(
+        {**files, **{name: files[name].with_name(f"whole-{files[name].name}") for name in outputs}}
+    )
+    name = outputs[0]
+    assert files[name].read_bytes() == files[name].with_name(f"whole-{files[name].name}").read_bytes()
+
+
+def test_training_and_evaluation_load_only_the_libraries_of_a_gpu_node(files):
+    """Nothing of the pipeline around them, nor of the tests' oracles."""
+    absent = ["snakemake", "dvc", "medmnist", "pandas", "matplotlib", "papermill", "requests", "PIL", "skimage",
+              "torchvision", "torchmetrics"]  # fmt: skip
+    program = (
+        "import runpy, sys\n"
+        "sys.argv = sys.argv[1:]\n"
+        "try:\n"
+        "    runpy.run_module('latent_anatomy', run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        f"print([name for name in {absent} if name in sys.modules])\n"
+    )
+    for verb in ("train", "evaluate"):
+        arguments = [sys.executable, "-c", program, *command(files, verb)[2:]]
+        done = subprocess.run(arguments, check=True, capture_output=True, text=True)
+        assert done.stdout.strip() == "[]"
+    assert files["metrics"].exists()
+
+
+def test_runs_are_compared_on_the_same_images(files, tmp_path):
+    for method in ("unoranic", "autoencoder"):
+        folder = tmp_path / "results" / method / "phantom-test" / "seed-1"
+        own = {
+            "train": write_job(tmp_path, "train", method),
+            "evaluate": write_job(tmp_path, "evaluate", method),
+            "arrays": folder / "arrays.npz",
+            "metrics": folder / "metrics.json",
+        }
+        run_train(files, **own)
+        run_evaluate(files, **own)
+    job = {"job": "compare", "study": "unoranic", "dataset": "phantom-test",
+           "runs": ["unoranic", "autoencoder"], "seeds": [1], "source": "0"}  # fmt: skip
+    (tmp_path / "compare.json").write_text(json.dumps(job))
+    compare.run(tmp_path / "compare.json", tmp_path / "results", tmp_path / "out.json")
+    found = json.loads((tmp_path / "out.json").read_text())["metrics"]
+    values = [
+        json.loads((tmp_path / f"results/{name}/phantom-test/seed-1/metrics.json").read_text())["metrics"]
+        for name in ("unoranic", "autoencoder")
+    ]
+    difference = values[0]["reconstruction/psnr"] - values[1]["reconstruction/psnr"]
+    assert found["reconstruction/psnr/unoranic-minus-autoencoder/difference"] == pytest.approx(difference)
