@@ -149,3 +149,10 @@ def test_a_write_that_was_interrupted_is_not_taken_for_finished(tmp_path, monkey
     resolution.write(first, tmp_path)
     for name, job in resolution.resolve(first).items():
         assert json.loads((tmp_path / f"{name}.json").read_text()) == job
+
+
+def test_a_protocol_runs_on_the_data_sets_that_it_names():
+    for name, job in resolved(data="real").items():
+        if name.startswith("evaluate/"):
+            assert ("robustness" in job["evaluation"]) == (job["dataset"] == "pneumoniamnist")
+            assert "probing" in job["evaluation"]

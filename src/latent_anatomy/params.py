@@ -36,7 +36,11 @@ class Shortened(Strict):
 
 
 class Collection(Strict):
-    """Data sets and seeds that are built together, with what is shortened for them."""
+    """Data sets and seeds that are built together, with what is shortened for them.
+
+    `evaluation` changes settings of the study's protocols; there, `datasets` names those of the
+    collection on which a protocol runs (all of them, where it does not).
+    """
 
     datasets: list[str] = Field(min_length=1)
     seeds: list[int] = Field(min_length=1)
@@ -78,6 +82,10 @@ class Params(Strict):
                 if len({datasets.find(dataset).phantom for dataset in collection.datasets}) > 1:
                     raise ValueError(f"{here}.datasets: expected phantoms or real data sets, found both")
                 _among(f"{here}.evaluation", collection.evaluation, study.evaluation, f"{where}.evaluation")
+                for protocol, block in collection.evaluation.items():
+                    chosen = block.get("datasets", [])
+                    key = f"{here}.evaluation.{protocol}.datasets"
+                    _among(key, chosen, collection.datasets, f"{here}.datasets")
                 for shortened in collection.shortened:
                     _among(f"{here}.shortened.runs", shortened.runs, study.runs, f"{where}.runs")
                     chosen = shortened.datasets or []

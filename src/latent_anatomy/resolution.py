@@ -132,6 +132,8 @@ def _evaluate(params: Params, name: str, study: Study, collection: Collection, t
         chosen = _typed(model, block, f"studies.{name}.evaluation.{protocol}")
         if protocol in collection.evaluation:
             merged = block | collection.evaluation[protocol]
+            if train["dataset"] not in merged.pop("datasets", collection.datasets):
+                continue
             where = f"studies.{name}.collections.{params.data}.evaluation.{protocol}"
             chosen = _typed(model, merged, where)
         protocols[protocol] = chosen
