@@ -87,7 +87,8 @@ def test_a_changed_source_of_a_method_remakes_the_runs_of_that_method(project):
 
 @pytest.mark.slow
 def test_a_changed_protocol_evaluates_again_and_trains_nothing(project):
-    project.choose("studies", "unoranic", "evaluation", "probing", "draws", value=3)
+    settings = {"probing": {"draws": 3, "epochs": 3}}
+    project.choose("studies", "unoranic", "collections", "phantom", "evaluation", value=settings)
     assert project.plan() == jobs_after("evaluate", STUDY["runs"])
 
 
