@@ -3,17 +3,15 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
+from conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
-COPIED = ("Snakefile", "params.yaml", "profiles", "workflow", "papers", "notebooks", "src", "results")
 DATASET = "phantom-breastmnist"
+JOB = f"unoranic/linear/{DATASET}/seed-1"
 
 
 def blocks(language: str) -> list[str]:
@@ -23,62 +21,39 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture
-def project(tmp_path):
-    """A copy of the project to which the method of the page has been added, and how to run in it."""
-    for name in COPIED:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "phantom-*"))
-        else:
-            shutil.copy(source, tmp_path / name)
+def project(clean, tmp_path):
+    """A copy of the project to which the method of the page has been added."""
+    project = clean.copy(tmp_path / "project")
     (code,), (block,) = blocks("python"), blocks("yaml")
-    (tmp_path / "src/latent_anatomy/methods/linear.py").write_text(code, encoding="utf-8")
-
-    params = yaml.safe_load((tmp_path / "params.yaml").read_text(encoding="utf-8"))
+    (project.path / "src/latent_anatomy/methods/linear.py").write_text(code, encoding="utf-8")
+    params = yaml.safe_load((project.path / "params.yaml").read_text(encoding="utf-8"))
     params["methods"] |= yaml.safe_load(block)
-    study = params["studies"]["unoranic"]
-    study["runs"].append("linear")
-    study["collections"]["phantom"]["datasets"] = [DATASET]
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(tmp_path / "src"),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "OMP_NUM_THREADS": "1",
-    }
-
-    def run(*command: str) -> str:
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return tmp_path, run
+    params["studies"]["unoranic"]["runs"].append("linear")
+    (project.path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    return project
 
 
 @pytest.mark.slow
 def test_the_page_gives_a_method_that_is_planned_trained_and_evaluated(project):
-    folder, run = project
-    plan = run("snakemake", "--cores", "2", "-n")
-    job = f"unoranic/linear/{DATASET}/seed-1"
-    assert f"models/{job}/model.safetensors" in plan
-    assert f"results/{job}/metrics.json" in plan
+    planned = project.plan()
+    assert ("train", "unoranic", "linear", DATASET, "1") in planned
+    assert ("evaluate", "unoranic", "linear", DATASET, "1") in planned
 
-    command = (sys.executable, "-m", "latent_anatomy")
-    slices = ("--slices", f"data/slices/{DATASET}.h5")
-    model = ("--model", f"models/{job}/model.safetensors")
-    run(*command, "phantom", DATASET, "--out", f"data/raw/{DATASET}")
-    run(*command, "slice", DATASET, "--raw", f"data/raw/{DATASET}", "--params", f".params/slice/{DATASET}.json",
-        "--out", slices[1])  # fmt: skip
-    run(*command, "train", "--params", f".params/train/{job}.json", *slices, *model,
-        "--history", f"models/{job}/history.csv")  # fmt: skip
-    run(*command, "evaluate", "--params", f".params/evaluate/{job}.json", *slices, *model,
-        "--metrics", f"results/{job}/metrics.json", "--arrays", f"results/{job}/arrays.npz")  # fmt: skip
+    def run(verb: str, **options: str) -> None:
+        words = [f"--{name}={value}" for name, value in options.items()]
+        environment = os.environ | {"PYTHONPATH": str(project.path / "src")}
+        command = [sys.executable, "-m", "latent_anatomy", *verb.split(), *words]
+        subprocess.run(command, cwd=project.path, env=environment, capture_output=True, check=True)
 
-    found = json.loads((folder / f"results/{job}/metrics.json").read_text(encoding="utf-8"))
+    slices, model = f"data/slices/{DATASET}.h5", f"models/{JOB}/model.safetensors"
+    run(f"phantom {DATASET}", out=f"data/raw/{DATASET}")
+    run(f"slice {DATASET}", raw=f"data/raw/{DATASET}", params=f".params/slice/{DATASET}.json", out=slices)
+    run("train", params=f".params/train/{JOB}.json", slices=slices, model=model, history="history.csv")
+    run("evaluate", params=f".params/evaluate/{JOB}.json", slices=slices, model=model,
+        metrics="metrics.json", arrays="arrays.npz")  # fmt: skip
+
+    found = json.loads((project.path / "metrics.json").read_text(encoding="utf-8"))
     assert found["run"] == "linear"
-    assert found["metrics"]["reconstruction/psnr"] > 10  # a grey image of the mean brightness has less
+    assert found["metrics"]["reconstruction/psnr"] > 15
     assert found["metrics"]["probing/disease/own/auc"] > 0.6
     assert not any(key.startswith("revision/") and "anatomy" in key for key in found["metrics"])

@@ -149,7 +149,7 @@ def test_counted_moves_the_running_statistics_as_far_as_repeated_passes():
 
 
 @pytest.mark.parametrize(("batches", "peak_epoch"), [(187, 935), (9, 45), (110, 550), (74, 370), (17, 85)])
-def test_the_released_learning_rate_ramps_for_as_many_epochs_as_the_specification_computes(batches, peak_epoch):
+def test_the_released_learning_rate_peaks_in_the_epoch_of_the_specification(batches, peak_epoch):
     method = autoencoder.Method(autoencoder.Params(width=1, latent=1), GREY)
     optimisers = method.optimisers()
     (schedule,) = method.schedules(optimisers, batches).per_epoch

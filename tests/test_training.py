@@ -120,7 +120,8 @@ def test_kill_minus_nine_resumes_to_the_same_bits(tmp_path):
             print("step", flush=True)
             return step(*arguments)
         method.training_step = slow
-        train(method, images(32), images(4), seed=1, settings=FP32, scratch=Path(sys.argv[1]), save_every_seconds=0)
+        scratch = Path(sys.argv[1])
+        train(method, images(32), images(4), seed=1, settings=FP32, scratch=scratch, save_every_seconds=0)
         torch.save(method.state_dict(), sys.argv[2])
     """).format(tests=str(os.path.dirname(__file__)))
     command = [sys.executable, "-c", program, str(tmp_path / "killed"), str(tmp_path / "out.pt")]

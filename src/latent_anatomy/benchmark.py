@@ -30,11 +30,11 @@ def run(name: str, channels: int, steps: int, device: str) -> None:
     batch size.
     """
     torch_device = choose_device(device)
-    module = methods.load(name)
-    required = {"task": "disease"} if "task" in module.Params.model_fields else {}
-    params = module.Params(epochs=1, **required)
+    method_class = methods.load(name).Method
+    required = {"task": "disease"} if "task" in method_class.Params.model_fields else {}
+    params = method_class.Params(epochs=1, **required)
     torch.manual_seed(0)
-    method = module.Method(params, Shape(channels, 28, 28, CLASSES)).to(torch_device).train()
+    method = method_class(params, Shape(channels, 28, 28, CLASSES)).to(torch_device).train()
     data = synthetic(steps * params.batch_size, channels, torch_device)
     indices = torch.arange(params.batch_size, device=torch_device)
     batch = data.batch(indices)

@@ -100,7 +100,7 @@ def _of_dataset(kind: str, dataset: str, *modules: str) -> dict:
 def _train(params: Params, study: str, collection: Collection, run: str, dataset: str, seed: int) -> dict:
     block = dict(params.methods[run])
     method = block.pop("method")
-    model = methods.load(method).Params
+    model = methods.load(method).Method.Params
     chosen = _typed(model, block, f"methods.{run}")
     for shortened in collection.shortened:
         if run in shortened.runs and dataset in (shortened.datasets or [dataset]):

@@ -1,0 +1,63 @@
+"""Methods learn: on a phantom and within seconds each beats the predictor that has learnt nothing."""
+
+import pytest
+import torch
+
+from latent_anatomy import datasets, metrics
+from latent_anatomy.corruptions.augment import apply, sample
+from latent_anatomy.jobs.inputs import shape_of, splits_on
+from latent_anatomy.methods import load
+from latent_anatomy.training import TrainingParams, train
+
+SMALL = {"width": 8, "latent": 64, "batch_size": 16}
+CYCLE = {"base": 1e-3, "peak": 4e-3, "ramp_epochs": 1, "full_epochs": 30}
+
+
+@pytest.fixture
+def learn(tmp_path):
+    """Train a method on a phantom; returns it, and the splits."""
+
+    def learn(method: str, dataset: str, **params):
+        phantom = datasets.find(dataset)
+        phantom.generate(tmp_path)
+        content = phantom.to_slices(tmp_path)
+        splits = splits_on(torch.device("cpu"), content)
+        torch.manual_seed(0)
+        network = load(method).Method(load(method).Params(**params), shape_of(content))
+        train(network, splits["train"], splits["val"], seed=0, settings=TrainingParams(),
+              scratch=tmp_path / "scratch")  # fmt: skip
+        return network.eval(), splits
+
+    return learn
+
+
+@pytest.mark.slow
+def test_the_autoencoder_reconstructs_better_than_the_mean_image(learn):
+    method, splits = learn("autoencoder", "phantom-breastmnist", epochs=30, cycle=CYCLE, **SMALL)
+    images, mean = splits["test"].images, splits["train"].images.mean(0, keepdim=True)
+    with torch.no_grad():
+        ours = metrics.psnr(method.reconstruct(images), images).mean()
+    assert ours > metrics.psnr(mean.expand_as(images), images).mean()
+
+
+@pytest.mark.slow
+def test_unoranic_takes_strong_corruptions_back(learn):
+    """Its anatomy image is nearer to the clean image than the corrupted image is."""
+    cycle = CYCLE | {"full_epochs": 12}
+    method, splits = learn("unoranic", "phantom-bloodmnist", epochs=12, cycle=cycle, **SMALL)
+    images = splits["test"].images
+    for name in ("InvertImg", "Solarize"):
+        torch.manual_seed(1)
+        corrupted = apply(name, images, sample(name, images.shape))
+        with torch.no_grad():
+            restored = metrics.psnr(method.anatomy(corrupted), images).mean()
+        assert restored > metrics.psnr(corrupted, images).mean() + 3
+
+
+@pytest.mark.slow
+def test_resnet18_recognises_classes_better_than_chance(learn):
+    method, splits = learn("resnet18", "phantom-breastmnist", task="disease", epochs=2, batch_size=16)
+    test = splits["test"]
+    with torch.no_grad():
+        scores = method.classify(test.images)
+    assert metrics.auc(test.labels.numpy(), scores.numpy()) > 0.7
