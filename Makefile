@@ -18,9 +18,12 @@ lint: environment
 
 environment: .venv/complete
 
-.venv/complete: requirements.lock pyproject.toml
+.venv/locked: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=...")'
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --require-hashes --requirement requirements.lock
+	touch $@
+
+.venv/complete: .venv/locked pyproject.toml
 	.venv/bin/python -m pip install --no-deps --no-build-isolation --editable .
 	touch $@
