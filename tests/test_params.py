@@ -58,7 +58,7 @@ def test_the_file_in_the_repository_is_valid():
         ((*COLLECTIONS, "phantom", "seeds"), [1.5]),
         ((*COLLECTIONS, "phantom", "seeds"), []),
         ((*COLLECTIONS, "phantom", "datasets"), "retinamnist"),
-        ((*COLLECTIONS, "phantom", "shortened"), [{"runs": ["ae"], "epochs": 0}]),
+        ((*COLLECTIONS, "phantom", "changes"), [{"runs": ["ae"], "params": 3}]),
     ],
 )
 def test_wrong_types_and_impossible_values(keys, value):
@@ -79,14 +79,14 @@ def test_a_missing_key(keys):
         (("studies", "unoranic", "runs"), ["imaginary"], "studies.unoranic.runs"),
         ((*COLLECTIONS, "real", "datasets"), ["imaginary"], "studies.unoranic.collections.real.datasets"),
         (
-            (*COLLECTIONS, "real", "shortened"),
-            [{"runs": ["imaginary"], "epochs": 1}],
-            "studies.unoranic.collections.real.shortened.runs",
+            (*COLLECTIONS, "real", "changes"),
+            [{"runs": ["imaginary"], "params": {"epochs": 1}}],
+            "studies.unoranic.collections.real.changes.runs",
         ),
         (
-            (*COLLECTIONS, "real", "shortened"),
-            [{"runs": ["ae"], "datasets": ["imaginary"], "epochs": 1}],
-            "studies.unoranic.collections.real.shortened.datasets",
+            (*COLLECTIONS, "real", "changes"),
+            [{"runs": ["ae"], "datasets": ["imaginary"], "params": {}}],
+            "studies.unoranic.collections.real.changes.datasets",
         ),
         (
             (*COLLECTIONS, "real", "evaluation"),

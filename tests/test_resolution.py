@@ -44,11 +44,11 @@ def test_real_runs_have_the_length_of_the_paper_unless_shortened():
         name: job["params"]["epochs"] for name, job in real.items() if name.startswith("train/unoranic/ae/")
     }
     assert set(ae.values()) == {default} and len(ae) == 5 * 3
-    for shortened in CONTENT["studies"]["unoranic"]["collections"]["at-hand"]["shortened"]:
-        for run in shortened["runs"]:
-            for dataset in shortened["datasets"]:
+    for change in CONTENT["studies"]["unoranic"]["collections"]["at-hand"]["changes"]:
+        for run in change["runs"]:
+            for dataset in change["datasets"]:
                 job = at_hand["train/" + RUN.format(run=run, dataset=dataset)]
-                assert job["params"]["epochs"] == shortened["epochs"]
+                assert job["params"]["epochs"] == change["params"]["epochs"]
     assert (
         at_hand["train/" + RUN.format(run="ae", dataset="breastmnist-resaved")]["params"]["epochs"] == default
     )
@@ -156,3 +156,12 @@ def test_a_protocol_runs_on_the_data_sets_that_it_names():
         if name.startswith("evaluate/"):
             assert ("robustness" in job["evaluation"]) == (job["dataset"] == "pneumoniamnist")
             assert "probing" in job["evaluation"]
+
+
+def test_an_impossible_value_for_some_data_sets_names_where_it_stands():
+    content = deepcopy(CONTENT)
+    content["studies"]["unoranic"]["collections"]["phantom"]["changes"] = [
+        {"runs": ["ae"], "params": {"epochs": 0}}
+    ]
+    with pytest.raises(params.ParamsError, match=r"collections\.phantom\.changes\.params\.epochs.*found 0"):
+        resolution.resolve(params.validate(content))

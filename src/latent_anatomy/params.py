@@ -27,16 +27,16 @@ class Training(Strict):
     compile: bool
 
 
-class Shortened(Strict):
-    """Fewer epochs for some runs on some data sets (all of them, where not named)."""
+class Change(Strict):
+    """Other parameters for some runs on some data sets (all of them, where not named)."""
 
     runs: list[str]
     datasets: list[str] | None = None
-    epochs: int = Field(ge=1)
+    params: dict[str, object]
 
 
 class Collection(Strict):
-    """Data sets and seeds that are built together, with what is shortened for them.
+    """Data sets and seeds that are built together, with what is changed for them.
 
     `evaluation` changes settings of the study's protocols; there, `datasets` names those of the
     collection on which a protocol runs (all of them, where it does not).
@@ -44,7 +44,7 @@ class Collection(Strict):
 
     datasets: list[str] = Field(min_length=1)
     seeds: list[int] = Field(min_length=1)
-    shortened: list[Shortened] = []
+    changes: list[Change] = []
     evaluation: dict[str, dict] = {}
 
 
@@ -86,10 +86,10 @@ class Params(Strict):
                     chosen = block.get("datasets", [])
                     key = f"{here}.evaluation.{protocol}.datasets"
                     _among(key, chosen, collection.datasets, f"{here}.datasets")
-                for shortened in collection.shortened:
-                    _among(f"{here}.shortened.runs", shortened.runs, study.runs, f"{where}.runs")
-                    chosen = shortened.datasets or []
-                    _among(f"{here}.shortened.datasets", chosen, collection.datasets, f"{here}.datasets")
+                for change in collection.changes:
+                    _among(f"{here}.changes.runs", change.runs, study.runs, f"{where}.runs")
+                    chosen = change.datasets or []
+                    _among(f"{here}.changes.datasets", chosen, collection.datasets, f"{here}.datasets")
         return self
 
     def without(self, missing: Iterable[str]) -> "Params":

@@ -102,9 +102,10 @@ def _train(params: Params, study: str, collection: Collection, run: str, dataset
     method = block.pop("method")
     model = methods.load(method).Method.Params
     chosen = _typed(model, block, f"methods.{run}")
-    for shortened in collection.shortened:
-        if run in shortened.runs and dataset in (shortened.datasets or [dataset]):
-            chosen = _typed(model, block | {"epochs": shortened.epochs}, f"methods.{run}")
+    for change in collection.changes:
+        if run in change.runs and dataset in (change.datasets or [dataset]):
+            block |= change.params
+            chosen = _typed(model, block, f"studies.{study}.collections.{params.data}.changes.params")
     return {
         "job": "train",
         "study": study,
