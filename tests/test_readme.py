@@ -1,5 +1,6 @@
 """Every command line of Snakemake that the documentation prints is one that works."""
 
+import csv
 import re
 import shlex
 import subprocess
@@ -60,3 +61,20 @@ def test_make_run_does_what_the_readme_says(project):
     assert {"snakemake --cores 8 --resources gpu=1", "snakemake --cores 8 --resources gpu=1 -- all"} < set(
         COMMANDS
     )
+
+
+def test_the_table_of_results_is_the_ledger():
+    """Each row of the README's table: data set, run, metric, paper, ours, verdict."""
+    with (ROOT / "results" / "ledger.csv").open(newline="") as stream:
+        ledger = {
+            (row["dataset"], row["method"], row["metric"]): (row["paper"], row["ours_mean"], row["verdict"])
+            for row in csv.DictReader(stream)
+            if row["table"].startswith("Table ")
+        }
+    row = r"^\| `(.*)` \| `(.*)` \| `(.*)` \| (.*) \| (.*) \| (.*) \|$"
+    lines = re.findall(row, (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert lines
+    for dataset, run, metric, paper, ours, verdict in lines:
+        printed, mean, judged = ledger[dataset, run, metric]
+        assert (float(paper), verdict) == (float(printed), judged)
+        assert float(ours) == pytest.approx(float(mean), abs=0.00051)
