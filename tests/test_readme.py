@@ -46,7 +46,7 @@ def test_a_printed_command_plans_jobs(project, line):
 @pytest.mark.slow
 def test_make_run_does_what_the_readme_says(project):
     recipe = subprocess.run(
-        ["make", "--dry-run", "--assume-old=environment", "run", "CORES=8"],
+        ["make", "--no-print-directory", "--dry-run", "--assume-old=environment", "run", "CORES=8"],
         cwd=project.path,
         capture_output=True,
         text=True,
