@@ -11,7 +11,10 @@ from latent_anatomy.slices import Slices
 
 
 def choose_device(name: str) -> torch.device:
-    """ "auto" is the GPU where there is one; a named device that is missing raises ValueError."""
+    """ "auto" is the GPU where there is one; a named device that is missing raises ValueError.
+
+    Asks torch for deterministic algorithms, on a GPU as far as it has them.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():

@@ -1,0 +1,52 @@
+"""The page docs/add-a-data-set.md, followed to the letter in a copy of the project."""
+
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT
+
+from latent_anatomy import slices
+
+
+@pytest.mark.slow
+def test_the_page_gives_a_data_set_that_is_fetched_sliced_and_planned(clean, tmp_path):
+    page = (ROOT / "docs" / "add-a-data-set.md").read_text(encoding="utf-8")
+    code, block = (re.search(rf"```{kind}\n(.*?)```", page, re.DOTALL)[1] for kind in ("python", "yaml"))
+    project = clean.copy(tmp_path / "project")
+    folder = project.path / "src" / "latent_anatomy" / "datasets"
+    (folder / "mine.py").write_text(code, encoding="utf-8")
+    names = (folder / "__init__.py").read_text(encoding="utf-8")
+    names = names.replace("import medmnist, phantom_medmnist", "import medmnist, mine, phantom_medmnist")
+    names = names.replace("(*medmnist.DATASETS,", "(*mine.DATASETS, *medmnist.DATASETS,")
+    (folder / "__init__.py").write_text(names, encoding="utf-8")
+    project.choose("studies", "unoranic", "collections", "mine", value=yaml.safe_load(block)["mine"])
+
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    random = np.random.default_rng(0)
+    np.savez(
+        mirror / "mine.npz",
+        images=random.integers(0, 256, (6, 1, 28, 28), dtype=np.uint8),
+        labels=np.arange(6) % 2,
+        patient=np.array([f"patient-{i}" for i in range(6)]),
+        split=np.array(["train", "train", "val", "val", "test", "test"]),
+    )
+    planned = project.plan("--config", "data=mine", mirror=mirror)
+    assert ("train", "unoranic", "unoranic", "mine", "3") in planned
+
+    environment = os.environ | {
+        "PYTHONPATH": str(project.path / "src"),
+        "LATENT_ANATOMY_MIRROR": str(mirror),
+    }
+    for words in (
+        ["fetch", "mine", "--out=data/raw/mine"],
+        ["slice", "mine", "--raw=data/raw/mine", "--params=.params/slice/mine.json", "--out=mine.h5"],
+    ):
+        command = [sys.executable, "-m", "latent_anatomy", *words]
+        subprocess.run(command, cwd=project.path, env=environment, capture_output=True, check=True)
+    assert slices.read(project.path / "mine.h5", split="test").subject.tolist() == ["patient-4", "patient-5"]
