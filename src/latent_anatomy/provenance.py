@@ -19,6 +19,7 @@ from pathlib import Path
 
 PACKAGE = "latent_anatomy"
 PACKAGE_ROOT = Path(__file__).parent
+LOCK = PACKAGE_ROOT.parents[1] / "requirements.lock"
 RECORDED_LIBRARIES = ("torch", "numpy", "scipy", "h5py", "scikit-learn")
 
 
@@ -142,13 +143,14 @@ def passport(*, inputs: dict[str, Path], job: dict, device: str = "cpu") -> dict
 
     `inputs` maps a role (such as "slices") to a file, recorded by content hash; `job` is the resolved
     job that made it, with its seed and the digest of its sources; `device` is the kind of device
-    ("cpu", or the accelerator's model name).
+    ("cpu", or the accelerator's model name). The lock is that of the checkout, None outside one.
     """
     return {
         "inputs": {role: sha256_file(path) for role, path in sorted(inputs.items())},
         "job": job,
         "source": commit(),
         "environment": {
+            "lock": sha256_file(LOCK) if LOCK.is_file() else None,
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in RECORDED_LIBRARIES},
         },
