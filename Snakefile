@@ -18,7 +18,7 @@ rule all:
     input:
         [metrics(study) for study in STUDIES],
         "results/ledger.csv",
-        "results/ledger-phantom.csv" if PHANTOM else [],
+        "results/ledger-phantom.csv",
         expand("reports/{study}.html", study=STUDIES),
 
 

@@ -92,8 +92,10 @@ def write(root: Path, *contents: dict) -> list[Path]:
     """Write each content where its run would have put it, below `root`/results."""
     paths = []
     for content in contents:
-        parts = [content["study"], content["run"], content["dataset"]]
-        parts += [f"seed-{content['seed']}"] if "seed" in content else []
+        if "seed" in content:
+            parts = [content["study"], content["dataset"], content["run"], f"seed-{content['seed']}"]
+        else:
+            parts = [content["study"], content["run"], content["dataset"]]
         path = Path(root, "results", *parts, "metrics.json")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content), encoding="utf-8")
@@ -115,7 +117,7 @@ def write_arrays(metrics: Path, channels: int) -> Path:
 
 def write_history(root: Path, run: str, dataset: str) -> Path:
     """A history.csv of three epochs, the second without a rate above zero."""
-    path = Path(root, "models", "unoranic", run, dataset, "seed-1", "history.csv")
+    path = Path(root, "models", "unoranic", dataset, run, "seed-1", "history.csv")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
         "epoch,rate/all,train/loss,val/loss\n1,0.1,1,2\n2,0.2,0.5,1\n3,0.1,0.25,0.9\n", encoding="utf-8"

@@ -24,7 +24,7 @@ def test_the_page_gives_a_data_set_that_is_fetched_sliced_and_planned(clean, tmp
     names = names.replace("import medmnist, phantom_medmnist", "import medmnist, mine, phantom_medmnist")
     names = names.replace("(*medmnist.DATASETS,", "(*mine.DATASETS, *medmnist.DATASETS,")
     (folder / "__init__.py").write_text(names, encoding="utf-8")
-    project.choose("studies", "unoranic", "collections", "mine", value=yaml.safe_load(block)["mine"])
+    project.choose("collections", "mine", value=yaml.safe_load(block)["mine"])
 
     mirror = tmp_path / "mirror"
     mirror.mkdir()
@@ -37,7 +37,7 @@ def test_the_page_gives_a_data_set_that_is_fetched_sliced_and_planned(clean, tmp
         split=np.array(["train", "train", "val", "val", "test", "test"]),
     )
     planned = project.plan("--config", "data=mine", mirror=mirror)
-    assert ("train", "unoranic", "unoranic", "mine", "3") in planned
+    assert ("train", "unoranic", "mine", "unoranic", "3") in planned
 
     environment = os.environ | {
         "PYTHONPATH": str(project.path / "src"),

@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT
 
 DATASET = "phantom-breastmnist"
-JOB = f"unoranic/linear/{DATASET}/seed-1"
+JOB = f"unoranic/{DATASET}/linear/seed-1"
 
 
 def blocks(language: str) -> list[str]:
@@ -36,7 +36,7 @@ def project(clean, tmp_path):
 @pytest.mark.slow
 def test_the_page_gives_a_method_that_is_planned_trained_and_evaluated(project):
     planned = project.plan()
-    assert ("train", "unoranic", "linear", DATASET, "1") in planned
+    assert ("train", "unoranic", DATASET, "linear", "1") in planned
     assert ("evaluate", "unoranic", "linear", DATASET, "1") in planned
 
     def run(verb: str, **options: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from safetensors import safe_open
 
 from latent_anatomy import slices
-from latent_anatomy.jobs import compare, evaluate, train
+from latent_anatomy.jobs import evaluate, paired_tests, train
 from latent_anatomy.provenance import canonical_json, sha256_file
 
 SMALL = {
@@ -211,7 +211,7 @@ def test_training_and_evaluation_load_only_the_libraries_of_a_gpu_node(files):
 
 def test_runs_are_compared_on_the_same_images(files, tmp_path):
     for method in ("unoranic", "autoencoder"):
-        folder = tmp_path / "results" / method / "phantom-test" / "seed-1"
+        folder = tmp_path / "results" / "phantom-test" / method / "seed-1"
         own = {
             "train": write_job(tmp_path, "train", method),
             "evaluate": write_job(tmp_path, "evaluate", method),
@@ -220,13 +220,13 @@ def test_runs_are_compared_on_the_same_images(files, tmp_path):
         }
         run_train(files, **own)
         run_evaluate(files, **own)
-    job = {"job": "compare", "study": "unoranic", "dataset": "phantom-test",
+    job = {"job": "paired-tests", "study": "unoranic", "dataset": "phantom-test",
            "runs": ["unoranic", "autoencoder"], "seeds": [1], "source": "0"}  # fmt: skip
     (tmp_path / "compare.json").write_text(json.dumps(job))
-    compare.run(tmp_path / "compare.json", tmp_path / "results", tmp_path / "out.json")
+    paired_tests.run(tmp_path / "compare.json", tmp_path / "results" / "phantom-test", tmp_path / "out.json")
     found = json.loads((tmp_path / "out.json").read_text())["metrics"]
     values = [
-        json.loads((tmp_path / f"results/{name}/phantom-test/seed-1/metrics.json").read_text())["metrics"]
+        json.loads((tmp_path / f"results/phantom-test/{name}/seed-1/metrics.json").read_text())["metrics"]
         for name in ("unoranic", "autoencoder")
     ]
     difference = values[0]["reconstruction/psnr"] - values[1]["reconstruction/psnr"]

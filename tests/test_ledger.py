@@ -370,7 +370,7 @@ def test_a_result_in_another_runs_folder_or_given_twice_or_cut_is_refused(paper,
     with pytest.raises(ValueError, match="expected JSON, found a damaged file"):
         build(paper, [path])
     path.write_text(json.dumps(result("unoranic", "retinamnist")), encoding="utf-8")
-    with pytest.raises(ValueError, match="found those of unoranic/unoranic/retinamnist/seed-1"):
+    with pytest.raises(ValueError, match="found those of unoranic/retinamnist/unoranic/seed-1"):
         build(paper, [path])
 
 
@@ -380,8 +380,8 @@ def test_a_result_in_another_runs_folder_or_given_twice_or_cut_is_refused(paper,
 def test_the_file_is_the_same_whatever_the_order_of_the_metrics_and_reads_back(tmp_path):
     paths = write(tmp_path, *(result(run, "retinamnist", seed) for run in RUNS for seed in (1, 2)))
     one, other = tmp_path / "one.csv", tmp_path / "other.csv"
-    ledger.write(PAPER, paths, one)
-    ledger.write(PAPER, reversed(paths), other)
+    ledger.write([PAPER], paths, one, tmp_path / "phantom.csv")
+    ledger.write([PAPER], reversed(paths), other, tmp_path / "phantom.csv")
     assert one.read_bytes() == other.read_bytes()
     assert one.read_text(encoding="utf-8").splitlines()[0] == (
         "study,table,dataset,method,metric,paper,ours_mean,ours_ci_low,ours_ci_high,n_seeds,difference,verdict,reason"
@@ -390,11 +390,12 @@ def test_the_file_is_the_same_whatever_the_order_of_the_metrics_and_reads_back(t
 
 
 def test_a_failed_ledger_leaves_the_old_one(tmp_path):
-    out = tmp_path / "ledger.csv"
-    ledger.write(PAPER, [], out)
+    out, phantom = tmp_path / "ledger.csv", tmp_path / "phantom.csv"
+    ledger.write([PAPER], [], out, phantom)
     before = out.read_bytes()
+    renamed = write(tmp_path, result("ae", "retinamnist") | {"passport": {"job": {"dataset": "phantom-x"}}})
     with pytest.raises(ValueError, match="phantom"):
-        ledger.write(PAPER, write(tmp_path, result("ae", "phantom-retinamnist")), out)
+        ledger.write([PAPER], renamed, out, phantom)
     assert out.read_bytes() == before
     assert sorted(Path(tmp_path).glob(".*")) == []
 

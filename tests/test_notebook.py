@@ -23,10 +23,11 @@ def execute(root: Path, names: list[str], phantom: bool) -> str:
     arrays = [
         write_arrays(path, 1 if "breast" in str(path) else 3)
         for path in metrics
-        if path.parts[-4:-3] == ("unoranic",) and path.parent.name == "seed-1"
+        if path.parts[-3] == "unoranic" and path.parent.name == "seed-1"
     ]
     histories = [write_history(root, "unoranic", names[0])]
-    ledger.write(PAPER, metrics, root / "results" / "ledger.csv", phantom)
+    names = ("other.csv", "ledger.csv") if phantom else ("ledger.csv", "other.csv")
+    ledger.write([PAPER], metrics, *(root / "results" / name for name in names))
     papermill.execute_notebook(
         NOTEBOOK,
         root / "out.ipynb",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from latent_anatomy import params
 
 CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text())
-COLLECTIONS = ("studies", "unoranic", "collections")
+REAL, PHANTOM = (("collections", name, "unoranic") for name in ("real", "phantom"))
 
 
 def with_entry(keys: tuple, value: object) -> dict:
@@ -55,10 +55,10 @@ def test_the_file_in_the_repository_is_valid():
         (("training", "compile"), "yes"),
         (("methods",), ["ae"]),
         (("studies", "unoranic", "runs"), []),
-        ((*COLLECTIONS, "phantom", "seeds"), [1.5]),
-        ((*COLLECTIONS, "phantom", "seeds"), []),
-        ((*COLLECTIONS, "phantom", "datasets"), "retinamnist"),
-        ((*COLLECTIONS, "phantom", "changes"), [{"runs": ["ae"], "params": 3}]),
+        ((*PHANTOM, "seeds"), [1.5]),
+        ((*PHANTOM, "seeds"), []),
+        ((*PHANTOM, "datasets"), "retinamnist"),
+        ((*PHANTOM, "changes"), [{"runs": ["ae"], "params": 3}]),
     ],
 )
 def test_wrong_types_and_impossible_values(keys, value):
@@ -74,24 +74,24 @@ def test_a_missing_key(keys):
 @pytest.mark.parametrize(
     ("keys", "value", "named"),
     [
-        (("data",), "imaginary", "studies.unoranic.collections"),
+        (("data",), "imaginary", "data: expected names of collections"),
         (("methods", "ae", "method"), "imaginary", "methods.ae.method"),
         (("studies", "unoranic", "runs"), ["imaginary"], "studies.unoranic.runs"),
-        ((*COLLECTIONS, "real", "datasets"), ["imaginary"], "studies.unoranic.collections.real.datasets"),
+        ((*REAL, "datasets"), ["imaginary"], "collections.real.unoranic.datasets"),
         (
-            (*COLLECTIONS, "real", "changes"),
+            (*REAL, "changes"),
             [{"runs": ["imaginary"], "params": {"epochs": 1}}],
-            "studies.unoranic.collections.real.changes.runs",
+            "collections.real.unoranic.changes.runs",
         ),
         (
-            (*COLLECTIONS, "real", "changes"),
+            (*REAL, "changes"),
             [{"runs": ["ae"], "datasets": ["imaginary"], "params": {}}],
-            "studies.unoranic.collections.real.changes.datasets",
+            "collections.real.unoranic.changes.datasets",
         ),
         (
-            (*COLLECTIONS, "real", "evaluation"),
+            (*REAL, "evaluation"),
             {"imaginary": {}},
-            "studies.unoranic.collections.real.evaluation",
+            "collections.real.unoranic.evaluation",
         ),
     ],
 )
@@ -101,12 +101,12 @@ def test_unknown_names(keys, value, named):
 
 
 def test_phantoms_and_real_data_in_one_collection():
-    keys = (*COLLECTIONS, "real", "datasets")
+    keys = (*REAL, "datasets")
     line = only_line(with_entry(keys, ["retinamnist", "phantom-retinamnist"]))
     assert ".".join(keys) in line and "both" in line
 
 
-PLACES = ((), ("training",), ("studies", "unoranic"), (*COLLECTIONS, "phantom"))
+PLACES = ((), ("training",), ("studies", "unoranic"), PHANTOM)
 
 
 @given(
@@ -117,10 +117,24 @@ def test_an_unknown_key_is_named_wherever_it_stands(place, key):
     assert f"params.yaml: {'.'.join(keys)}: " in only_line(with_entry(keys, 1))
 
 
+def test_data_is_an_alias_or_a_name_of_a_collection():
+    by_alias, by_name = params.validate(CONTENT), params.validate(CONTENT | {"data": "phantom"})
+    assert by_alias == by_name and by_alias.data == "phantom"
+    line = only_line(CONTENT | {"data": CONTENT["collections"]["real"] | {"unoranic": {"datasets": []}}})
+    assert "data: expected one of the collections, as *phantom or *real or *at-hand" in line
+
+
+def test_a_collection_says_something_of_every_study():
+    assert "collections.real: expected" in only_line(without_entry("collections", "real", "unoranic"))
+    nothing = with_entry((*REAL, "datasets"), []) | {"data": "real"}
+    nothing["collections"]["real"]["unoranic"] = {"datasets": [], "seeds": [1]}
+    assert params.validate(nothing).chosen == {}
+
+
 def test_without_leaves_the_rest_of_the_collection():
     found = params.validate(CONTENT | {"data": "real"})
-    left = found.without(["bloodmnist", "dermamnist"]).studies["unoranic"].collections["real"]
+    left = found.without(["bloodmnist", "dermamnist"]).collections["real"]["unoranic"]
     assert left.datasets == ["breastmnist", "pneumoniamnist", "retinamnist"]
-    assert left.seeds == found.studies["unoranic"].collections["real"].seeds
+    assert left.seeds == found.collections["real"]["unoranic"].seeds
     with pytest.raises(params.ParamsError, match="none of the data sets of 'real' can be had"):
-        found.without(found.studies["unoranic"].collections["real"].datasets)
+        found.without(found.collections["real"]["unoranic"].datasets)

@@ -11,7 +11,7 @@ from conftest import ROOT
 
 PAGES = ("README.md", "docs/workflow.md")
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
-REAL = PARAMS["studies"]["unoranic"]["collections"]["real"]["datasets"]
+REAL = PARAMS["collections"]["real"]["unoranic"]["datasets"]
 
 
 def printed(page: str) -> list[str]:

@@ -81,29 +81,29 @@ def evaluate(
     run(params, slices, model, metrics, arrays, device)
 
 
-@app.command()
-def compare(
+@app.command("paired-tests")
+def paired_tests(
     params: Params,
-    out: Annotated[Path, typer.Option(help="Paired comparisons to write, JSON.")],
-    results: Annotated[Path, typer.Option(help="Folder of the study's results.", exists=True)],
+    out: Annotated[Path, typer.Option(help="Paired tests to write, JSON.")],
+    results: Annotated[Path, typer.Option(help="Folder of the data set's results.", exists=True)],
 ) -> None:
-    """Compare the runs of a study on one data set, image by image."""
-    from latent_anatomy.jobs.compare import run
+    """Test the differences between the runs of a study on one data set, image by image."""
+    from latent_anatomy.jobs.paired_tests import run
 
     run(params, results, out)
 
 
 @app.command()
 def ledger(
-    papers: Annotated[Path, typer.Option(help="What was printed, YAML.", exists=True)],
-    out: Annotated[Path, typer.Option(help="Ledger to write, CSV.")],
+    papers: Annotated[list[Path], typer.Option(help="What was printed, YAML; once for each.", exists=True)],
+    out: Annotated[Path, typer.Option(help="Ledger of real data to write, CSV.")],
+    phantom_out: Annotated[Path, typer.Option(help="Ledger of phantoms to write, CSV.")],
     metrics: Annotated[list[Path] | None, typer.Argument(help="metrics.json files.")] = None,
-    phantom: Annotated[bool, typer.Option(help="Rows of phantoms, without the paper's column.")] = False,
 ) -> None:
-    """Put every printed number of a paper beside ours."""
+    """Put every printed number of the papers beside ours; phantoms have a ledger of their own."""
     from latent_anatomy.ledger import write
 
-    write(papers, metrics or [], out, phantom=phantom)
+    write(papers, metrics or [], out, phantom_out)
 
 
 @bench.command("train")

@@ -215,13 +215,28 @@ def _joined(reasons: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
 
 
-def write(paper: Path, metrics: Iterable[Path], out: Path, phantom: bool = False) -> None:
-    """Write the ledger of a paper's file and metrics.json files as CSV: same input, same bytes.
+def write(paper_files: Iterable[Path], metrics: Iterable[Path], out: Path, phantom_out: Path) -> None:
+    """Write the ledgers of the papers' files and metrics.json files as CSV: same input, same bytes.
 
-    With `phantom` the metrics must all be those of phantoms, without it none may be: ValueError.
+    Metrics in a folder named as a phantom go to `phantom_out`, all others to `out`; one whose content says
+    otherwise than its folder, and one of a study without a paper, raise ValueError.
     """
-    printed = papers.load(paper)
-    rows = build(printed, measured.read(metrics, printed.study, phantom))
+    files = list(map(Path, metrics))
+    printed = [papers.load(file) for file in paper_files]
+    studies = [paper.study for paper in printed]
+    for file in files:
+        if measured.study_of(file) not in studies:
+            raise ValueError(f"{file}: expected results of {', '.join(studies)}: give that study's paper too")
+    for target, phantom in ((out, False), (phantom_out, True)):
+        chosen = [file for file in files if measured.in_phantom_folder(file) == phantom]
+        rows = []
+        for paper in printed:
+            own = [file for file in chosen if measured.study_of(file) == paper.study]
+            rows += build(paper, measured.read(own, paper.study, phantom))
+        _write_rows(rows, target)
+
+
+def _write_rows(rows: Iterable[Row], out: Path) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)

@@ -36,33 +36,48 @@ class Change(Strict):
 
 
 class Collection(Strict):
-    """Data sets and seeds that are built together, with what is changed for them.
+    """Data sets (none: not built) and seeds of a study that are built together, and what they change.
 
     `evaluation` changes settings of the study's protocols; there, `datasets` names those of the
     collection on which a protocol runs (all of them, where it does not).
     """
 
-    datasets: list[str] = Field(min_length=1)
+    datasets: list[str]
     seeds: list[int] = Field(min_length=1)
     changes: list[Change] = []
     evaluation: dict[str, dict] = {}
 
 
 class Study(Strict):
-    """A paper: the runs that it compares, how they are evaluated and on which collections."""
+    """A paper: the runs that it compares and how they are evaluated."""
 
     runs: list[str] = Field(min_length=1)
     evaluation: dict[str, dict]
-    collections: dict[str, Collection]
 
 
 class Params(Strict):
-    """The whole of params.yaml."""
+    """The whole of params.yaml; `data` is the name of the chosen collection."""
 
     data: str
     training: Training
     methods: dict[str, dict]
     studies: dict[str, Study]
+    collections: dict[str, dict[str, Collection]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_of_data(cls, content: dict) -> dict:
+        """`data` as a name: in the file it is a YAML alias, so that dvc.yaml can look inside it."""
+        if not isinstance(content.get("data"), Mapping):
+            return content
+        collections = content.get("collections", {})
+        names = [name for name, collection in collections.items() if collection == content["data"]]
+        if not names:
+            raise ValueError(
+                f"data: expected one of the collections, as *{' or *'.join(collections)}, found another "
+                "mapping: change the collection, not its alias"
+            )
+        return content | {"data": names[0]}
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Params":
@@ -73,37 +88,43 @@ class Params(Strict):
                     f"found {block.get('method')!r}"
                 )
         for name, study in self.studies.items():
-            where = f"studies.{name}"
-            _among(f"{where}.collections", [self.data], study.collections, "data")
-            _among(f"{where}.runs", study.runs, self.methods, "methods")
-            for label, collection in study.collections.items():
-                here = f"{where}.collections.{label}"
-                _among(f"{here}.datasets", collection.datasets, datasets.NAMES, "the known data sets")
-                if len({datasets.find(dataset).phantom for dataset in collection.datasets}) > 1:
-                    raise ValueError(f"{here}.datasets: expected phantoms or real data sets, found both")
-                _among(f"{here}.evaluation", collection.evaluation, study.evaluation, f"{where}.evaluation")
-                for protocol, block in collection.evaluation.items():
-                    chosen = block.get("datasets", [])
-                    key = f"{here}.evaluation.{protocol}.datasets"
-                    _among(key, chosen, collection.datasets, f"{here}.datasets")
-                for change in collection.changes:
-                    _among(f"{here}.changes.runs", change.runs, study.runs, f"{where}.runs")
-                    chosen = change.datasets or []
-                    _among(f"{here}.changes.datasets", chosen, collection.datasets, f"{here}.datasets")
+            _among(f"studies.{name}.runs", study.runs, self.methods, "methods")
+        _among("data", [self.data], self.collections, "collections")
+        for label, collections in self.collections.items():
+            _among(f"collections.{label}", collections, self.studies, "studies")
+            _among(f"collections.{label}", self.studies, collections, f"collections.{label}, as studies has")
+            for name, collection in collections.items():
+                _check(f"collections.{label}.{name}", collection, f"studies.{name}", self.studies[name])
         return self
+
+    @property
+    def chosen(self) -> dict[str, Collection]:
+        """The collection `data` of each study that has data sets in it."""
+        return {name: each for name, each in self.collections[self.data].items() if each.datasets}
 
     def without(self, missing: Iterable[str]) -> "Params":
         """The collection `data` less the data sets `missing`; ParamsError when nothing is left of it."""
-        studies = {}
-        for name, study in self.studies.items():
-            collection = study.collections[self.data]
+        collections = {}
+        for name, collection in self.collections[self.data].items():
             left = [dataset for dataset in collection.datasets if dataset not in missing]
-            if left:
-                reduced = collection.model_copy(update={"datasets": left})
-                studies[name] = study.model_copy(update={"collections": {self.data: reduced}})
-        if not studies:
+            collections[name] = collection.model_copy(update={"datasets": left})
+        reduced = self.model_copy(update={"collections": {self.data: collections}})
+        if not reduced.chosen:
             raise ParamsError(f"params.yaml: data: none of the data sets of {self.data!r} can be had")
-        return self.model_copy(update={"studies": studies})
+        return reduced
+
+
+def _check(here: str, collection: Collection, where: str, study: Study) -> None:
+    _among(f"{here}.datasets", collection.datasets, datasets.NAMES, "the known data sets")
+    if len({datasets.find(dataset).phantom for dataset in collection.datasets}) > 1:
+        raise ValueError(f"{here}.datasets: expected phantoms or real data sets, found both")
+    _among(f"{here}.evaluation", collection.evaluation, study.evaluation, f"{where}.evaluation")
+    for protocol, block in collection.evaluation.items():
+        key = f"{here}.evaluation.{protocol}.datasets"
+        _among(key, block.get("datasets", []), collection.datasets, f"{here}.datasets")
+    for change in collection.changes:
+        _among(f"{here}.changes.runs", change.runs, study.runs, f"{where}.runs")
+        _among(f"{here}.changes.datasets", change.datasets or [], collection.datasets, f"{here}.datasets")
 
 
 def _among(key: str, found: Iterable[str], allowed: Iterable[str], source: str) -> None:

@@ -48,6 +48,9 @@ def write(params: Params, folder: Path = FOLDER) -> None:
         path = folder / f"{name}.json"
         write_text_if_changed(path, canonical_json(job))
         written[path.relative_to(folder).as_posix()] = sha256_file(path)
+    for path in folder.rglob("*.json"):  # so that what lies here is decided by the parameters alone
+        if path.relative_to(folder).as_posix() not in written:
+            path.unlink()
     write_json(record, {"basis": basis, "files": written})
 
 
@@ -69,17 +72,16 @@ def _holds(record: Path, basis: str) -> bool:
 def resolve(params: Params) -> dict[str, dict]:
     """All jobs of the collection `params.data`: name (its path below `.params`) -> content."""
     jobs: dict[str, dict] = {}
-    for name, study in params.studies.items():
-        collection = study.collections[params.data]
+    for name, collection in params.chosen.items():
+        study = params.studies[name]
         for dataset in collection.datasets:
-            if datasets.find(dataset).phantom:
-                jobs[f"phantom/{dataset}"] = _of_dataset("phantom", dataset)
+            jobs[f"raw/{dataset}"] = _raw(dataset)
             jobs[f"slice/{dataset}"] = _of_dataset("slice", dataset, "slices")
-            jobs[f"compare/{name}/{dataset}"] = _compare(name, study, collection, dataset)
+            jobs[f"paired-tests/{name}/{dataset}"] = _paired_tests(name, study, collection, dataset)
             for run in study.runs:
                 for seed in collection.seeds:
                     train = _train(params, name, collection, run, dataset, seed)
-                    where = f"{name}/{run}/{dataset}/seed-{seed}"
+                    where = f"{name}/{dataset}/{run}/seed-{seed}"
                     jobs[f"train/{where}"] = train
                     jobs[f"evaluate/{where}"] = _evaluate(params, name, study, collection, train)
         jobs[f"ledger/{name}"] = {"job": "ledger", "study": name, "source": _digest("ledger")}
@@ -89,6 +91,18 @@ def resolve(params: Params) -> dict[str, dict]:
 
 def _digest(*modules: str) -> str:
     return source_digest(*(f"{PACKAGE}.{module}" for module in modules))
+
+
+def _raw(dataset: str) -> dict:
+    """What decides the raw files: the drawing's source (phantoms), or the publisher's checksums.
+
+    Not the source of the fetch: a file with the right checksum is right whoever brought it.
+    """
+    source = datasets.find(dataset)
+    if source.phantom:
+        return _of_dataset("raw", dataset)
+    checksums = {file.name: f"{file.algorithm}:{file.checksum}" for file in source.files}
+    return {"job": "raw", "dataset": dataset, "checksums": checksums}
 
 
 def _of_dataset(kind: str, dataset: str, *modules: str) -> dict:
@@ -105,7 +119,7 @@ def _train(params: Params, study: str, collection: Collection, run: str, dataset
     for change in collection.changes:
         if run in change.runs and dataset in (change.datasets or [dataset]):
             block |= change.params
-            chosen = _typed(model, block, f"studies.{study}.collections.{params.data}.changes.params")
+            chosen = _typed(model, block, f"collections.{params.data}.{study}.changes.params")
     return {
         "job": "train",
         "study": study,
@@ -135,7 +149,7 @@ def _evaluate(params: Params, name: str, study: Study, collection: Collection, t
             merged = block | collection.evaluation[protocol]
             if train["dataset"] not in merged.pop("datasets", collection.datasets):
                 continue
-            where = f"studies.{name}.collections.{params.data}.evaluation.{protocol}"
+            where = f"collections.{params.data}.{name}.evaluation.{protocol}"
             chosen = _typed(model, merged, where)
         protocols[protocol] = chosen
     return {
@@ -148,14 +162,14 @@ def _evaluate(params: Params, name: str, study: Study, collection: Collection, t
     }
 
 
-def _compare(name: str, study: Study, collection: Collection, dataset: str) -> dict:
+def _paired_tests(name: str, study: Study, collection: Collection, dataset: str) -> dict:
     return {
-        "job": "compare",
+        "job": "paired-tests",
         "study": name,
         "dataset": dataset,
         "runs": study.runs,
         "seeds": collection.seeds,
-        "source": _digest("jobs.compare", "evaluation.comparison"),
+        "source": _digest("jobs.paired_tests", "evaluation.comparison"),
     }
 
 

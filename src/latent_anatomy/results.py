@@ -1,6 +1,6 @@
 """The metrics.json files of a study, checked and put in order.
 
-results/<study>/<run>/<dataset>/seed-<n>/metrics.json holds the flat metrics of one trained method;
+results/<study>/<dataset>/<run>/seed-<n>/metrics.json holds the flat metrics of one trained method;
 results/<study>/comparison/<dataset>/metrics.json the paired comparisons between the runs on a data set.
 Real data sets and phantoms never enter the same `Results`.
 """
@@ -85,6 +85,16 @@ def read(paths: Iterable[Path], study: str, phantom: bool) -> Results:
     return Results(runs, comparisons, phantom)
 
 
+def study_of(path: Path) -> str:
+    """The study in whose folder a metrics.json lies."""
+    return path.parts[-4] if path.parts[-3] == COMPARISON else path.parts[-5]
+
+
+def in_phantom_folder(path: Path) -> bool:
+    """Whether the folder of a metrics.json is named as a phantom's."""
+    return path.parts[-2 if path.parts[-3] == COMPARISON else -4].startswith(PHANTOM)
+
+
 def _parse(path: Path) -> dict:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -103,8 +113,10 @@ def _parse(path: Path) -> dict:
 
 
 def _check_place(path: Path, content: dict, study: str) -> None:
-    says = [content["study"], content["run"], content["dataset"]]
-    says += [] if content["run"] == COMPARISON else [f"seed-{content['seed']}"]
+    if content["run"] == COMPARISON:
+        says = [content["study"], COMPARISON, content["dataset"]]
+    else:
+        says = [content["study"], content["dataset"], content["run"], f"seed-{content['seed']}"]
     lies = list(path.parts[-1 - len(says) : -1])
     if lies != says:
         raise ValueError(

@@ -11,7 +11,7 @@ from latent_anatomy import datasets
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 STUDY = PARAMS["studies"]["unoranic"]
-COLLECTIONS = STUDY["collections"]
+COLLECTIONS = {name: studies["unoranic"] for name, studies in PARAMS["collections"].items()}
 REAL = COLLECTIONS["real"]["datasets"]
 AT_HAND = COLLECTIONS["at-hand"]["datasets"]
 
@@ -21,21 +21,20 @@ def jobs_after(rule: str, runs: list[str], collection: str = "phantom") -> set[t
     chosen = COLLECTIONS[collection]
     rules = {"train": ("train", "evaluate"), "evaluate": ("evaluate",)}[rule]
     each = {
-        (name, "unoranic", run, dataset, str(seed))
+        (name, "unoranic", dataset, run, str(seed))
         for name in rules
         for run in runs
         for dataset in chosen["datasets"]
         for seed in chosen["seeds"]
     }
-    ledger = "ledger_phantom" if collection == "phantom" else "ledger"
-    compared = {("compare", "unoranic", dataset) for dataset in chosen["datasets"]}
-    return each | compared | {(ledger,), ("report", "unoranic"), ("all",)}
+    tested = {("paired_tests", "unoranic", dataset) for dataset in chosen["datasets"]}
+    return each | tested | {("ledger",), ("report", "unoranic"), ("all",)}
 
 
 def everything(collection: str, raw: set[tuple[str, ...]]) -> set[tuple[str, ...]]:
     """All jobs of a collection; `raw` are those that bring its raw files."""
     sliced = {("slice", dataset) for dataset in COLLECTIONS[collection]["datasets"]}
-    return jobs_after("train", STUDY["runs"], collection) | sliced | raw | {("ledger",)}
+    return jobs_after("train", STUDY["runs"], collection) | sliced | raw
 
 
 @pytest.fixture
@@ -47,7 +46,9 @@ def project(finished, tmp_path):
 @pytest.mark.slow
 def test_a_fresh_clone_makes_every_target_of_the_phantoms(clean, tmp_path):
     plan = clean.copy(tmp_path / "project").plan("--cores", "2")
-    assert plan == everything("phantom", {(dataset,) for dataset in COLLECTIONS["phantom"]["datasets"]})
+    assert plan == everything(
+        "phantom", {(f"raw-{dataset}",) for dataset in COLLECTIONS["phantom"]["datasets"]}
+    )
 
 
 @pytest.mark.slow
@@ -88,7 +89,7 @@ def test_a_changed_source_of_a_method_remakes_the_runs_of_that_method(project):
 @pytest.mark.slow
 def test_a_changed_protocol_evaluates_again_and_trains_nothing(project):
     settings = {"probing": {"draws": 3, "epochs": 3}}
-    project.choose("studies", "unoranic", "collections", "phantom", "evaluation", value=settings)
+    project.choose("collections", "phantom", "unoranic", "evaluation", value=settings)
     assert project.plan() == jobs_after("evaluate", STUDY["runs"])
 
 
@@ -107,7 +108,7 @@ def test_what_cannot_be_had_is_named_and_the_rest_is_planned(project):
         line = next(line for line in result.stderr.splitlines() if line.startswith(f"Not built: {dataset}:"))
         assert "does not answer" in line and "LATENT_ANATOMY_MIRROR" in line
     plan = project.plan("--config", "data=real")
-    assert {job[-2] for job in plan if job[0] == "train"} == {"retinamnist"}
+    assert {job[2] for job in plan if job[0] == "train"} == {"retinamnist"}
     assert {("slice", "retinamnist"), ("ledger",), ("report", "unoranic")} < plan
 
 
@@ -134,20 +135,19 @@ def test_a_mirror_folder_is_used_and_a_wrong_file_in_it_is_refused(project, tmp_
     registered = datasets.find("breastmnist-resaved").files[0].checksum
     source.write_text(source.read_text().replace(registered, hashlib.sha256(b"mirrored").hexdigest()))
     plan = project.plan("--config", "data=at-hand", mirror=mirror)
-    assert ("fetch-breastmnist-resaved",) in plan
-    assert {job[-2] for job in plan if job[0] == "train"} == {"breastmnist-resaved"}
+    assert ("raw-breastmnist-resaved",) in plan
+    assert {job[2] for job in plan if job[0] == "train"} == {"breastmnist-resaved"}
 
 
 @pytest.mark.slow
 def test_results_that_came_with_the_repository_are_taken_as_they_lie(project):
-    kept = "results/unoranic/ae/breastmnist/seed-1/metrics.json"
+    kept = "results/unoranic/breastmnist/ae/seed-1/metrics.json"
     (project.path / kept).parent.mkdir(parents=True)
     (project.path / kept).write_text("{}")
-    assert project.plan() == {("ledger",), ("all",)}
+    assert project.plan() == {("ledger",), ("report", "unoranic"), ("all",)}
     assert project.snakemake("--cores", "1", "--quiet").returncode == 0
     assert kept in (project.path / "results/ledger.csv").read_text()
-    assert kept not in (project.path / "results/ledger-phantom.csv").read_text()
-    assert "phantom" not in (project.path / "results/ledger.csv").read_text()
+    assert "results/unoranic/phantom-" in (project.path / "results/ledger.csv").read_text()
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 from conftest import Project
 
 DATASET = "phantom-pneumoniamnist"
-PHANTOM = ("studies", "unoranic", "collections", "phantom")
+PHANTOM = ("collections", "phantom", "unoranic")
 TINY = [
     {"runs": ["unoranic", "ae"], "params": {"epochs": 1, "width": 4, "latent": 8}},
     {"runs": ["resnet18", "resnet18-corruption"], "params": {"epochs": 1, "batch_size": 256}},
@@ -29,7 +29,7 @@ def test_from_raw_file_to_report_and_then_nothing_to_do(clean, tmp_path):
     result = project.snakemake("--cores", "2")
     assert result.returncode == 0, result.stdout + result.stderr
     for run in ("unoranic", "ae", "resnet18", "resnet18-corruption"):
-        place = project.path / "results" / "unoranic" / run / DATASET / "seed-1"
+        place = project.path / "results" / "unoranic" / DATASET / run / "seed-1"
         found = json.loads((place / "metrics.json").read_text())
         assert found["run"] == run and len(found["metrics"]) > 5
         assert (place / "arrays.npz").is_file()

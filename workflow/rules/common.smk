@@ -13,9 +13,7 @@ def checked():
     """The parameters, less the data sets that cannot be had, with the file of each job written."""
     try:
         found = params.validate(config)
-        names = dict.fromkeys(
-            name for study in found.studies.values() for name in study.collections[found.data].datasets
-        )
+        names = dict.fromkeys(name for each in found.chosen.values() for name in each.datasets)
         missing = availability.missing(names, Path("data/raw"), mirror_folder())
         for _, reason in missing:
             print(f"Not built: {reason}", file=sys.stderr)
@@ -27,14 +25,14 @@ def checked():
 
 
 PARAMS = checked()
-STUDIES = PARAMS.studies
-COLLECTIONS = {name: study.collections[PARAMS.data] for name, study in STUDIES.items()}
+COLLECTIONS = PARAMS.chosen
+STUDIES = {name: PARAMS.studies[name] for name in COLLECTIONS}
 DATASETS = list(dict.fromkeys(name for each in COLLECTIONS.values() for name in each.datasets))
 SEEDS = sorted({seed for each in COLLECTIONS.values() for seed in each.seeds})
 PHANTOM = datasets.find(DATASETS[0]).phantom
 # A job asks for the GPU only where there is one, so that processors are not left idle elsewhere.
 GPU = int(shutil.which("nvidia-smi") is not None)
-JOB = "{study}/{run}/{dataset}/seed-{seed}"
+JOB = "{study}/{dataset}/{run}/seed-{seed}"
 
 
 # Rules make what this collection builds, and nothing else: results of other data sets, as they come with
@@ -72,19 +70,21 @@ def metrics(study):
     return of_runs(f"results/{JOB}/metrics.json", study) + compared
 
 
-def real_metrics(study):
-    """The metrics on real data: those that this collection makes, and those of other data sets."""
-    others = sorted(
+def committed_metrics(study):
+    """The metrics of other real data sets, as they come with the repository."""
+    results = Path("results", study)
+    of_dataset = [(path.parts[2], path) for path in results.glob("*/*/seed-*/metrics.json")]
+    of_dataset += [(path.parts[3], path) for path in results.glob("comparison/*/metrics.json")]
+    return sorted(
         str(path)
-        for path in Path("results", study).glob("*/*/**/metrics.json")
-        if not path.parts[3].startswith("phantom-") and path.parts[3] not in COLLECTIONS[study].datasets
+        for dataset, path in of_dataset
+        if not dataset.startswith("phantom-") and dataset not in COLLECTIONS[study].datasets
     )
-    return others if PHANTOM else metrics(study) + others
 
 
 def shown_metrics(study):
     """The metrics behind the ledger that the report shows."""
-    return metrics(study) if PHANTOM else real_metrics(study)
+    return metrics(study) + ([] if PHANTOM else committed_metrics(study))
 
 
 def notebook_parameters(input):

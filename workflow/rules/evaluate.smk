@@ -1,4 +1,4 @@
-# Evaluation of each trained method, and paired comparisons between the runs of a study.
+# Evaluation of each trained method, and paired tests between the runs of a study.
 rule evaluate:
     input:
         slices="data/slices/{dataset}.h5",
@@ -21,20 +21,21 @@ rule evaluate:
         " --metrics {output.metrics} --arrays {output.arrays} 2>&1 | tee {log} >&2"
 
 
-rule compare:
+rule paired_tests:
     input:
         arrays=lambda wildcards: of_runs(f"results/{JOB}/arrays.npz", wildcards.study, [wildcards.dataset]),
-        params=".params/compare/{study}/{dataset}.json",
+        params=".params/paired-tests/{study}/{dataset}.json",
     output:
         "results/{study}/comparison/{dataset}/metrics.json",
     log:
-        "logs/compare/{study}/{dataset}.log",
+        "logs/paired-tests/{study}/{dataset}.log",
     benchmark:
-        "benchmarks/compare/{study}/{dataset}.tsv"
+        "benchmarks/paired-tests/{study}/{dataset}.tsv"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
     shell:
-        "latent-anatomy compare --params {input.params} --results results/{wildcards.study}"
+        "latent-anatomy paired-tests --params {input.params}"
+        " --results results/{wildcards.study}/{wildcards.dataset}"
         " --out {output} 2>&1 | tee {log} >&2"

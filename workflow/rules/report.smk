@@ -3,32 +3,20 @@ rule ledger:
     input:
         papers=expand("papers/{study}.yaml", study=STUDIES),
         params=expand(".params/ledger/{study}.json", study=STUDIES),
-        metrics=[real_metrics(study) for study in STUDIES],
+        metrics=[metrics(study) + committed_metrics(study) for study in STUDIES],
     output:
-        "results/ledger.csv",
+        real="results/ledger.csv",
+        phantom="results/ledger-phantom.csv",
     log:
         "logs/ledger.log",
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        kind="",
+        papers=lambda wildcards, input: [f"--papers {paper}" for paper in input.papers],
     shell:
-        "latent-anatomy ledger --papers {input.papers} --out {output} {params.kind} {input.metrics}"
+        "latent-anatomy ledger {params.papers} --out {output.real} --phantom-out {output.phantom} {input.metrics}"
         " 2>&1 | tee {log} >&2"
-
-
-use rule ledger as ledger_phantom with:
-    input:
-        papers=expand("papers/{study}.yaml", study=STUDIES),
-        params=expand(".params/ledger/{study}.json", study=STUDIES),
-        metrics=[metrics(study) for study in STUDIES],
-    output:
-        "results/ledger-phantom.csv",
-    log:
-        "logs/ledger-phantom.log",
-    params:
-        kind="--phantom",
 
 
 rule report:

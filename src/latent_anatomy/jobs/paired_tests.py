@@ -11,10 +11,10 @@ from latent_anatomy.provenance import passport, write_json
 
 
 def run(params: Path, results: Path, out: Path) -> None:
-    """Write `out` (JSON) from the arrays.npz of every run and seed below `results`."""
-    job = read_job(params, "compare")
+    """Write `out` (JSON) from the arrays.npz of every run and seed in `results`, a data set's folder."""
+    job = read_job(params, "paired-tests")
     files = {
-        name: [results / name / job["dataset"] / f"seed-{seed}" / "arrays.npz" for seed in job["seeds"]]
+        name: [results / name / f"seed-{seed}" / "arrays.npz" for seed in job["seeds"]]
         for name in job["runs"]
     }
     metrics = compare({name: [_read(path) for path in paths] for name, paths in files.items()})
