@@ -36,7 +36,7 @@ for path in made:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(" ".join(words))
 """
-OUTPUTS = ("--out", "--phantom-out", "--model", "--history", "--metrics", "--arrays")
+OUTPUTS = ("--out", "--phantom-out", "--model", "--history", "--metrics", "--arrays", "--passport")
 
 
 @dataclass(frozen=True)

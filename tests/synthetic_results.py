@@ -54,7 +54,7 @@ def robustness(level: float) -> dict[str, float]:
 
 
 def result(run: str, dataset: str, seed: int = 1, shift: float = 0.0) -> dict:
-    """The content of a metrics.json of a full-length run that finds the printed numbers plus `shift`."""
+    """Job and metrics of a full-length run that finds the printed numbers plus `shift`; see `write`."""
     published = dataset.removeprefix("phantom-").split("-")[0]
     metrics = printed_metrics(run, ORDER.index(published)) | robustness(0.9 if run == "unoranic" else 0.8)
     if run == "unoranic":
@@ -69,38 +69,48 @@ def result(run: str, dataset: str, seed: int = 1, shift: float = 0.0) -> dict:
         "params": copy.deepcopy(paper().runs[run].released),
         "training": {"precision": "fp32"},
         "evaluation": copy.deepcopy(paper().evaluation),
-        "passport": {"job": {"dataset": dataset}},
+        "job": "evaluate",
     }
 
 
 def comparison(dataset: str, values: dict[str, tuple[float, float]]) -> dict:
-    """The content of a comparison's metrics.json; values: key -> (difference, p)."""
+    """Job and metrics of a comparison; values: key -> (difference, p)."""
     metrics = {}
     for key, (difference, p) in values.items():
         metrics |= {f"{key}/difference": difference, f"{key}/p_value": p}
         metrics |= {f"{key}/ci_low": difference - 0.1, f"{key}/ci_high": difference + 0.1}
     return {
         "study": "unoranic",
-        "run": "comparison",
         "dataset": dataset,
         "metrics": metrics,
-        "passport": {"job": {"dataset": dataset}},
+        "job": "paired-tests",
     }
 
 
 def write(root: Path, *contents: dict) -> list[Path]:
-    """Write each content where its run would have put it, below `root`/results."""
+    """Write each metrics.json and its passport.json where its run would have put it, below `root`/results.
+
+    A content is the job with its "metrics"; "inputs", where it has them, are those of the passport.
+    """
     paths = []
     for content in contents:
         if "seed" in content:
             parts = [content["study"], content["dataset"], content["run"], f"seed-{content['seed']}"]
         else:
-            parts = [content["study"], content["run"], content["dataset"]]
+            parts = [content["study"], "comparison", content["dataset"]]
         path = Path(root, "results", *parts, "metrics.json")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content), encoding="utf-8")
+        overwrite(path, content)
         paths.append(path)
     return paths
+
+
+def overwrite(path: Path, content: dict) -> None:
+    """Write a content at `path` and beside it, whatever it is the content of."""
+    job = {key: value for key, value in content.items() if key not in ("metrics", "inputs")}
+    passport = {"inputs": content.get("inputs", {}), "job": job}
+    path.write_text(json.dumps(content["metrics"]), encoding="utf-8")
+    path.with_name("passport.json").write_text(json.dumps(passport), encoding="utf-8")
 
 
 def write_arrays(metrics: Path, channels: int) -> Path:

@@ -70,6 +70,7 @@ def files(tmp_path):
         "history": tmp_path / "history.csv",
         "metrics": tmp_path / "metrics.json",
         "arrays": tmp_path / "arrays.npz",
+        "passport": tmp_path / "passport.json",
         "scratch": tmp_path / "scratch",
     }
 
@@ -81,15 +82,17 @@ def run_train(files, **changed):
 
 def run_evaluate(files, **changed):
     chosen = {**files, **changed}
-    evaluate.run(
-        chosen["evaluate"], chosen["slices"], chosen["model"], chosen["metrics"], chosen["arrays"], "cpu"
-    )
+    names = ("evaluate", "slices", "model", "metrics", "arrays", "passport")
+    evaluate.run(*(chosen[name] for name in names), "cpu")
 
 
 def command(files, verb: str) -> list[str]:
     """The same as a process of its own."""
     start = [sys.executable, "-m", "latent_anatomy", verb, "--device", "cpu"]
-    names = {"train": ("model", "history", "scratch"), "evaluate": ("model", "metrics", "arrays")}[verb]
+    names = {
+        "train": ("model", "history", "scratch"),
+        "evaluate": ("model", "metrics", "arrays", "passport"),
+    }[verb]
     options = [f"--params={files[verb]}", f"--slices={files['slices']}"]
     return [*start, *options, *(f"--{name}={files[name]}" for name in names)]
 
@@ -111,18 +114,19 @@ def test_artefacts_carry_the_hashes_of_their_inputs_and_the_resolved_parameters(
         passport = json.loads(stream.metadata()["passport"])
     assert passport["inputs"] == {"slices": sha256_file(files["slices"])}
     assert passport["job"] == json.loads(files["train"].read_text())
-    found = json.loads(files["metrics"].read_text())
-    assert found["passport"]["inputs"]["model"] == sha256_file(files["model"])
-    assert found["params"]["width"] == 4
-    assert found["metrics"]["data/test/images"] == 32
-    text = files["metrics"].read_text() + json.dumps(passport)
+    assert json.loads(files["metrics"].read_text())["data/test/images"] == 32
+    found = json.loads(files["passport"].read_text())
+    assert found["inputs"]["model"] == sha256_file(files["model"])
+    assert found["outputs"] == {name: sha256_file(files[name]) for name in ("metrics", "arrays")}
+    assert found["job"]["params"]["width"] == 4
+    text = files["passport"].read_text() + json.dumps(passport)
     assert str(files["model"].parent) not in text and os.uname().nodename not in text
 
 
 def test_a_method_is_evaluated_by_what_it_can_do(files):
     run_train(files)
     run_evaluate(files)
-    protocols = {key.split("/")[0] for key in json.loads(files["metrics"].read_text())["metrics"]}
+    protocols = {key.split("/")[0] for key in json.loads(files["metrics"].read_text())}
     assert protocols == {"data", "reconstruction", "revision"}  # it has no `classify`
 
 
@@ -217,16 +221,19 @@ def test_runs_are_compared_on_the_same_images(files, tmp_path):
             "evaluate": write_job(tmp_path, "evaluate", method),
             "arrays": folder / "arrays.npz",
             "metrics": folder / "metrics.json",
+            "passport": folder / "passport.json",
         }
         run_train(files, **own)
         run_evaluate(files, **own)
     job = {"job": "paired-tests", "study": "unoranic", "dataset": "phantom-test",
            "runs": ["unoranic", "autoencoder"], "seeds": [1], "source": "0"}  # fmt: skip
     (tmp_path / "compare.json").write_text(json.dumps(job))
-    paired_tests.run(tmp_path / "compare.json", tmp_path / "results" / "phantom-test", tmp_path / "out.json")
-    found = json.loads((tmp_path / "out.json").read_text())["metrics"]
+    folder, out = tmp_path / "results" / "phantom-test", (tmp_path / "out.json", tmp_path / "passport.json")
+    paired_tests.run(tmp_path / "compare.json", folder, *out)
+    found = json.loads(out[0].read_text())
+    assert json.loads(out[1].read_text())["outputs"] == {"metrics": sha256_file(out[0])}
     values = [
-        json.loads((tmp_path / f"results/phantom-test/{name}/seed-1/metrics.json").read_text())["metrics"]
+        json.loads((tmp_path / f"results/phantom-test/{name}/seed-1/metrics.json").read_text())
         for name in ("unoranic", "autoencoder")
     ]
     difference = values[0]["reconstruction/psnr"] - values[1]["reconstruction/psnr"]

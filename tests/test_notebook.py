@@ -86,8 +86,9 @@ def test_on_phantoms_it_says_so_and_shows_no_number_of_the_paper(tmp_path):
 @pytest.mark.parametrize(("ledger_is_phantom", "flag"), [(True, False), (False, True)])
 def test_a_ledger_of_the_other_kind_stops_the_notebook_at_its_first_cell(tmp_path, ledger_is_phantom, flag):
     name = "phantom-retinamnist" if ledger_is_phantom else "retinamnist"
-    path = tmp_path / "ledger.csv"
-    ledger.write(PAPER, write(tmp_path, result("unoranic", name)), path, ledger_is_phantom)
+    path, other = tmp_path / "ledger.csv", tmp_path / "other.csv"
+    outs = (other, path) if ledger_is_phantom else (path, other)
+    ledger.write([PAPER], write(tmp_path, result("unoranic", name)), *outs)
     cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells}
     given = {"ledger_file": str(path), "papers_file": str(PAPER), "phantom": flag, "metrics_files": []}
     with pytest.raises(ValueError, match="expected rows of phantoms only if"):

@@ -162,5 +162,5 @@ def test_a_protocol_runs_on_the_data_sets_that_it_names():
 def test_an_impossible_value_for_some_data_sets_names_where_it_stands():
     content = deepcopy(CONTENT)
     content["collections"]["phantom"]["unoranic"]["changes"] = [{"runs": ["ae"], "params": {"epochs": 0}}]
-    with pytest.raises(params.ParamsError, match=r"collections\.phantom\.changes\.params\.epochs.*found 0"):
+    with pytest.raises(params.ParamsError, match=r"phantom\.unoranic\.changes\.params\.epochs.*found 0"):
         resolution.resolve(params.validate(content))

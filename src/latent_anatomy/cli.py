@@ -73,24 +73,26 @@ def evaluate(
     model: Annotated[Path, typer.Option(help="Checkpoint.", exists=True, dir_okay=False)],
     metrics: Annotated[Path, typer.Option(help="Metrics to write, JSON.")],
     arrays: Annotated[Path, typer.Option(help="Values per image to write, npz.")],
+    passport: Annotated[Path, typer.Option(help="Passport of both to write, JSON.")],
     device: Device = "auto",
 ) -> None:
     """Evaluate a trained method with every protocol that it has the capabilities for."""
     from latent_anatomy.jobs.evaluate import run
 
-    run(params, slices, model, metrics, arrays, device)
+    run(params, slices, model, metrics, arrays, passport, device)
 
 
 @app.command("paired-tests")
 def paired_tests(
     params: Params,
-    out: Annotated[Path, typer.Option(help="Paired tests to write, JSON.")],
     results: Annotated[Path, typer.Option(help="Folder of the data set's results.", exists=True)],
+    metrics: Annotated[Path, typer.Option(help="Paired tests to write, JSON.")],
+    passport: Annotated[Path, typer.Option(help="Their passport to write, JSON.")],
 ) -> None:
     """Test the differences between the runs of a study on one data set, image by image."""
     from latent_anatomy.jobs.paired_tests import run
 
-    run(params, results, out)
+    run(params, results, metrics, passport)
 
 
 @app.command()

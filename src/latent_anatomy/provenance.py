@@ -138,15 +138,19 @@ def commit() -> dict[str, str | bool | None]:
     return {"commit": head.stdout.strip(), "dirty": bool(changed.stdout.strip())}
 
 
-def passport(*, inputs: dict[str, Path], job: dict, device: str = "cpu") -> dict:
+def passport(
+    *, inputs: dict[str, Path], job: dict, outputs: dict[str, Path] | None = None, device: str = "cpu"
+) -> dict:
     """Everything that decides an artefact's bytes.
 
-    `inputs` maps a role (such as "slices") to a file, recorded by content hash; `job` is the resolved
-    job that made it, with its seed and the digest of its sources; `device` is the kind of device
+    `inputs` maps a role (such as "slices") to a file, recorded by content hash, and so does `outputs` for
+    files that cannot carry a passport of their own; `job` is the resolved job that made it, with its seed
+    and the digest of its sources; `device` is the kind of device
     ("cpu", or the accelerator's model name). The lock is that of the checkout, None outside one.
     """
     return {
         "inputs": {role: sha256_file(path) for role, path in sorted(inputs.items())},
+        "outputs": {role: sha256_file(path) for role, path in sorted((outputs or {}).items())},
         "job": job,
         "source": commit(),
         "environment": {

@@ -1,7 +1,8 @@
 """The metrics.json files of a study, checked and put in order.
 
-results/<study>/<dataset>/<run>/seed-<n>/metrics.json holds the flat metrics of one trained method;
-results/<study>/comparison/<dataset>/metrics.json the paired comparisons between the runs on a data set.
+results/<study>/<dataset>/<run>/seed-<n>/metrics.json holds the metrics of one trained method, name ->
+number; results/<study>/comparison/<dataset>/metrics.json the paired tests between the runs on a data set.
+What they are the metrics of says the job in the passport.json beside each.
 Real data sets and phantoms never enter the same `Results`.
 """
 
@@ -17,11 +18,13 @@ from latent_anatomy import datasets
 from latent_anatomy.papers import PHANTOM, Paper
 
 COMPARISON = "comparison"
+PASSPORT = "passport.json"
+PAIRED_TESTS = "paired-tests"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one metrics.json says."""
+    """What one metrics.json and its passport say."""
 
     path: Path
     run: str
@@ -67,17 +70,18 @@ def read(paths: Iterable[Path], study: str, phantom: bool) -> Results:
     runs: dict[tuple[str, str], list[Result]] = {}
     comparisons: dict[str, dict[str, float]] = {}
     for path in sorted(map(Path, paths)):
-        content = _parse(path)
-        _check_place(path, content, study)
-        _check_kind(path, content, phantom)
-        dataset = content["dataset"]
-        if content["run"] == COMPARISON:
+        metrics, passport = _parse(path)
+        job = passport["job"]
+        _check_place(path, job, study)
+        _check_kind(path, passport, phantom)
+        dataset = job["dataset"]
+        if job["job"] == PAIRED_TESTS:
             if dataset in comparisons:
                 raise ValueError(f"{path}: expected one comparison on {dataset}, found another: give it once")
-            comparisons[dataset] = content["metrics"]
+            comparisons[dataset] = metrics
         else:
-            names = ("run", "dataset", "seed", "metrics", "params", "evaluation")
-            result = Result(path=path, **{name: content[name] for name in names})
+            names = ("run", "dataset", "seed", "params", "evaluation")
+            result = Result(path=path, metrics=metrics, **{name: job[name] for name in names})
             runs.setdefault((result.run, dataset), []).append(result)
     for seeds in runs.values():
         seeds.sort(key=lambda result: result.seed)
@@ -95,43 +99,54 @@ def in_phantom_folder(path: Path) -> bool:
     return path.parts[-2 if path.parts[-3] == COMPARISON else -4].startswith(PHANTOM)
 
 
-def _parse(path: Path) -> dict:
+def _parse(path: Path) -> tuple[dict[str, float], dict]:
+    metrics, passport = _read_json(path), _read_json(path.with_name(PASSPORT))
+    for metric, value in metrics.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{path}: {metric}: expected a finite number, found {value!r}: evaluate again")
+    job = passport.get("job", {})
+    needed = ["job", "study", "dataset"]
+    if job.get("job") != PAIRED_TESTS:
+        needed += ["run", "seed", "params", "evaluation"]
+    missing = [key for key in needed if key not in job]
+    if missing:
+        raise ValueError(
+            f"{path.with_name(PASSPORT)}: expected a job with the keys {', '.join(needed)}, "
+            f"found no {', '.join(missing)}: evaluate again"
+        )
+    return metrics, passport
+
+
+def _read_json(path: Path) -> dict:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: expected JSON, found a damaged file ({error}): evaluate again") from error
-    needed = ["study", "run", "dataset", "metrics", "passport"]
-    if isinstance(content, dict) and content.get("run") != COMPARISON:
-        needed += ["seed", "params", "evaluation"]
-    missing = [key for key in needed if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise ValueError(f"{path}: expected the keys {', '.join(needed)}, found no {', '.join(missing)}")
-    for metric, value in content["metrics"].items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(f"{path}: {metric}: expected a finite number, found {value!r}: evaluate again")
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected an object, found {type(content).__name__}: evaluate again")
     return content
 
 
-def _check_place(path: Path, content: dict, study: str) -> None:
-    if content["run"] == COMPARISON:
-        says = [content["study"], COMPARISON, content["dataset"]]
+def _check_place(path: Path, job: dict, study: str) -> None:
+    if job["job"] == PAIRED_TESTS:
+        says = [job["study"], COMPARISON, job["dataset"]]
     else:
-        says = [content["study"], content["dataset"], content["run"], f"seed-{content['seed']}"]
+        says = [job["study"], job["dataset"], job["run"], f"seed-{job['seed']}"]
     lies = list(path.parts[-1 - len(says) : -1])
     if lies != says:
         raise ValueError(
             f"{path}: expected the metrics of {'/'.join(lies)}, found those of {'/'.join(map(str, says))}: "
             "a result belongs where its run put it"
         )
-    if content["study"] != study:
-        raise ValueError(f"{path}: expected results of the study {study}, found {content['study']}")
+    if job["study"] != study:
+        raise ValueError(f"{path}: expected results of the study {study}, found {job['study']}")
 
 
-def _check_kind(path: Path, content: dict, phantom: bool) -> None:
+def _check_kind(path: Path, passport: dict, phantom: bool) -> None:
     """A phantom shows in its name, in the registry, or in the passport of a result that was renamed."""
-    name = content["dataset"]
+    name = passport["job"]["dataset"]
     named = name.startswith(PHANTOM)
-    made_of_phantom = named or datasets.find(name).phantom or PHANTOM in json.dumps(content["passport"])
+    made_of_phantom = named or datasets.find(name).phantom or PHANTOM in json.dumps(passport)
     if phantom and not named:
         raise ValueError(f"{path}: expected a phantom, found the data set {name}: it has a ledger of its own")
     if made_of_phantom and not phantom:

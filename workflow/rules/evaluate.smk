@@ -7,6 +7,7 @@ rule evaluate:
     output:
         metrics=f"results/{JOB}/metrics.json",
         arrays=f"results/{JOB}/arrays.npz",
+        passport=f"results/{JOB}/passport.json",
     log:
         f"logs/evaluate/{JOB}.log",
     benchmark:
@@ -18,7 +19,8 @@ rule evaluate:
         runtime=240,
     shell:
         "latent-anatomy evaluate --params {input.params} --slices {input.slices} --model {input.model}"
-        " --metrics {output.metrics} --arrays {output.arrays} 2>&1 | tee {log} >&2"
+        " --metrics {output.metrics} --arrays {output.arrays} --passport {output.passport}"
+        " 2>&1 | tee {log} >&2"
 
 
 rule paired_tests:
@@ -26,7 +28,8 @@ rule paired_tests:
         arrays=lambda wildcards: of_runs(f"results/{JOB}/arrays.npz", wildcards.study, [wildcards.dataset]),
         params=".params/paired-tests/{study}/{dataset}.json",
     output:
-        "results/{study}/comparison/{dataset}/metrics.json",
+        metrics="results/{study}/comparison/{dataset}/metrics.json",
+        passport="results/{study}/comparison/{dataset}/passport.json",
     log:
         "logs/paired-tests/{study}/{dataset}.log",
     benchmark:
@@ -38,4 +41,4 @@ rule paired_tests:
     shell:
         "latent-anatomy paired-tests --params {input.params}"
         " --results results/{wildcards.study}/{wildcards.dataset}"
-        " --out {output} 2>&1 | tee {log} >&2"
+        " --metrics {output.metrics} --passport {output.passport} 2>&1 | tee {log} >&2"

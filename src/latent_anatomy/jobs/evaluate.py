@@ -8,15 +8,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from latent_anatomy import evaluation
+from latent_anatomy import evaluation, provenance
 from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_job
-from latent_anatomy.provenance import atomic_write, passport, write_json
+from latent_anatomy.provenance import atomic_write, write_json
 from latent_anatomy.training import derived_seed
 
 
-def run(params: Path, slices: Path, model: Path, metrics: Path, arrays: Path, device: str) -> None:
-    """Write `metrics` (JSON) and `arrays` (npz: values per image, for figures and paired tests)."""
+def run(
+    params: Path, slices: Path, model: Path, metrics: Path, arrays: Path, passport: Path, device: str
+) -> None:
+    """Write `metrics` (JSON, name -> number), `arrays` (npz: values per image) and the passport of both."""
     job = read_job(params, "evaluate")
     torch_device = choose_device(device)
     content = read_slices(slices, job["dataset"])
@@ -37,11 +39,14 @@ def run(params: Path, slices: Path, model: Path, metrics: Path, arrays: Path, de
         per_image |= stored
     with atomic_write(arrays) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **per_image)
-    proof = passport(inputs={"slices": slices, "model": model}, job=job, device=device_name(torch_device))
-    identity = {
-        key: job[key] for key in ("study", "run", "dataset", "seed", "params", "training", "evaluation")
-    }
-    write_json(metrics, {**identity, "metrics": values, "passport": proof})
+    write_json(metrics, values)
+    proof = provenance.passport(
+        inputs={"slices": slices, "model": model},
+        outputs={"metrics": metrics, "arrays": arrays},
+        job=job,
+        device=device_name(torch_device),
+    )
+    write_json(passport, proof)
 
 
 def load_checkpoint(method: nn.Module, path: Path) -> None:

@@ -5,30 +5,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from latent_anatomy import provenance
 from latent_anatomy.evaluation.comparison import compare
 from latent_anatomy.jobs.job import read_job
-from latent_anatomy.provenance import passport, write_json
+from latent_anatomy.provenance import write_json
 
 
-def run(params: Path, results: Path, out: Path) -> None:
-    """Write `out` (JSON) from the arrays.npz of every run and seed in `results`, a data set's folder."""
+def run(params: Path, results: Path, metrics: Path, passport: Path) -> None:
+    """Write `metrics` (JSON) and its passport, from the arrays.npz of every run in a data set's `results`."""
     job = read_job(params, "paired-tests")
     files = {
         name: [results / name / f"seed-{seed}" / "arrays.npz" for seed in job["seeds"]]
         for name in job["runs"]
     }
-    metrics = compare({name: [_read(path) for path in paths] for name, paths in files.items()})
+    write_json(metrics, compare({name: [_read(path) for path in paths] for name, paths in files.items()}))
     inputs = {str(path.relative_to(results)): path for paths in files.values() for path in paths}
-    write_json(
-        out,
-        {
-            "study": job["study"],
-            "run": "comparison",
-            "dataset": job["dataset"],
-            "metrics": metrics,
-            "passport": passport(inputs=inputs, job=job),
-        },
-    )
+    write_json(passport, provenance.passport(inputs=inputs, outputs={"metrics": metrics}, job=job))
 
 
 def _read(path: Path) -> dict[str, NDArray]:
