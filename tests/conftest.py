@@ -36,7 +36,10 @@ for path in made:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(" ".join(words))
 """
-OUTPUTS = ("--out", "--phantom-out", "--model", "--history", "--metrics", "--arrays", "--passport")
+OUTPUTS = (
+    *("--out", "--phantom-out", "--model", "--history"),
+    *("--metrics", "--arrays", "--roc", "--psnr", "--passport"),
+)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def project(clean, tmp_path):
 def test_the_page_gives_a_method_that_is_planned_trained_and_evaluated(project):
     planned = project.plan()
     assert ("train", "unoranic", DATASET, "linear", "1") in planned
-    assert ("evaluate", "unoranic", "linear", DATASET, "1") in planned
+    assert ("evaluate", "unoranic", DATASET, "linear", "1") in planned
 
     def run(verb: str, **options: str) -> None:
         words = [f"--{name}={value}" for name, value in options.items()]
@@ -50,7 +50,8 @@ def test_the_page_gives_a_method_that_is_planned_trained_and_evaluated(project):
     run(f"slice {DATASET}", raw=f"data/raw/{DATASET}", params=f".params/slice/{DATASET}.json", out=slices)
     run("train", params=f".params/train/{JOB}.json", slices=slices, model=model, history="history.csv")
     run("evaluate", params=f".params/evaluate/{JOB}.json", slices=slices, model=model,
-        metrics="metrics.json", arrays="arrays.npz", passport="passport.json")  # fmt: skip
+        metrics="metrics.json", arrays="arrays.npz", roc="roc.csv", psnr="psnr.csv",
+        passport="passport.json")  # fmt: skip
 
     found = json.loads((project.path / "metrics.json").read_text(encoding="utf-8"))
     assert found["reconstruction/psnr"] > 15

@@ -7,6 +7,8 @@ rule evaluate:
     output:
         metrics=f"results/{JOB}/metrics.json",
         arrays=f"results/{JOB}/arrays.npz",
+        roc=f"results/{JOB}/roc.csv",
+        psnr=f"results/{JOB}/psnr.csv",
         passport=f"results/{JOB}/passport.json",
     log:
         f"logs/evaluate/{JOB}.log",
@@ -19,8 +21,8 @@ rule evaluate:
         runtime=240,
     shell:
         "latent-anatomy evaluate --params {input.params} --slices {input.slices} --model {input.model}"
-        " --metrics {output.metrics} --arrays {output.arrays} --passport {output.passport}"
-        " 2>&1 | tee {log} >&2"
+        " --metrics {output.metrics} --arrays {output.arrays} --roc {output.roc} --psnr {output.psnr}"
+        " --passport {output.passport} 2>&1 | tee {log} >&2"
 
 
 rule paired_tests:
