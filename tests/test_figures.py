@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from synthetic_results import paper, result, write
 
-from latent_anatomy import figures, ledger, report, results
+from latent_anatomy import content, figures, ledger, report, results
+
+PASSPORT = {"inputs": {"ledger": "0" * 64}, "job": {"job": "report", "study": "unoranic"}}
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +124,15 @@ def test_the_dot_plot_refuses_rows_without_both_numbers(rows, phantom_rows):
 
 def test_the_same_figure_is_the_same_bytes():
     images = {"a": np.random.default_rng(1).random((1, 3, 4, 4))}
-    one, other = (figures.png(figures.image_grid(images)) for _ in range(2))
+    one, other = (figures.png(figures.image_grid(images), PASSPORT) for _ in range(2))
     assert one == other
     assert one.startswith(b"\x89PNG")
+
+
+def test_a_saved_picture_can_be_traced(tmp_path):
+    picture = tmp_path / "figure-4.png"
+    picture.write_bytes(figures.png(figures.image_grid({"a": np.zeros((1, 1, 4, 4))}), PASSPORT))
+    assert content.read_passport(picture)["inputs"] == PASSPORT["inputs"]
 
 
 def test_grid_has_every_number_of_a_table(rows):

@@ -70,6 +70,8 @@ def files(tmp_path):
         "history": tmp_path / "history.csv",
         "metrics": tmp_path / "metrics.json",
         "arrays": tmp_path / "arrays.npz",
+        "roc": tmp_path / "roc.csv",
+        "psnr": tmp_path / "psnr.csv",
         "passport": tmp_path / "passport.json",
         "scratch": tmp_path / "scratch",
     }
@@ -82,7 +84,7 @@ def run_train(files, **changed):
 
 def run_evaluate(files, **changed):
     chosen = {**files, **changed}
-    names = ("evaluate", "slices", "model", "metrics", "arrays", "passport")
+    names = ("evaluate", "slices", "model", "metrics", "arrays", "roc", "psnr", "passport")
     evaluate.run(*(chosen[name] for name in names), "cpu")
 
 
@@ -91,7 +93,7 @@ def command(files, verb: str) -> list[str]:
     start = [sys.executable, "-m", "latent_anatomy", verb, "--device", "cpu"]
     names = {
         "train": ("model", "history", "scratch"),
-        "evaluate": ("model", "metrics", "arrays", "passport"),
+        "evaluate": ("model", "metrics", "arrays", "roc", "psnr", "passport"),
     }[verb]
     options = [f"--params={files[verb]}", f"--slices={files['slices']}"]
     return [*start, *options, *(f"--{name}={files[name]}" for name in names)]
@@ -117,7 +119,8 @@ def test_artefacts_carry_the_hashes_of_their_inputs_and_the_resolved_parameters(
     assert json.loads(files["metrics"].read_text())["data/test/images"] == 32
     found = json.loads(files["passport"].read_text())
     assert found["inputs"]["model"] == sha256_file(files["model"])
-    assert found["outputs"] == {name: sha256_file(files[name]) for name in ("metrics", "arrays")}
+    names = ("metrics", "arrays", "roc", "psnr")
+    assert found["outputs"] == {name: sha256_file(files[name]) for name in names}
     assert found["job"]["params"]["width"] == 4
     text = files["passport"].read_text() + json.dumps(passport)
     assert str(files["model"].parent) not in text and os.uname().nodename not in text

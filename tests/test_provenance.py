@@ -156,13 +156,41 @@ def test_outside_a_checkout_there_is_no_commit(tmp_path, monkeypatch):
 
 
 def test_a_passport_says_what_decided_the_bytes_and_not_where_or_when(tmp_path):
-    passports = []
+    passports, job = [], {"job": "train", "seed": 1}
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         path = tmp_path / name / "slices.h5"
         path.write_bytes(b"slices")
-        passports.append(provenance.passport(inputs={"slices": path}, job={"seed": 1}))
+        passports.append(provenance.passport(inputs={"slices": path}, job=job))
     assert provenance.canonical_json(passports[0]) == provenance.canonical_json(passports[1])
     assert passports[0]["inputs"] == {"slices": hashlib.sha256(b"slices").hexdigest()}
-    assert passports[0]["job"] == {"seed": 1}
+    assert passports[0]["job"] == job and passports[0]["environment"].keys() > {"lock", "python", "torch"}
     assert str(tmp_path) not in provenance.canonical_json(passports[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "dirty"),
+    [
+        (lambda root: None, False),
+        (lambda root: (root / "package" / "method.py").write_text("changed"), True),
+        (lambda root: (root / "package" / "new.py").write_text("new"), True),
+        (lambda root: (root / "notes.md").write_text("not a source"), False),
+    ],
+)
+def test_changed_and_new_sources_make_a_tree_dirty(tmp_path, monkeypatch, change, dirty):
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "method.py").write_text("committed")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=test", "-c", "user.email=test@example.org"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr(provenance, "PACKAGE_ROOT", tmp_path / "package")
+    change(tmp_path)
+    found = provenance.commit()
+    assert found["dirty"] is dirty and len(found["commit"]) == 40
+
+
+@given(VALUES, st.sampled_from(["inputs", "job", "content", "seal"]))
+def test_a_passport_that_is_edited_disagrees_with_its_seal(value, key):
+    whole = provenance.sealed({"inputs": {}, "job": {"seed": 1}}, content="0" * 64)
+    edited = whole | {key: [value]}
+    assert provenance.sealed({k: v for k, v in edited.items() if k != "seal"})["seal"] != edited["seal"]

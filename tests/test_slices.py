@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latent_anatomy import slices
+from latent_anatomy.content import read_passport
 from latent_anatomy.slices import COLUMNS, OPTIONAL, Slices
 
 
@@ -76,7 +77,7 @@ def test_what_is_written_is_what_is_read_with_the_same_bytes(tmp_path_factory, c
     slices.write(folder / "a.h5", written, passport)
     slices.write(folder / "b.h5", slices.read(folder / "a.h5"), passport)
     assert same(slices.read(folder / "b.h5"), written)
-    assert slices.passport(folder / "b.h5") == passport
+    assert read_passport(folder / "b.h5").items() > passport.items()
     assert (folder / "a.h5").read_bytes() == (folder / "b.h5").read_bytes()
     assert sorted(os.listdir(folder)) == ["a.h5", "b.h5"]
 

@@ -73,13 +73,15 @@ def evaluate(
     model: Annotated[Path, typer.Option(help="Checkpoint.", exists=True, dir_okay=False)],
     metrics: Annotated[Path, typer.Option(help="Metrics to write, JSON.")],
     arrays: Annotated[Path, typer.Option(help="Values per image to write, npz.")],
-    passport: Annotated[Path, typer.Option(help="Passport of both to write, JSON.")],
+    roc: Annotated[Path, typer.Option(help="ROC curve to write, CSV.")],
+    psnr: Annotated[Path, typer.Option(help="PSNR by corruption to write, CSV.")],
+    passport: Annotated[Path, typer.Option(help="Passport of them to write, JSON.")],
     device: Device = "auto",
 ) -> None:
     """Evaluate a trained method with every protocol that it has the capabilities for."""
     from latent_anatomy.jobs.evaluate import run
 
-    run(params, slices, model, metrics, arrays, passport, device)
+    run(params, slices, model, metrics, arrays, roc, psnr, passport, device)
 
 
 @app.command("paired-tests")
@@ -106,6 +108,42 @@ def ledger(
     from latent_anatomy.ledger import write
 
     write(papers, metrics or [], out, phantom_out)
+
+
+@app.command()
+def seal(
+    params: Params,
+    notebook: Annotated[Path, typer.Option(help="The report's notebook.", exists=True, dir_okay=False)],
+    parameters: Annotated[str, typer.Option(help="The parameters that it ran with, JSON.")],
+    out: Annotated[Path, typer.Option(help="Report to write, HTML.")],
+) -> None:
+    """Put the passport into a report: HTML from the standard input to a file."""
+    from latent_anatomy.jobs.seal import run
+
+    run(params, notebook, parameters, sys.stdin.buffer, out)
+
+
+@app.command()
+def determinism(
+    method: Annotated[str, typer.Option(help="A run of params.yaml, under `methods`.")],
+    dataset: Annotated[str, typer.Option(help="A data set of the chosen collection; data/slices has it.")],
+    steps: Annotated[int | None, typer.Option(min=1, help="Compare so many steps, not all.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of those in params.yaml.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Train also with so many, and compare.")] = None,
+    variance: Annotated[bool, typer.Option(help="Whether to train each seed on each split.")] = True,
+    seeds: Annotated[int, typer.Option(min=2)] = 3,
+    splits: Annotated[int, typer.Option(min=2)] = 3,
+    out: Annotated[Path | None, typer.Option(help="The same as JSON, to write.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Same seed twice: the same bits? And how much of a result's variance is the seed's, the split's?
+
+    Exit code 1 when two trainings differ on a CPU.
+    """
+    from latent_anatomy.determinism import Options, run
+
+    if not run(method, dataset, Options(device, steps, epochs, threads, variance, seeds, splits), out):
+        raise typer.Exit(1)
 
 
 @bench.command("train")

@@ -11,7 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from latent_anatomy import content
 from latent_anatomy.ledger import Row
+from latent_anatomy.provenance import sealed
 
 # Okabe and Ito's palette
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -20,11 +22,12 @@ PANEL = 2.2  # inches
 WIDE = 10  # values that span more than this factor are drawn on a logarithmic axis
 
 
-def png(figure: Figure) -> bytes:
-    """A figure as PNG: same figure, same bytes."""
+def png(figure: Figure, passport: dict) -> bytes:
+    """A figure as PNG, with the passport of what it shows: same figure, same bytes."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
-    return stream.getvalue()
+    picture = stream.getvalue()
+    return content.png_with_passport(picture, sealed(passport, content=content.of_png(picture)))
 
 
 def image_grid(columns: Mapping[str, NDArray], rows: Sequence[str] = ()) -> Figure:

@@ -11,7 +11,7 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
@@ -20,7 +20,14 @@ from pathlib import Path
 PACKAGE = "latent_anatomy"
 PACKAGE_ROOT = Path(__file__).parent
 LOCK = PACKAGE_ROOT.parents[1] / "requirements.lock"
-RECORDED_LIBRARIES = ("torch", "numpy", "scipy", "h5py", "scikit-learn")
+LIBRARIES = {  # whose versions a passport names, beside the lock of them all, by kind of job
+    "slice": ("numpy", "h5py"),
+    "train": ("torch", "numpy", "h5py", "safetensors"),
+    "evaluate": ("torch", "numpy", "scikit-learn", "h5py", "safetensors"),
+    "paired-tests": ("torch", "numpy", "scipy"),
+    "determinism": ("torch", "numpy", "scipy", "h5py"),
+    "report": ("numpy", "scipy", "matplotlib", "papermill", "nbconvert"),
+}
 
 
 def sha256_file(path: Path) -> str:
@@ -123,12 +130,12 @@ def source_digest(*modules: str) -> str:
 
 
 def commit() -> dict[str, str | bool | None]:
-    """The checkout's commit and whether tracked sources differ from it; None outside a checkout."""
+    """The checkout's commit, and whether sources differ from it or are new; None outside a checkout."""
     command = ["git", "-C", str(PACKAGE_ROOT)]
     try:
         head = subprocess.run([*command, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
         changed = subprocess.run(
-            [*command, "status", "--porcelain", "--untracked-files=no", "--", str(PACKAGE_ROOT)],
+            [*command, "status", "--porcelain", "--untracked-files=all", "--", str(PACKAGE_ROOT)],
             capture_output=True,
             text=True,
             check=True,
@@ -138,25 +145,37 @@ def commit() -> dict[str, str | bool | None]:
     return {"commit": head.stdout.strip(), "dirty": bool(changed.stdout.strip())}
 
 
-def passport(
-    *, inputs: dict[str, Path], job: dict, outputs: dict[str, Path] | None = None, device: str = "cpu"
-) -> dict:
-    """Everything that decides an artefact's bytes.
+def hashes(files: Mapping[str, Path]) -> dict[str, str]:
+    """Role -> SHA-256 of the file with that role."""
+    return {role: sha256_file(path) for role, path in sorted(files.items())}
 
-    `inputs` maps a role (such as "slices") to a file, recorded by content hash, and so does `outputs` for
-    files that cannot carry a passport of their own; `job` is the resolved job that made it, with its seed
-    and the digest of its sources; `device` is the kind of device
-    ("cpu", or the accelerator's model name). The lock is that of the checkout, None outside one.
+
+def passport(*, inputs: Mapping[str, Path], job: dict, device: str = "cpu") -> dict:
+    """Everything that decides an artefact's bytes. Made when a job starts, and `sealed` when it ends.
+
+    `inputs` maps a role (such as "slices") to a file, recorded by content hash; `job` is the resolved
+    job, with its seed and the digest of its sources; `device` is the kind of device ("cpu", or the
+    accelerator's model and libraries). The lock is that of the checkout, None outside one.
     """
     return {
-        "inputs": {role: sha256_file(path) for role, path in sorted(inputs.items())},
-        "outputs": {role: sha256_file(path) for role, path in sorted((outputs or {}).items())},
+        "inputs": hashes(inputs),
         "job": job,
         "source": commit(),
         "environment": {
             "lock": sha256_file(LOCK) if LOCK.is_file() else None,
             "python": platform.python_version(),
-            **{name: metadata.version(name) for name in RECORDED_LIBRARIES},
+            **{name: metadata.version(name) for name in LIBRARIES[job["job"]]},
         },
         "device": device,
     }
+
+
+def sealed(passport: dict, **more: object) -> dict:
+    """The passport with what is known when the job ends, and `seal`, its own hash.
+
+    `more` is `content`, the hash of what the artefact holds beside its passport (see `content`), and
+    `outputs`, the hashes of files that have no room for a passport. A passport that is moved to another
+    artefact then disagrees with it, and one that is edited disagrees with its seal.
+    """
+    whole = passport | more
+    return whole | {"seal": digest(whole)}

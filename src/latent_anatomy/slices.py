@@ -35,7 +35,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from latent_anatomy.provenance import atomic_write, canonical_json
+from latent_anatomy import content
+from latent_anatomy.provenance import atomic_write, canonical_json, sealed
 
 SCHEMA = "latent-anatomy slices 1"
 SPLITS = ("train", "val", "test", "unlabelled")
@@ -106,7 +107,7 @@ class Slices:
 
 
 def write(path: Path, slices: Slices, passport: dict) -> None:
-    """Check `slices` and write them to `path` atomically, with `passport` (JSON values only) beside them."""
+    """Check `slices` and write them to `path` atomically, with `passport` (JSON values) sealed inside."""
     check(slices, path)
     try:
         with atomic_write(path) as temporary, h5py.File(temporary, "w", libver=FILE_FORMAT) as file:
@@ -116,17 +117,17 @@ def write(path: Path, slices: Slices, passport: dict) -> None:
             file.attrs["classes"] = slices.classes
             file.attrs["mask_names"] = canonical_json(slices.mask_names)
             file.attrs["box_names"] = canonical_json(slices.box_names)
-            file.attrs["passport"] = canonical_json(passport)
             for name, values in slices.columns().items():
                 stored = _encode(values) if values.dtype.kind == "U" else values
                 file.create_dataset(name, data=stored, track_times=False)
+            file.attrs["passport"] = canonical_json(sealed(passport, content=content.of_hdf5(file)))
     except RuntimeError as error:  # h5py reports a full disk, found when the file is closed, like this
         raise OSError(f"{path}: could not be written ({error}): free space and run again") from error
 
 
 def read(path: Path, split: str | None = None) -> Slices:
     """Read and check the whole file; with `split`, return the slices of that split only."""
-    slices, _ = _load(Path(path))
+    slices = _load(Path(path))
     if split is None:
         return slices
     if split not in slices.split:
@@ -140,12 +141,7 @@ def validate(path: Path) -> None:
     _load(Path(path))
 
 
-def passport(path: Path) -> dict:
-    """The passport stored in the file, after checking the whole file."""
-    return _load(Path(path))[1]
-
-
-def _load(path: Path) -> tuple[Slices, dict]:
+def _load(path: Path) -> Slices:
     again = "delete the file and run `slice` again"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a slices file, found none: run `slice` for this data set")
@@ -163,12 +159,12 @@ def _load(path: Path) -> tuple[Slices, dict]:
             attributes = {name: file.attrs[name] for name in ("dataset", "task")}
             attributes["classes"] = int(file.attrs["classes"])
             attributes |= {name: tuple(json.loads(file.attrs[name])) for name in ("mask_names", "box_names")}
-            document = json.loads(file.attrs["passport"])
+            json.loads(file.attrs["passport"])
     except (OSError, RuntimeError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise defect(path, "a whole HDF5 file of the schema", f"a damaged one ({error})", again) from error
     slices = Slices(**columns, **attributes)
     check(slices, path)
-    return slices, document
+    return slices
 
 
 def _encode(text: np.ndarray) -> np.ndarray:

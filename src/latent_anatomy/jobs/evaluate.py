@@ -8,19 +8,34 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from latent_anatomy import evaluation, provenance
+from latent_anatomy import evaluation, provenance, tables
+from latent_anatomy.evaluation import curves
 from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_job
-from latent_anatomy.provenance import atomic_write, write_json
+from latent_anatomy.provenance import atomic_write, hashes, sealed, write_json
 from latent_anatomy.training import derived_seed
 
 
 def run(
-    params: Path, slices: Path, model: Path, metrics: Path, arrays: Path, passport: Path, device: str
+    params: Path,
+    slices: Path,
+    model: Path,
+    metrics: Path,
+    arrays: Path,
+    roc: Path,
+    psnr: Path,
+    passport: Path,
+    device: str,
 ) -> None:
-    """Write `metrics` (JSON, name -> number), `arrays` (npz: values per image) and the passport of both."""
+    """Write `metrics` (JSON, name -> number), `arrays` (npz: values per image), curves and their passport.
+
+    `roc` and `psnr` are the tables of `evaluation.curves`.
+    """
     job = read_job(params, "evaluate")
     torch_device = choose_device(device)
+    proof = provenance.passport(
+        inputs={"slices": slices, "model": model}, job=job, device=device_name(torch_device)
+    )
     content = read_slices(slices, job["dataset"])
     splits, shape = splits_on(torch_device, content), shape_of(content)
     method = build(job, shape, torch_device)
@@ -39,14 +54,11 @@ def run(
         per_image |= stored
     with atomic_write(arrays) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **per_image)
+    tables.write(roc, *curves.roc(per_image))
+    tables.write(psnr, *curves.psnr(values))
     write_json(metrics, values)
-    proof = provenance.passport(
-        inputs={"slices": slices, "model": model},
-        outputs={"metrics": metrics, "arrays": arrays},
-        job=job,
-        device=device_name(torch_device),
-    )
-    write_json(passport, proof)
+    outputs = {"metrics": metrics, "arrays": arrays, "roc": roc, "psnr": psnr}
+    write_json(passport, sealed(proof, outputs=hashes(outputs)))
 
 
 def load_checkpoint(method: nn.Module, path: Path) -> None:

@@ -24,8 +24,11 @@ def choose_device(name: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """The kind of device, for the passport: "cpu", or the model of the GPU."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    """The kind of device, for the passport: "cpu", or the GPU's model and libraries."""
+    if device.type != "cuda":
+        return device.type
+    model = torch.cuda.get_device_name(device)
+    return f"{model}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
 
 
 def read_slices(path: Path, dataset: str) -> Slices:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from latent_anatomy import provenance
 from latent_anatomy.evaluation.comparison import compare
 from latent_anatomy.jobs.job import read_job
-from latent_anatomy.provenance import write_json
+from latent_anatomy.provenance import hashes, sealed, write_json
 
 
 def run(params: Path, results: Path, metrics: Path, passport: Path) -> None:
@@ -18,9 +18,10 @@ def run(params: Path, results: Path, metrics: Path, passport: Path) -> None:
         name: [results / name / f"seed-{seed}" / "arrays.npz" for seed in job["seeds"]]
         for name in job["runs"]
     }
+    inputs = {path.relative_to(results).as_posix(): path for paths in files.values() for path in paths}
+    proof = provenance.passport(inputs=inputs, job=job)
     write_json(metrics, compare({name: [_read(path) for path in paths] for name, paths in files.items()}))
-    inputs = {str(path.relative_to(results)): path for paths in files.values() for path in paths}
-    write_json(passport, provenance.passport(inputs=inputs, outputs={"metrics": metrics}, job=job))
+    write_json(passport, sealed(proof, outputs=hashes({"metrics": metrics})))
 
 
 def _read(path: Path) -> dict[str, NDArray]:

@@ -13,7 +13,5 @@ def run(dataset: str, raw: Path, params: Path, out: Path) -> None:
     source = datasets.find(dataset)
     if job["dataset"] != dataset:
         raise ValueError(f"{params}: expected the job of {dataset}, found that of {job['dataset']}")
-    content = source.to_slices(raw)
-    slices.write(
-        out, content, passport(inputs={file.name: raw / file.name for file in source.files}, job=job)
-    )
+    proof = passport(inputs={file.name: raw / file.name for file in source.files}, job=job)
+    slices.write(out, source.to_slices(raw), proof)

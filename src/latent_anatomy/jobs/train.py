@@ -1,18 +1,15 @@
 """Train one method on one data set with one seed."""
 
-import csv
-import io
 import shutil
 from pathlib import Path
 
 from safetensors.torch import save
 
+from latent_anatomy import content, tables
 from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_job
-from latent_anatomy.provenance import atomic_write, canonical_json, digest, passport, sha256_file, write_text
+from latent_anatomy.provenance import atomic_write, canonical_json, digest, hashes, passport, sealed
 from latent_anatomy.training import TrainingParams, train
-
-HISTORY_DIGITS = 9  # a float32 is exact in nine significant digits
 
 
 def run(params: Path, slices: Path, model: Path, history: Path, scratch: Path, device: str) -> None:
@@ -22,10 +19,11 @@ def run(params: Path, slices: Path, model: Path, history: Path, scratch: Path, d
     """
     job = read_job(params, "train")
     torch_device = choose_device(device)
-    content = read_slices(slices, job["dataset"])
-    splits = splits_on(torch_device, content)
-    method = build(job, shape_of(content), torch_device)
-    folder = scratch / digest({"job": job, "slices": sha256_file(slices)})[:16]
+    proof = passport(inputs={"slices": slices}, job=job, device=device_name(torch_device))
+    data = read_slices(slices, job["dataset"])
+    splits = splits_on(torch_device, data)
+    method = build(job, shape_of(data), torch_device)
+    folder = scratch / digest({"job": job, "inputs": proof["inputs"]})[:16]
     rows = train(
         method,
         splits["train"],
@@ -35,18 +33,9 @@ def run(params: Path, slices: Path, model: Path, history: Path, scratch: Path, d
         scratch=folder,
         label=f"{job['run']} on {job['dataset']}, seed {job['seed']}",
     )
-    proof = passport(inputs={"slices": slices}, job=job, device=device_name(torch_device))
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
-    write_text(history, _csv(rows))
+    tables.write(history, list(rows[0]), [list(row.values()) for row in rows])
+    whole = sealed(proof, content=content.of_safetensors(save(weights)), outputs=hashes({"history": history}))
     with atomic_write(model) as temporary:
-        temporary.write_bytes(save(weights, metadata={"passport": canonical_json(proof)}))
+        temporary.write_bytes(save(weights, metadata={"passport": canonical_json(whole)}))
     shutil.rmtree(folder)
-
-
-def _csv(rows: list[dict[str, float]]) -> str:
-    text = io.StringIO()
-    table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    for row in rows:
-        table.writerow({name: f"{value:.{HISTORY_DIGITS}g}" for name, value in row.items()})
-    return text.getvalue()

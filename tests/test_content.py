@@ -1,0 +1,174 @@
+"""Passports: each format's content, found again after writing, and every kind of damage found in the file."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save
+from test_slices import example
+
+from latent_anatomy import content, figures, slices
+from latent_anatomy.jobs import seal
+from latent_anatomy.provenance import canonical_json, sealed, sha256_file, write_json
+
+PASSPORT = {"inputs": {"raw": "0" * 64}, "job": {"job": "report", "unit": 'µm, "quoted" & <b>'}}
+HTML = '<!DOCTYPE html>\n<html>\n<head><meta charset="utf-8"/>\n</head>\n<body>24.31 dB</body>\n</html>\n'
+KINDS = ("h5", "safetensors", "png", "html", "json")
+
+
+def write(folder, kind, variant=0):
+    """An artefact of a kind with its passport; another `variant` has other content."""
+    path = folder / f"artefact-{variant}.{kind}"
+    if kind == "h5":
+        slices.write(path, example(seed=variant), PASSPORT)
+    elif kind == "safetensors":
+        weights = {"b": np.arange(6, dtype=np.float32) + variant, "a": np.ones((2, 3), np.int64)}
+        proof = sealed(PASSPORT, content=content.of_safetensors(save(weights)))
+        path.write_bytes(save(weights, metadata={"passport": canonical_json(proof)}))
+    elif kind == "png":
+        picture = {"a": np.full((1, 3, 4, 4), 100 + variant, np.uint8)}
+        path.write_bytes(figures.png(figures.image_grid(picture), PASSPORT))
+    elif kind == "html":
+        text = HTML.replace("24", str(24 + variant))
+        path.write_text(content.html_with_passport(text, sealed(PASSPORT, content=content.of_html(text))))
+    else:
+        write_json(path, sealed(PASSPORT, outputs={"metrics": str(variant)}))
+    return path
+
+
+def proves(path) -> bool:
+    """Whether the file alone shows no fault."""
+    try:
+        passport = content.read_passport(path)
+        return path.suffix == ".json" or passport["content"] == content.content_of(path)
+    except ValueError as error:
+        assert str(path) in str(error) and "expected" in str(error)
+        return False
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_passport_is_read_back_and_names_the_content(tmp_path, kind):
+    path = write(tmp_path, kind)
+    passport = content.read_passport(path)
+    assert passport["inputs"] == PASSPORT["inputs"] and passport["job"] == PASSPORT["job"]
+    assert proves(path)
+    before = sha256_file(path)
+    assert sha256_file(write(tmp_path, kind)) == before, "same content, same bytes"
+
+
+@pytest.mark.parametrize("kind", KINDS[:-1])
+def test_content_is_what_is_there_beside_the_passport(tmp_path, kind):
+    one, other = write(tmp_path, kind), write(tmp_path, kind, variant=1)
+    assert content.content_of(one) != content.content_of(other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_flipped_byte_shows_in_the_file(tmp_path, kind):
+    """In an HDF5 file, any byte that carries something: it has unused ones, which say nothing."""
+    path = write(tmp_path, kind)
+    whole = path.read_bytes()
+    passport, held = content.read_passport(path), None if kind == "json" else content.content_of(path)
+    random = np.random.default_rng(0)
+    for at in sorted({*random.integers(0, len(whole), 60).tolist(), 0, len(whole) - 1}):
+        damaged = bytearray(whole)
+        damaged[at] ^= int(random.integers(1, 256))
+        path.write_bytes(damaged)
+        if proves(path):
+            assert kind == "h5", f"byte {at}"
+            assert (content.read_passport(path), content.content_of(path)) == (passport, held)
+    path.write_bytes(whole[: len(whole) // 2])
+    assert not proves(path)
+
+
+@pytest.mark.parametrize("kind", ["h5", "png", "html", "safetensors"])
+def test_a_passport_copied_from_another_file_shows_in_the_file(tmp_path, kind):
+    path, other = write(tmp_path, kind), write(tmp_path, kind, variant=1)
+    foreign = content.read_passport(other)
+    if kind == "h5":
+        with h5py.File(path, "a") as file:
+            file.attrs["passport"] = canonical_json(foreign)
+    elif kind == "safetensors":
+        weights = {"b": np.arange(6, dtype=np.float32), "a": np.ones((2, 3), np.int64)}
+        path.write_bytes(save(weights, metadata={"passport": canonical_json(foreign)}))
+    elif kind == "png":
+        chunks = [chunk for name, chunk in content._png_chunks(path.read_bytes()) if name != b"tEXt"]
+        path.write_bytes(content.png_with_passport(content.PNG_SIGNATURE + b"".join(chunks), foreign))
+    else:
+        path.write_text(content.html_with_passport(HTML, foreign))
+    assert content.read_passport(path) == foreign
+    assert not proves(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_edited_passport_shows_in_the_file(tmp_path, kind):
+    path = write(tmp_path, kind)
+    path.write_bytes(path.read_bytes().replace(b"0" * 64, b"0" * 63 + b"1"))
+    # a PNG has checksums of its own
+    with pytest.raises(
+        ValueError, match="wrong checksum" if kind == "png" else "changed after it was sealed"
+    ):
+        content.read_passport(path)
+
+
+def test_a_file_without_room_for_a_passport_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"arrays\.npz: expected one of .*, which carry a passport"):
+        content.read_passport(tmp_path / "arrays.npz")
+
+
+def test_a_passport_from_before_they_were_sealed_is_read_as_it_is(tmp_path):
+    write_json(tmp_path / "passport.json", PASSPORT)
+    assert content.read_passport(tmp_path / "passport.json") == PASSPORT
+
+
+@settings(max_examples=30)
+@given(text=st.text(), value=st.text())
+def test_any_text_survives_in_html(tmp_path_factory, text, value):
+    path = tmp_path_factory.mktemp("html") / "x.html"
+    document = HTML.replace("24.31 dB", text.replace("<head>", ""))
+    proof = sealed({"value": value}, content=content.of_html(document))
+    path.write_bytes(content.html_with_passport(document, proof).encode("utf-8", "surrogatepass"))
+    assert content.read_passport(path)["value"] == value and proves(path)
+
+
+@pytest.fixture
+def report(tmp_path, monkeypatch):
+    """A folder with what the report is made of; it is the current one."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("study.ipynb", "ledger.csv", "a.npz", "b.npz"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "job.json").write_text(canonical_json({"job": "report", "study": "s"}))
+    return {"ledger_file": "ledger.csv", "phantom": True, "arrays_files": ["a.npz", "b.npz"]}
+
+
+def run_seal(report, document):
+    html = BytesIO(document.encode())
+    seal.run(Path("job.json"), Path("study.ipynb"), json.dumps(report), html, Path("report.html"))
+
+
+def test_a_report_is_sealed_with_the_hashes_of_all_that_it_was_made_of(report, tmp_path):
+    run_seal(report, HTML)
+    passport = content.read_passport(tmp_path / "report.html")
+    names = ("study.ipynb", "ledger.csv", "a.npz", "b.npz")
+    assert passport["inputs"] == {name: sha256_file(tmp_path / name) for name in names}
+    assert passport["job"]["study"] == "s" and proves(tmp_path / "report.html")
+    first = (tmp_path / "report.html").read_bytes()
+    run_seal(report, HTML)
+    assert (tmp_path / "report.html").read_bytes() == first
+
+
+@pytest.mark.parametrize("document", ["", HTML[:-20], HTML.replace("<head>", "")])
+def test_a_report_that_is_not_whole_is_refused(report, tmp_path, document):
+    with pytest.raises(ValueError, match="expected a whole HTML document"):
+        run_seal(report, document)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_no_report_names_a_users_folder(report, tmp_path):
+    report["ledger_file"] = str(tmp_path / "ledger.csv")
+    with pytest.raises(ValueError, match="found an absolute one"):
+        run_seal(report, HTML)
