@@ -12,6 +12,8 @@ import typer
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 bench = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
 app.add_typer(bench, name="bench")
+sync = typer.Typer(no_args_is_help=True, help="Bring Snakemake's outputs and DVC's record into agreement.")
+app.add_typer(sync, name="sync")
 
 EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
 
@@ -124,6 +126,29 @@ def seal(
 
 
 @app.command()
+def audit(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="What the rows have as table, data set, method or metric.")
+    ] = None,
+    strict: Annotated[bool, typer.Option(help="Fail also for what is not here or not proven.")] = False,
+    recompute: Annotated[bool, typer.Option(help="Run the evaluations again, and compare.")] = False,
+    json: Annotated[bool, typer.Option(help="All that was found, as JSON.")] = False,
+) -> None:
+    """Prove the numbers of the ledgers, from the report to the raw files: all, or those that WORDS choose.
+
+    Exit code 1 when a link that is here is broken.
+    """
+    from latent_anatomy import audit
+    from latent_anatomy.audit import show
+    from latent_anatomy.audit.links import State
+
+    found = audit.audit(Path(), words or (), again=recompute)
+    print(show.json(found) if json else show.text(found, bool(words)), end="" if json else "\n")
+    if found.state is State.BROKEN or (strict and found.state is not State.HOLDS):
+        raise typer.Exit(1)
+
+
+@app.command()
 def determinism(
     method: Annotated[str, typer.Option(help="A run of params.yaml, under `methods`.")],
     dataset: Annotated[str, typer.Option(help="A data set of the chosen collection; data/slices has it.")],
@@ -144,6 +169,42 @@ def determinism(
 
     if not run(method, dataset, Options(device, steps, epochs, threads, variance, seeds, splits), out):
         raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    rev_a: Annotated[str, typer.Argument(help="A revision of git, or workspace: the working tree.")],
+    rev_b: Annotated[str, typer.Argument(help="Another one.")],
+    out: Annotated[Path, typer.Option(help="Page to write, HTML.")] = Path("reports/compare.html"),
+) -> None:
+    """Show two versions side by side, from git and DVC's cache; docs/compare.md."""
+    from latent_anatomy.versions.page import write
+
+    write(rev_a, rev_b, out, Path())
+
+
+@sync.command("record")
+def sync_record() -> None:
+    """Record in dvc.lock and git's index what Snakemake made; docs/versions.md."""
+    from latent_anatomy import sync
+
+    sync.record()
+
+
+@sync.command("restore")
+def sync_restore() -> None:
+    """Bring the files of the checked-out dvc.lock, and leave neither DVC nor Snakemake anything to do."""
+    from latent_anatomy import sync
+
+    sync.restore()
+
+
+@sync.command("check")
+def sync_check() -> None:
+    """Fail, naming what is stale, unless DVC and Snakemake both have nothing to do."""
+    from latent_anatomy import sync
+
+    sync.check()
 
 
 @bench.command("train")
