@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 from dvc.repo import Repo
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import save
@@ -317,6 +317,7 @@ def test_pictures_that_one_version_lacks_or_that_are_no_pictures_are_named():
     assert left_out["clean/factors"].startswith("no pictures of one shape")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 255), st.integers(0, 255))
 def test_a_gain_clips_nothing(x, y):
     one, other = (np.full((1, 1, 2, 2), value, np.uint8) for value in (x, y))
@@ -460,6 +461,7 @@ trees = st.dictionaries(
 )
 
 
+@settings(deadline=None, max_examples=40)
 @given(trees, trees)
 def test_changes_are_none_between_equals_and_mirrored_otherwise(x, y):
     a, b = flatten(x), flatten(y)

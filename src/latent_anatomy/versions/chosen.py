@@ -37,6 +37,8 @@ def data(a: Content, b: Content) -> Part:
         missing = " and ".join(name for name, lock in zip("AB", locks, strict=True) if lock is None)
         body += tag("p", f"No {LOCK} in {missing}: only what the jobs read is compared.", "quiet")
     if made:
+        if not (used or recorded):
+            body += tag("p", "Raw files and slices: no difference.", "quiet")
         what = f"{several(len(made), 'input')} that other jobs made: checkpoints, values per image"
         body += fold(what, listing("As the jobs read them (SHA-256)", "file", made, short))
     says = counted((len(used) + len(recorded), "file of data"), (len(made), "file made of them"))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from latent_anatomy.results import COMPARISON
 from latent_anatomy.statistics import t_interval
 from latent_anatomy.versions.content import Content, Result, Run, flatten
 
@@ -112,8 +113,8 @@ class RunMetrics:
 
 
 def metrics(a: Content, b: Content) -> list[RunMetrics]:
-    """All runs with a seed that both have, sorted."""
-    runs = sorted(a.results.keys() & b.results.keys())
+    """All runs with a seed that both have, those of a data set together and its comparison last."""
+    runs = sorted(a.results.keys() & b.results.keys(), key=lambda run: (*run[:2], run.run == COMPARISON, run))
     found = [_run_metrics(run, a.results[run], b.results[run]) for run in runs]
     return [each for each in found if each.seeds]
 

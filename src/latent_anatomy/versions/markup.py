@@ -27,6 +27,7 @@ td.number,th.number{text-align:right;font-variant-numeric:tabular-nums;white-spa
 th.a,.a b{color:var(--a)}th.b,.b b{color:var(--b)}
 code,pre{font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
 details{margin:6px 0}details>summary{cursor:pointer;padding:3px 0}details>summary:hover{color:var(--a)}
+td>details{margin:0}td>details>summary{padding:0}
 details[open]>summary{font-weight:600}details>:not(summary){margin-left:16px}
 .absent{color:#9aa4b1}.verdict{padding:1px 7px;border-radius:9px;white-space:nowrap}
 .galleries{display:flex;flex-wrap:wrap;gap:4px 28px}

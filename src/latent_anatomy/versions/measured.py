@@ -12,7 +12,7 @@ from latent_anatomy.versions import differences
 from latent_anatomy.versions.content import LEDGERS, Content, Run, figures
 from latent_anatomy.versions.differences import Metric, RunMetrics
 from latent_anatomy.versions.markup import Html, fold, image, join, table, tag
-from latent_anatomy.versions.parts import NO_DIFFERENCE, Part, counted, folded, several
+from latent_anatomy.versions.parts import MANY, NO_DIFFERENCE, Part, counted, folded, several
 from latent_anatomy.versions.pictures import Gallery, Pair, compare, strip
 from latent_anatomy.versions.read import NotHere
 
@@ -142,7 +142,10 @@ def _table(rows: Sequence[Metric], means: bool) -> Html:
     for row in rows:
         line = [tag("code", row.name), f"{row.a:.6g}", f"{row.b:.6g}", f"{row.difference:+.4g}"]
         lines.append(line + ([f"[{row.low:+.4g}, {row.high:+.4g}]"] if means else []))
-    return table(head, lines, numbers=range(1, len(head)))
+    numbers = range(1, len(head))
+    rest = lines[MANY:]
+    more = fold(f"{len(rest)} with smaller differences", table(head, rest, numbers)) if rest else Html()
+    return table(head, lines[:MANY], numbers) + more
 
 
 def pictures(a: Content, b: Content) -> Part:

@@ -71,9 +71,10 @@ def _reason(name: str, shown: str, a: Mapping[str, NDArray], b: Mapping[str, NDA
     for needed in (ORIGINAL, shown):
         if needed not in a or needed not in b or not np.array_equal(a[needed], b[needed]):
             return "they are not the same test images"
+    kinds = [f"{side[name].dtype} {side[name].shape}" for side in (a, b)]
     shape = a[name].shape
-    if b[name].shape != shape or len(shape) != 4 or shape[1] not in (1, 3) or a[name].dtype != np.uint8:
-        return f"no pictures of one shape: {shape} and {b[name].shape}"
+    if kinds[0] != kinds[1] or len(shape) != 4 or shape[1] not in (1, 3) or a[name].dtype != np.uint8:
+        return f"no pictures of one shape: {' and '.join(kinds)}"
     return ""
 
 

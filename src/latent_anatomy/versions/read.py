@@ -8,7 +8,7 @@ import hashlib
 import io
 import shlex
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -65,7 +65,7 @@ class Version:
         if path not in self.files and hashlib.md5(content).hexdigest() != self.outputs[path]:
             raise ValueError(
                 f"{path} at {self.name}: expected the MD5 {self.outputs[path]} of dvc.lock, found another in "
-                f"the cache: remove {self._cached(path).relative_to(self.root)}, then dvc fetch --all-commits"
+                f"the cache: remove {self._cached(path)}, then dvc fetch --all-commits"
             )
         return content
 
@@ -111,8 +111,7 @@ def load(revision: str, folder: Path) -> Version:
         outputs=None,
         cache=_cache(root),
     )
-    outputs = _outputs(version.read(LOCK)) if LOCK in files else None
-    return Version(**{**vars(version), "outputs": outputs})
+    return replace(version, outputs=_outputs(version.read(LOCK))) if LOCK in files else version
 
 
 def changed_sources(a: Version, b: Version) -> list[tuple[str, str, str]]:
