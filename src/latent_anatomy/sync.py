@@ -1,0 +1,83 @@
+"""Snakemake's outputs and DVC's record of them, brought into agreement.
+
+Snakemake makes files in parallel and on clusters; DVC versions them. Neither calls the other here: what
+one has done is told to the other, and only when it is finished.
+
+    record    what Snakemake made -> dvc.lock and DVC's cache, and into git's index what git keeps
+    restore   a version of dvc.lock -> files, with times that leave Snakemake nothing to do
+    check     whether both have nothing to do
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+NOTHING = "Nothing to be done"
+
+
+class Disagreement(ValueError):
+    """One of the two tools would make something again."""
+
+
+def record() -> None:
+    """Record the outputs in dvc.lock and stage what git keeps; Disagreement if Snakemake has not finished.
+
+    Metrics, passports and ledgers are staged with --force, because those of phantoms are ignored otherwise.
+    """
+    _nothing_for_snakemake("run snakemake to the end, then record")
+    _run("dvc", "commit", "--force", "--quiet")
+    _run("git", "add", "--force", "--", "dvc.lock", *kept_by_git())
+    check()
+
+
+def restore() -> None:
+    """Bring the files of dvc.lock, from the remote if there is one, and let Snakemake know of them."""
+    if not Path("dvc.lock").is_file():
+        raise FileNotFoundError(
+            "dvc.lock: expected the record of a version, found none: check one out with git"
+        )
+    _run("dvc", "pull" if _run("dvc", "remote", "list").strip() else "checkout", "--quiet")
+    _nothing_for_dvc("dvc.lock is not the record of these sources: check out the revision that it belongs to")
+    _run("snakemake", "--touch", "--cores", "1", "--quiet", "all")
+    check()
+
+
+def check() -> None:
+    """Raise Disagreement, naming what is stale, unless DVC and Snakemake both have nothing to do."""
+    _nothing_for_dvc("dvc repro, or sync record after snakemake")
+    _nothing_for_snakemake("snakemake, then sync record")
+
+
+def kept_by_git() -> list[str]:
+    """Paths of the outputs in dvc.lock that are git's: those that dvc.yaml declares with cache: false."""
+    from dvc.repo import Repo  # here, because it takes a second
+
+    with Repo() as repo:
+        return sorted(out.def_path for out in repo.index.outs if not out.use_cache)
+
+
+def _nothing_for_dvc(advice: str) -> None:
+    status = json.loads(_run("dvc", "status", "--json"))
+    if status:
+        stages = ", ".join(list(status)[:5]) + (f" and {len(status) - 5} more" if len(status) > 5 else "")
+        raise Disagreement(f"expected nothing for dvc to do, found {stages}: {advice}")
+
+
+def _nothing_for_snakemake(advice: str) -> None:
+    plan = _run("snakemake", "--dry-run", "--cores", "1")
+    if NOTHING not in plan:
+        jobs = plan.partition("Job stats:")[2].split("\n\n")[0].split()
+        raise Disagreement(
+            f"expected nothing for snakemake to do, found {' '.join(jobs[4:]) or 'a plan'}: {advice}"
+        )
+
+
+def _run(tool: str, *words: str) -> str:
+    """Output of a command; ChildProcessError with all that it said when it fails."""
+    command = [tool, *words] if tool == "git" else [sys.executable, "-m", tool, *words]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode != 0:
+        said = (result.stdout + result.stderr).strip()
+        raise ChildProcessError(f"{tool} {' '.join(words[:4])}: exit code {result.returncode}:\n{said}")
+    return result.stdout

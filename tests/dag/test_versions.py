@@ -1,0 +1,246 @@
+"""DVC over the same DAG: the same outputs, exactly what depends on a change, and versions that come back."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+from conftest import ROOT, Project
+
+from latent_anatomy import params, resolution
+
+DATASET, RUNS = "phantom-breastmnist", ("unoranic", "ae")
+AE, UNORANIC = (f"{DATASET}-{run}-1" for run in ("ae", "unoranic"))
+AFTER_AE = {
+    f"train-unoranic@{AE}",
+    f"evaluate-unoranic@{AE}",
+    f"paired-tests-unoranic@{DATASET}",
+    "ledger",
+    "report-unoranic",
+}
+SYNC = "import sys; from latent_anatomy import sync; getattr(sync, sys.argv[1])()"
+
+
+def dvc(project: Project, *words: str) -> str:
+    """Output of a `dvc` command, which must succeed."""
+    return succeeded(project.run(sys.executable, "-m", "dvc", *words))
+
+
+def sync(project: Project, verb: str) -> subprocess.CompletedProcess:
+    return project.run(sys.executable, "-c", SYNC, verb)
+
+
+def git(project: Project, *words: str) -> str:
+    return succeeded(project.run("git", "-c", "user.name=t", "-c", "user.email=t@t", *words))
+
+
+def succeeded(result: subprocess.CompletedProcess) -> str:
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def jobs_run(output: str) -> set[str]:
+    """Stages whose command ran, less the one that writes the jobs' files."""
+    return set(re.findall(r"^Running stage '(.+)':", output, re.MULTILINE)) - {"parameters"}
+
+
+def shorten(project: Project) -> None:
+    """One data set, two runs."""
+    content = yaml.safe_load((project.path / "params.yaml").read_text())
+    content["studies"]["unoranic"]["runs"] = list(RUNS)
+    for collection in content["collections"].values():
+        collection["unoranic"] |= {"changes": [], "evaluation": {}}
+    content["collections"]["phantom"]["unoranic"]["datasets"] = [DATASET]
+    (project.path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def recorded(clean, tmp_path_factory) -> Project:
+    """A small project that Snakemake made, recorded and committed. Not to be changed: clone or copy it."""
+    project = clean.copy(tmp_path_factory.mktemp("recorded") / "project")
+    shorten(project)
+    git(project, "init", "--quiet")
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message=pipeline")
+    succeeded(project.snakemake("--cores", "2", "--quiet"))
+    succeeded(sync(project, "record"))
+    git(project, "commit", "--quiet", "--message=results")
+    assert git(project, "status", "--short") == ""
+    return project
+
+
+@pytest.fixture
+def project(recorded, tmp_path) -> Project:
+    """The recorded project, which the test may change."""
+    return recorded.copy(tmp_path / "project")
+
+
+def outputs_of_dvc(project: Project) -> set[str]:
+    program = "from dvc.repo import Repo; print(*(out.def_path for out in Repo().index.outs), sep='\\n')"
+    return set(succeeded(project.run(sys.executable, "-c", program)).split())
+
+
+def outputs_of_snakemake(project: Project) -> set[str]:
+    plan = succeeded(project.snakemake("--dry-run", "--forceall"))
+    lines = re.findall(r"^    output: (.*)$", plan, re.MULTILINE)
+    return {path for line in lines for path in line.split(", ")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changed", [False, True])
+def test_both_tools_make_the_same_files_whatever_params_yaml_says(clean, tmp_path, changed):
+    project = clean.copy(tmp_path / "project")
+    git(project, "init", "--quiet")
+    if changed:  # a new run, another data set, another seed: by params.yaml alone
+        content = yaml.safe_load((project.path / "params.yaml").read_text())
+        content["methods"]["narrow"] = {"method": "autoencoder", "latent": 8}
+        content["studies"]["unoranic"]["runs"].append("narrow")
+        content["collections"]["phantom"]["unoranic"] |= {"datasets": ["phantom-dermamnist"], "seeds": [1, 4]}
+        content["collections"]["phantom"]["unoranic"]["evaluation"] = {}
+        (project.path / "params.yaml").write_text(yaml.safe_dump(content))
+    made = outputs_of_snakemake(project)
+    assert any("narrow/seed-4" in path for path in made) == changed
+    versioned = outputs_of_dvc(project) - {".params"}
+
+    def covering(path: str) -> list[str]:
+        return [out for out in versioned if path == out or path.startswith(f"{out}/")]
+
+    assert {path for path in made if len(covering(path)) != 1} == set()
+    assert {out for path in made for out in covering(path)} == versioned
+
+
+@pytest.mark.slow
+def test_the_jobs_that_dvc_depends_on_are_those_that_are_written():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    blocks = [block.get("do", block) for block in stages.values()]
+    found = {dep for block in blocks for dep in block["deps"] if dep.startswith(".params/")}
+    patterns = [re.escape(re.sub(r"\$\{.*?\}", "*", dep[len(".params/") :])) for dep in found]
+    patterns = [pattern.replace(r"\*", "[^/]+") for pattern in patterns]
+    for name in resolution.resolve(params.load(ROOT / "params.yaml")):
+        assert sum(bool(re.match(f"{pattern}($|/)", f"{name}.json")) for pattern in patterns) == 1, name
+
+
+def test_no_output_may_outlive_a_stage_that_failed():
+    assert "persist:" not in (ROOT / "dvc.yaml").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("remote", ["folder", "s3"])
+def test_a_fresh_clone_restores_a_version_and_then_makes_exactly_what_a_parameter_changes(
+    recorded, tmp_path, remote, request
+):
+    settings = {"url": str(tmp_path / "store")} if remote == "folder" else request.getfixturevalue("bucket")
+    source = recorded.copy(tmp_path / "source")
+    for project in (source, clone := Project(tmp_path / "clone", recorded.commands)):
+        if project is clone:
+            git(source, "clone", "--quiet", str(source.path), str(clone.path))
+        dvc(project, "remote", "add", "--local", "--default", "store", settings["url"])
+        for key, value in settings.items():
+            dvc(project, "remote", "modify", "--local", "store", key, value)
+    dvc(source, "push", "--quiet")
+
+    succeeded(sync(clone, "restore"))
+    assert jobs_run(dvc(clone, "repro")) == set()
+    assert clone.plan() == set()
+    assert git(clone, "status", "--short") == ""
+    if remote == "s3":
+        return
+
+    clone.choose("methods", "ae", "latent", value=128)
+    assert jobs_run(dvc(clone, "repro")) == AFTER_AE
+    assert dvc(clone, "status").strip() == "Data and pipelines are up to date."
+    changed = json.loads(dvc(clone, "params", "diff", "--json"))["params.yaml"]
+    assert set(changed) == {"methods.ae.latent"}
+    differing = json.loads(dvc(clone, "metrics", "diff", "--json"))
+    assert set(differing) == {
+        f"results/unoranic/{DATASET}/ae/seed-1/metrics.json",
+    }
+
+    clone.choose("methods", "ae", "latent", value=None)
+    assert jobs_run(dvc(clone, "repro")) == set()  # from the run cache
+    succeeded(sync(clone, "restore"))
+    assert git(clone, "status", "--short", "results", "dvc.lock") == ""
+
+
+@pytest.fixture
+def bucket(monkeypatch) -> dict[str, str]:
+    """A bucket on an S3 server of this machine, as settings of a DVC remote."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    keys = {"access_key_id": "test", "secret_access_key": "test"}
+    endpoint = f"http://{host}:{port}"
+    credentials = {f"aws_{name}": value for name, value in keys.items()}
+    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **credentials)
+    client.create_bucket(Bucket="versions")
+    yield {"url": "s3://versions/store", "endpointurl": endpoint, "region": "us-east-1", **keys}
+    server.stop()
+
+
+@pytest.mark.slow
+def test_parameters_are_never_recorded_against_an_old_model(project):
+    """With Snakemake's own records lost, a stage that left its old output would be taken for done."""
+    model = project.path / "models/unoranic" / DATASET / "ae/seed-1/model.safetensors"
+    before = model.read_text()
+    shutil.rmtree(project.path / ".snakemake")
+    project.choose("methods", "ae", "latent", value=128)
+    assert jobs_run(dvc(project, "repro", f"train-unoranic@{AE}")) == {f"train-unoranic@{AE}"}
+    assert model.read_text() != before
+    lock = yaml.safe_load((project.path / "dvc.lock").read_text())["stages"][f"train-unoranic@{AE}"]
+    described = json.loads((project.path / f".params/train/unoranic/{DATASET}/ae/seed-1.json").read_text())
+    assert described["params"]["latent"] == 128 and '"latent": 128' in model.read_text()
+    assert lock["outs"][1]["path"].endswith("model.safetensors")
+
+
+@pytest.mark.slow
+def test_a_changed_source_of_a_method_makes_its_runs_again(project):
+    with (project.path / "src/latent_anatomy/methods/autoencoder.py").open("a") as stream:
+        stream.write("# changed\n")
+    assert jobs_run(dvc(project, "repro")) == AFTER_AE
+
+
+@pytest.mark.slow
+def test_an_experiment_is_run_with_another_parameter_and_shown(project):
+    # "+": a parameter that params.yaml leaves to its paper's value
+    dvc(project, "exp", "run", "--set-param", "+methods.unoranic.latent=64")
+    shown = json.loads(dvc(project, "exp", "show", "--json"))
+    [experiment] = [each for entry in shown for each in entry.get("experiments") or []]
+    values = experiment["revs"][0]["data"]
+    assert values["params"]["params.yaml"]["data"]["methods"]["unoranic"]["latent"] == 64
+    assert f"results/unoranic/{DATASET}/unoranic/seed-1/metrics.json" in values["metrics"]
+
+
+@pytest.mark.slow
+def test_what_is_not_finished_is_not_recorded(project):
+    lock = (project.path / "dvc.lock").read_bytes()
+    (project.path / "reports/unoranic.html").unlink()
+    refused = sync(project, "record")
+    assert refused.returncode != 0 and "expected nothing for snakemake to do" in refused.stderr
+    assert "report" in refused.stderr
+    assert (project.path / "dvc.lock").read_bytes() == lock
+
+
+@pytest.mark.slow
+def test_check_names_what_is_stale(project):
+    succeeded(sync(project, "check"))
+    project.choose("methods", "ae", "latent", value=128)
+    stale = sync(project, "check")
+    assert stale.returncode != 0 and "expected nothing for dvc to do, found parameters" in stale.stderr
+
+
+@pytest.mark.slow
+def test_a_file_from_the_cache_is_replaced_and_never_written_into(project):
+    model = project.path / "models/unoranic" / DATASET / "ae/seed-1/model.safetensors"
+    linked = model.stat()
+    assert linked.st_nlink > 1 and not linked.st_mode & 0o200, "expected a read-only link to the cache"
+    cached = [path for path in (project.path / ".dvc/cache").rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in cached}
+    project.choose("methods", "ae", "latent", value=128)
+    succeeded(project.snakemake("--cores", "2", "--quiet"))
+    assert {path: path.read_bytes() for path in cached} == before
