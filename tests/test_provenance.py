@@ -123,7 +123,7 @@ def package(tmp_path, monkeypatch):
 
 def forget() -> None:
     provenance.source_digest.cache_clear()
-    provenance._imports.cache_clear()
+    provenance.running_sources.cache_clear()
 
 
 @pytest.mark.parametrize(

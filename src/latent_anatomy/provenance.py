@@ -11,7 +11,7 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
@@ -89,44 +89,67 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, canonical_json(value))
 
 
-def _module_file(module: str) -> Path | None:
-    """The source file of a module of this package, or None when `module` names no module."""
-    place = PACKAGE_ROOT.joinpath(*module.split(".")[1:])
-    candidates = (place.with_suffix(".py"), place / "__init__.py")
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+class Sources:
+    """The package's source files, and what they import of each other, read without running them.
+
+    `read` gives the bytes of a file by its path in the package, None where there is none.
+    """
+
+    def __init__(self, read: Callable[[str], bytes | None]) -> None:
+        self._read = cache(read)
+        self._imported: dict[str, frozenset[str]] = {}
+
+    def digest(self, *modules: str) -> str:
+        """SHA-256 over the sources of `modules` and of every module of this package that they import.
+
+        Raises ValueError for a name that is no module of this package.
+        """
+        reached, waiting = set(), list(modules)
+        while waiting:
+            module = waiting.pop()
+            if self._source(module) is None:
+                raise ValueError(f"expected a module of {PACKAGE}, found {module!r}: check its spelling")
+            if module not in reached:
+                reached.add(module)
+                waiting.extend(self._imports(module))
+        summary = hashlib.sha256()
+        for module in sorted(reached):
+            summary.update(module.encode() + b"\0" + self._source(module) + b"\0")
+        return summary.hexdigest()
+
+    def _source(self, module: str) -> bytes | None:
+        place = "/".join(module.split(".")[1:])
+        found = self._read(f"{place}.py") if place else None
+        return self._read(f"{place}/__init__.py".lstrip("/")) if found is None else found
+
+    def _imports(self, module: str) -> frozenset[str]:
+        if module not in self._imported:
+            names = set()
+            for node in ast.walk(ast.parse(self._source(module), filename=module)):
+                if isinstance(node, ast.Import):
+                    names |= {alias.name for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                    names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            own = {name for name in names if name.split(".")[0] == PACKAGE}
+            self._imported[module] = frozenset(name for name in own if self._source(name) is not None)
+        return self._imported[module]
 
 
 @cache
-def _imports(module: str) -> frozenset[str]:
-    """Modules of this package that `module` imports, read from its source without running it."""
-    source = _module_file(module)
-    names = set()
-    for node in ast.walk(ast.parse(source.read_bytes(), filename=str(source))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(name for name in names if name.split(".")[0] == PACKAGE and _module_file(name))
+def running_sources() -> Sources:
+    """The sources of the package that runs."""
+
+    def read(name: str) -> bytes | None:
+        path = PACKAGE_ROOT / name
+        return path.read_bytes() if path.is_file() else None
+
+    return Sources(read)
 
 
 @cache
 def source_digest(*modules: str) -> str:
-    """SHA-256 over the sources of `modules` and of every module of this package that they import.
-
-    Raises ValueError for a name that is no module of this package.
-    """
-    reached, waiting = set(), list(modules)
-    while waiting:
-        module = waiting.pop()
-        if _module_file(module) is None:
-            raise ValueError(f"expected a module of {PACKAGE}, found {module!r}: check its spelling")
-        if module not in reached:
-            reached.add(module)
-            waiting.extend(_imports(module))
-    summary = hashlib.sha256()
-    for module in sorted(reached):
-        summary.update(module.encode() + b"\0" + _module_file(module).read_bytes() + b"\0")
-    return summary.hexdigest()
+    """`Sources.digest` of the package that runs."""
+    return running_sources().digest(*modules)
 
 
 def commit() -> dict[str, str | bool | None]:

@@ -76,7 +76,7 @@ def resolve(params: Params) -> dict[str, dict]:
         study = params.studies[name]
         for dataset in collection.datasets:
             jobs[f"raw/{dataset}"] = _raw(dataset)
-            jobs[f"slice/{dataset}"] = _of_dataset("slice", dataset, "slices")
+            jobs[f"slice/{dataset}"] = _with_source({"job": "slice", "dataset": dataset})
             jobs[f"paired-tests/{name}/{dataset}"] = _paired_tests(name, study, collection, dataset)
             for run in study.runs:
                 for seed in collection.seeds:
@@ -84,13 +84,36 @@ def resolve(params: Params) -> dict[str, dict]:
                     where = f"{name}/{dataset}/{run}/seed-{seed}"
                     jobs[f"train/{where}"] = train
                     jobs[f"evaluate/{where}"] = _evaluate(params, name, study, collection, train)
-        jobs[f"ledger/{name}"] = {"job": "ledger", "study": name, "source": _digest("ledger")}
+        jobs[f"ledger/{name}"] = _with_source({"job": "ledger", "study": name})
         jobs[f"report/{name}"] = _report(params, name, study, collection)
     return jobs
 
 
-def _digest(*modules: str) -> str:
-    return source_digest(*(f"{PACKAGE}.{module}" for module in modules))
+def _modules_of(job: dict) -> tuple[str, ...]:
+    """The modules that a job runs; they and all that they import are the sources that decide its result.
+
+    Of the data sets it is the job's own alone, so that a new one leaves the others as they are.
+    """
+    kind = job["job"]
+    if kind in ("raw", "slice"):
+        own = type(datasets.find(job["dataset"])).__module__.removeprefix(f"{PACKAGE}.")
+        return (own,) if kind == "raw" else (own, "slices")
+    if kind == "train":
+        return ("jobs.train", f"methods.{job['method']}")
+    if kind == "evaluate":
+        protocols = (f"evaluation.{name}" for name in job["evaluation"])
+        return ("jobs.evaluate", f"methods.{job['method']}", *protocols)
+    return {
+        "paired-tests": ("jobs.paired_tests", "evaluation.comparison"),
+        "ledger": ("ledger",),
+        "report": ("figures", "jobs.seal", "ledger", "papers", "report", "results"),
+    }[kind]
+
+
+def _with_source(job: dict) -> dict:
+    """The job with the modules that it runs and the digest of their sources."""
+    modules = [f"{PACKAGE}.{module}" for module in _modules_of(job)]
+    return job | {"modules": modules, "source": source_digest(*modules)}
 
 
 def _raw(dataset: str) -> dict:
@@ -100,15 +123,9 @@ def _raw(dataset: str) -> dict:
     """
     source = datasets.find(dataset)
     if source.phantom:
-        return _of_dataset("raw", dataset)
+        return _with_source({"job": "raw", "dataset": dataset})
     checksums = {file.name: f"{file.algorithm}:{file.checksum}" for file in source.files}
     return {"job": "raw", "dataset": dataset, "checksums": checksums}
-
-
-def _of_dataset(kind: str, dataset: str, *modules: str) -> dict:
-    """A job that runs `modules` and the data set's own file: a new data set leaves the others as they are."""
-    own = type(datasets.find(dataset)).__module__.removeprefix(f"{PACKAGE}.")
-    return {"job": kind, "dataset": dataset, "source": _digest(own, *modules)}
 
 
 def _train(params: Params, study: str, collection: Collection, run: str, dataset: str, seed: int) -> dict:
@@ -120,7 +137,7 @@ def _train(params: Params, study: str, collection: Collection, run: str, dataset
         if run in change.runs and dataset in (change.datasets or [dataset]):
             block |= change.params
             chosen = _typed(model, block, f"collections.{params.data}.{study}.changes.params")
-    return {
+    job = {
         "job": "train",
         "study": study,
         "run": run,
@@ -129,8 +146,8 @@ def _train(params: Params, study: str, collection: Collection, run: str, dataset
         "method": method,
         "params": chosen,
         "training": params.training.model_dump(mode="json"),
-        "source": _digest("jobs.train", f"methods.{method}"),
     }
+    return _with_source(job)
 
 
 def _evaluate(params: Params, name: str, study: Study, collection: Collection, train: dict) -> dict:
@@ -152,37 +169,30 @@ def _evaluate(params: Params, name: str, study: Study, collection: Collection, t
             where = f"collections.{params.data}.{name}.evaluation.{protocol}"
             chosen = _typed(model, merged, where)
         protocols[protocol] = chosen
-    return {
-        **train,
-        "job": "evaluate",
-        "evaluation": protocols,
-        "source": _digest(
-            "jobs.evaluate", f"methods.{train['method']}", *(f"evaluation.{name}" for name in protocols)
-        ),
-    }
+    return _with_source({**train, "job": "evaluate", "evaluation": protocols})
 
 
 def _paired_tests(name: str, study: Study, collection: Collection, dataset: str) -> dict:
-    return {
+    job = {
         "job": "paired-tests",
         "study": name,
         "dataset": dataset,
         "runs": study.runs,
         "seeds": collection.seeds,
-        "source": _digest("jobs.paired_tests", "evaluation.comparison"),
     }
+    return _with_source(job)
 
 
 def _report(params: Params, name: str, study: Study, collection: Collection) -> dict:
-    return {
+    job = {
         "job": "report",
         "study": name,
         "data": params.data,
         "runs": study.runs,
         "datasets": collection.datasets,
         "seeds": collection.seeds,
-        "source": _digest("figures", "ledger", "papers", "report", "results"),
     }
+    return _with_source(job)
 
 
 def _typed(model: type[BaseModel], block: dict, key: str) -> dict:

@@ -104,7 +104,8 @@ def _parse(path: Path) -> tuple[dict[str, float], dict]:
     for metric, value in metrics.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"{path}: {metric}: expected a finite number, found {value!r}: evaluate again")
-    job = passport.get("job", {})
+    job = passport.get("job")
+    job = job if isinstance(job, dict) else {}
     needed = ["job", "study", "dataset"]
     if job.get("job") != PAIRED_TESTS:
         needed += ["run", "seed", "params", "evaluation"]

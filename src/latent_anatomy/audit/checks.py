@@ -1,0 +1,199 @@
+"""Is one artefact what its passport says, and is the passport that of its job, its sources, its inputs?"""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+
+from latent_anatomy import content, datasets
+from latent_anatomy.audit.jobs import Jobs
+from latent_anatomy.audit.layout import Artefact
+from latent_anatomy.audit.links import Files, Link, State
+from latent_anatomy.papers import PHANTOM
+from latent_anatomy.provenance import sha256_file
+
+SHORT = 12  # digits of a hash in a message
+
+
+class Checks:
+    """The checks of the artefacts of one project."""
+
+    def __init__(self, files: Files, jobs: Jobs) -> None:
+        self.files, self.jobs = files, jobs
+
+    def artefact(self, artefact: Artefact, here: bool) -> list[Link]:
+        """All links of an artefact with a passport.
+
+        With `here` false it is known that the artefact's chain is not in this checkout, so that what is
+        missing is no break.
+        """
+        path, root = artefact.path, self.files.root
+        if not self.files.here(path):
+            message = f"expected this file, found none: {self.jobs.bring(artefact)}"
+            return [Link(path, "file", State.BROKEN if here else State.NOT_HERE, message)]
+        try:
+            passport = content.read_passport(root / path)
+            found = content.content_of(root / path) if "content" in passport else None
+            place = _place(artefact, passport, root)
+        except (ValueError, OSError, LookupError) as error:
+            return [Link(path, "passport", State.BROKEN, f"{error}: {self.jobs.make(artefact)}")]
+        make = self.jobs.make(artefact, passport)
+        older = "seal" not in passport
+        links = [_content(path, passport, found, make)]
+        if place:
+            links.append(Link(path, "place", State.BROKEN, f"{place}: {make}"))
+        elif phantom := self._phantom(artefact, passport):
+            links.append(
+                Link(path, "phantom", State.BROKEN, f"{phantom}: no phantom under a real name: {make}")
+            )
+        else:  # it was made by the job of this name
+            links.append(Link(path, "job", *self.jobs.parameters(artefact, passport)))
+        if not older or passport["source"].get("dirty"):
+            links.append(Link(path, "sources", *self.jobs.sources(passport, make)))
+        if not older:
+            links.append(Link(path, "environment", *self.jobs.environment(passport)))
+        roles = {role: role for role in passport["inputs"]} if artefact.inputs is None else artefact.inputs
+        for check, expected in (("inputs", roles), ("outputs", artefact.outputs)):
+            links += self._hashes(artefact, check, expected, passport, here)
+        return links
+
+    def _phantom(self, artefact: Artefact, passport: dict) -> str:
+        """By what an artefact with the name of a real data set is one of a phantom; empty if by nothing."""
+        if artefact.says.get("dataset", PHANTOM).startswith(PHANTOM):
+            return ""
+        if PHANTOM in json.dumps(passport):
+            return f"expected a real data set, found a passport that speaks of {PHANTOM}..."
+        for path in sorted(self.files.root.glob(f"data/slices/{PHANTOM}*.h5")):
+            name = path.relative_to(self.files.root).as_posix()
+            if self.files.sha256(name) in passport["inputs"].values():
+                return f"expected a real data set, found that it was made of {name}"
+        return ""
+
+    def _hashes(
+        self, artefact: Artefact, check: str, expected: dict[str, str], passport: dict, here: bool
+    ) -> Iterator[Link]:
+        """Whether the inputs, or the files beside the artefact, are those that its passport names."""
+        named, make = passport.get(check, {}), self.jobs.make(artefact, passport)
+        absent = [path for path in expected.values() if not self.files.here(path)]
+        for path in absent:
+            if check == "outputs" and (here or Path(path).name == "metrics.json"):
+                message = f"expected this file, of which {artefact.path} speaks, found none"
+                yield Link(path, "file", State.BROKEN, f"{message}: {self.jobs.bring(artefact, passport)}")
+        # An input that is missing where it should be is a break of its own artefact.
+        if absent and (check == "inputs" or not here):
+            message = f"{', '.join(absent)} not in this checkout: {self.jobs.bring(artefact, passport)}"
+            yield Link(artefact.path, check, State.NOT_HERE, message)
+        if named.keys() != expected.keys():
+            if "seal" in passport:
+                message = f"expected {_listed(expected)} in its passport, found {_listed(named)}: {make}"
+                yield Link(artefact.path, check, State.BROKEN, message)
+            return
+        present = [role for role in expected if expected[role] not in absent]
+        wrong = [role for role in present if self.files.sha256(expected[role]) != named[role]]
+        for role in wrong:
+            yield self._unlike(artefact, check, expected[role], named[role], here, make)
+        if named and not (absent or wrong):
+            files = f"{len(named)} files" if len(named) > 1 else next(iter(expected.values()))
+            yield Link(artefact.path, check, State.HOLDS, f"{files}, as its passport names them")
+
+    def _unlike(
+        self, artefact: Artefact, check: str, path: str, expected: str, here: bool, make: str
+    ) -> Link:
+        found = self.files.sha256(path)
+        message = f"expected {path} with sha256 {expected[:SHORT]}{self.files.name_of(expected)}, found "
+        message += f"{found[:SHORT]}{self.files.name_of(found, path)}: "
+        if check == "outputs":
+            message += f"it was changed after {artefact.path} was sealed: {make}"
+        elif artefact.inputs is None:
+            message += f"{artefact.path} is stale: {make}"
+        elif here:
+            message += f"{artefact.path} was made of another version, or this one was changed since: {make}"
+        else:
+            message += f"another version than {artefact.path} was made of"
+        state = State.BROKEN if here or check == "outputs" else State.NOT_HERE
+        return Link(artefact.path, check, state, message)
+
+    def raw(self, artefact: Artefact) -> list[Link]:
+        """Whether the raw files are their publisher's or, for a phantom, what this project draws."""
+        dataset = datasets.find(artefact.job.removeprefix("raw/"))
+        absent = [path for path in artefact.outputs.values() if not self.files.here(path)]
+        if absent:
+            message = f"expected this file, found none: {self.jobs.bring(artefact)}"
+            return [Link(path, "file", State.BROKEN, message) for path in absent]
+        if dataset.phantom:
+            return list(self._drawn(artefact))
+        links = []
+        for file in dataset.files:
+            path = artefact.outputs[file.name]
+            try:
+                file.verify(self.files.root / path)
+                message = f"the publisher's {file.algorithm} {file.checksum[:SHORT]}"
+                links.append(Link(path, "publisher", State.HOLDS, message))
+            except ValueError as error:
+                links.append(Link(path, "publisher", State.BROKEN, str(error)))
+        return links
+
+    def _drawn(self, artefact: Artefact) -> Iterator[Link]:
+        dataset = datasets.find(artefact.job.removeprefix("raw/"))
+        with tempfile.TemporaryDirectory() as folder:
+            dataset.generate(Path(folder))
+            drawn = {file.name: sha256_file(Path(folder, file.name)) for file in dataset.files}
+        for name, path in artefact.outputs.items():
+            found = self.files.sha256(path)
+            if found == drawn[name]:
+                message = "a phantom, drawn by this project: drawn again, it is the same bytes"
+                yield Link(path, "drawing", State.HOLDS, message)
+            else:
+                message = (
+                    f"expected the phantom that this checkout draws, sha256 {drawn[name][:SHORT]}, found "
+                    f"{found[:SHORT]}: it was changed, or the drawing was: {self.jobs.make(artefact)}"
+                )
+                yield Link(path, "drawing", State.BROKEN, message)
+
+
+def _content(path: str, passport: dict, found: str | None, make: str) -> Link:
+    if "seal" not in passport:
+        message = f"older passport without a content hash, which proves nothing about the file: {make}"
+        return Link(path, "passport", State.UNPROVEN, message)
+    if found is None:
+        return Link(path, "passport", State.HOLDS, "as it was sealed")
+    if found == passport["content"]:
+        return Link(path, "content", State.HOLDS, "its passport was sealed for this very content")
+    message = (
+        f"expected the content {passport['content'][:SHORT]} that its passport was sealed for, found "
+        f"{found[:SHORT]}: it was edited, or its passport is that of another file: {make}"
+    )
+    return Link(path, "content", State.BROKEN, message)
+
+
+def _place(artefact: Artefact, passport: dict, root: Path) -> str:
+    """What the passport, or the data set that slices name, has otherwise than the place; empty if nothing."""
+    for key in ("inputs", "job", "source", "environment"):
+        if not isinstance(passport.get(key), dict):
+            raise ValueError(f"{artefact.path}: expected {key} in its passport, found none")
+    hashes = [
+        *passport["inputs"].values(),
+        *passport.get("outputs", {}).values(),
+        passport.get("content", ""),
+    ]
+    if not all(isinstance(value, str) for value in hashes):
+        raise ValueError(f"{artefact.path}: expected hashes in its passport, found {hashes}")
+    said = {key: passport["job"].get(key) for key in artefact.says}
+    if artefact.path.endswith(".h5"):
+        with h5py.File(root / artefact.path, "r") as file:
+            said["dataset in the file"] = file.attrs["dataset"]
+    expected = artefact.says | {"dataset in the file": artefact.says.get("dataset")}
+    wrong = [key for key in said if said[key] != expected[key]]
+    if wrong:
+        pairs = (
+            ", ".join(f"{key} {expected[key]}" for key in wrong),
+            ", ".join(f"{key} {said[key]}" for key in wrong),
+        )
+        return f"expected {pairs[0]}, as of its path, found {pairs[1]}"
+    return ""
+
+
+def _listed(names: dict[str, str]) -> str:
+    return ", ".join(sorted(names)) or "none"

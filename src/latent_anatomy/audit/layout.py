@@ -1,0 +1,97 @@
+"""Which artefact lies where, what made it and of what it is made."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from latent_anatomy import datasets
+from latent_anatomy.results import COMPARISON, PASSPORT
+
+OUTPUTS = {"metrics": "metrics.json", "arrays": "arrays.npz", "roc": "roc.csv", "psnr": "psnr.csv"}
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A file that has a passport, or is one, and what belongs to it.
+
+    path      from the root of the project
+    job       name of the job that makes it, as below .params
+    says      what the job in its passport says of itself
+    inputs    role -> path of what it is made of, None where only the passport can tell
+    outputs   role -> path of the files beside it that its passport speaks for
+    made_of   the artefacts among its inputs, or those of which its inputs are outputs
+    """
+
+    path: str
+    job: str
+    says: dict = field(hash=False)
+    inputs: dict[str, str] | None = field(default=None, hash=False)
+    outputs: dict[str, str] = field(default_factory=dict, hash=False)
+    made_of: tuple["Artefact", ...] = ()
+
+
+def raw(dataset: str) -> Artefact:
+    """The raw files of a data set; they have no passport, but a publisher or a drawing."""
+    files = {file.name: f"data/raw/{dataset}/{file.name}" for file in datasets.find(dataset).files}
+    return Artefact(f"data/raw/{dataset}", f"raw/{dataset}", {}, {}, files)
+
+
+def slices(dataset: str) -> Artefact:
+    """The slices of a data set."""
+    below = raw(dataset)
+    says = {"job": "slice", "dataset": dataset}
+    path = f"data/slices/{dataset}.h5"
+    return Artefact(path, f"slice/{dataset}", says, below.outputs, {}, (below,))
+
+
+def model(study: str, dataset: str, run: str, seed: int) -> Artefact:
+    """A checkpoint, with its history."""
+    where, below = f"{study}/{dataset}/{run}/seed-{seed}", slices(dataset)
+    says = {"job": "train", "study": study, "dataset": dataset, "run": run, "seed": seed}
+    path = f"models/{where}/model.safetensors"
+    outputs = {"history": f"models/{where}/history.csv"}
+    return Artefact(path, f"train/{where}", says, {"slices": below.path}, outputs, (below,))
+
+
+def result(study: str, dataset: str, run: str, seed: int) -> Artefact:
+    """The metrics of a checkpoint, and the tables and arrays beside them."""
+    where, trained, below = (
+        f"{study}/{dataset}/{run}/seed-{seed}",
+        model(study, dataset, run, seed),
+        slices(dataset),
+    )
+    outputs = {role: f"results/{where}/{name}" for role, name in OUTPUTS.items()}
+    return Artefact(
+        f"results/{where}/{PASSPORT}",
+        f"evaluate/{where}",
+        {**trained.says, "job": "evaluate"},
+        {"model": trained.path, "slices": below.path},
+        outputs,
+        (trained, below),
+    )
+
+
+def comparison(study: str, dataset: str, results: Iterable[Artefact]) -> Artefact:
+    """The paired tests between the `results` of a study on a data set."""
+    results = tuple(results)
+    folder = f"results/{study}/{COMPARISON}/{dataset}"
+    arrays = [each.outputs["arrays"] for each in results]
+    return Artefact(
+        f"{folder}/{PASSPORT}",
+        f"paired-tests/{study}/{dataset}",
+        {"job": "paired-tests", "study": study, "dataset": dataset},
+        {path.removeprefix(f"results/{study}/{dataset}/"): path for path in arrays},
+        {"metrics": f"{folder}/metrics.json"},
+        results,
+    )
+
+
+def report(study: str) -> Artefact:
+    """The report of a study; what it shows says its passport."""
+    return Artefact(f"reports/{study}.html", f"report/{study}", {"job": "report", "study": study})
+
+
+def result_at(path: str) -> Artefact:
+    """The result in whose folder `path` lies: results/<study>/<dataset>/<run>/seed-<n>/<file>."""
+    _, study, dataset, run, seed, _ = PurePosixPath(path).parts
+    return result(study, dataset, run, int(seed.removeprefix("seed-")))

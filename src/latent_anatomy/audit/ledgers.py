@@ -1,0 +1,124 @@
+"""The ledgers: made again from what lies here, row by row, and which results a row is made of."""
+
+import csv
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import zip_longest
+from pathlib import Path
+
+from latent_anatomy import ledger, papers
+from latent_anatomy.audit import layout
+from latent_anatomy.audit.jobs import Jobs
+from latent_anatomy.audit.layout import Artefact
+from latent_anatomy.audit.links import Files, Link, State
+from latent_anatomy.ledger import Row
+from latent_anatomy.papers import PHANTOM
+from latent_anatomy.results import COMPARISON, PASSPORT
+
+LEDGERS = {False: "results/ledger.csv", True: "results/ledger-phantom.csv"}
+DAMAGED = (ValueError, TypeError, csv.Error)
+SHOWN = 3  # differing rows in a message
+MAKE = "make them again: snakemake --cores all --force -- results/ledger.csv"
+
+
+class Ledgers:
+    """Both ledgers of a project, and the results that they are made of: those of the chosen collection, and
+    those of other real data sets as they lie here (as the rule `ledger` has it)."""
+
+    def __init__(self, files: Files, jobs: Jobs) -> None:
+        self.root, self.files = files.root, files
+        self.papers = {study: papers.load(self.root / f"papers/{study}.yaml") for study in jobs.params.chosen}
+        chosen = jobs.collections[jobs.params.data]
+        built = {name for collection in jobs.params.chosen.values() for name in collection.datasets}
+        self.results: dict[str, Artefact] = {}
+        self.comparisons: dict[tuple[str, str], Artefact] = {}
+        for study in self.papers:
+            for path in self._lying(f"results/{study}/*/*/seed-*"):
+                artefact = layout.result_at(path)
+                dataset = artefact.says["dataset"]
+                if artefact.job in chosen or (dataset not in built and not dataset.startswith(PHANTOM)):
+                    self.results[artefact.path] = artefact
+            for path in self._lying(f"results/{study}/{COMPARISON}/*"):
+                dataset = path.split("/")[3]
+                if dataset in built or not dataset.startswith(PHANTOM):
+                    own = [each for each in self.results.values() if self._is_of(each, study, dataset)]
+                    self.comparisons[study, dataset] = layout.comparison(study, dataset, own)
+
+    def _lying(self, folders: str) -> list[str]:
+        """The places of passports of results in these folders, whether or not they are there themselves."""
+        found = [*self.root.glob(f"{folders}/metrics.json"), *self.root.glob(f"{folders}/{PASSPORT}")]
+        return sorted({path.with_name(PASSPORT).relative_to(self.root).as_posix() for path in found})
+
+    def _is_of(self, result: Artefact, study: str, dataset: str) -> bool:
+        return (result.says["study"], result.says["dataset"]) == (study, dataset)
+
+    def rows(self) -> list[tuple[str, Row]]:
+        """(ledger's path, row) of every row with a number of ours; none of a damaged ledger: see `check`."""
+        found = []
+        for path in filter(self.files.here, LEDGERS.values()):
+            with suppress(*DAMAGED):
+                found += [(path, row) for row in ledger.read(self.root / path) if row.ours_mean]
+        return found
+
+    def results_of(self, row: Row) -> list[Artefact]:
+        """The results that a row is made of; for a claim, also the paired tests that decide it."""
+        runs, names = {row.method}, row.dataset.split(" ")
+        tests = []
+        if row.metric == "claim":
+            claims = self.papers[row.study].claims
+            runs = {term.run for each in claims if f"Claim: {each.claim}" == row.table for term in each.terms}
+            tests = [
+                self.comparisons[row.study, name] for name in names if (row.study, name) in self.comparisons
+            ]
+        own = [
+            each
+            for each in self.results.values()
+            if each.says["run"] in runs and any(self._is_of(each, row.study, name) for name in names)
+        ]
+        return own + tests
+
+    def check(self) -> list[Link]:
+        """Both ledgers against the ones that the papers and the metrics give now."""
+        metrics = [each.outputs["metrics"] for each in (*self.results.values(), *self.comparisons.values())]
+        with tempfile.TemporaryDirectory() as folder:
+            again = {path: Path(folder, Path(path).name) for path in LEDGERS.values()}
+            try:
+                printed = [self.root / f"papers/{study}.yaml" for study in self.papers]
+                ledger.write(printed, [self.root / path for path in metrics], *again.values())
+            except (ValueError, OSError) as error:
+                message = f"the metrics here give no ledger: {error}"
+                return [Link(path, "rows", State.BROKEN, message) for path in LEDGERS.values()]
+            return [self._compare(path, made) for path, made in again.items()]
+
+    def _compare(self, path: str, made: Path) -> Link:
+        if not self.files.here(path):
+            return Link(path, "file", State.NOT_HERE, f"no ledger is here: {MAKE}")
+        if (self.root / path).read_bytes() == made.read_bytes():
+            message = "made again from the papers and the metrics here, it is the same bytes"
+            return Link(path, "rows", State.HOLDS, message)
+        try:
+            differing = list(_unlike(ledger.read(self.root / path), ledger.read(made)))
+        except DAMAGED as error:
+            return Link(
+                path, "rows", State.BROKEN, f"expected a ledger, found a damaged one ({error}): {MAKE}"
+            )
+        shown = "; ".join(differing[:SHOWN]) or "the same rows in other bytes"
+        more = f" and {len(differing) - SHOWN} more rows" if len(differing) > SHOWN else ""
+        message = f"edited, or older than its metrics: {shown}{more}: {MAKE}"
+        return Link(path, "rows", State.BROKEN, message)
+
+
+def name(row: Row) -> str:
+    """A row in words."""
+    return " · ".join((row.table, row.dataset, row.method, row.metric))
+
+
+def _unlike(found: Iterable[Row], expected: Iterable[Row]) -> Iterable[str]:
+    for one, other in zip_longest(found, expected):
+        if one is None or other is None:
+            yield f"{name(one or other)}: {'missing' if one is None else 'no metrics give this row'}"
+        elif one != other:
+            keys = [key for key in ledger.COLUMNS if getattr(one, key) != getattr(other, key)]
+            pairs = [f"expected {key} {getattr(other, key)}, found {getattr(one, key)}" for key in keys]
+            yield f"{name(other)}: {', '.join(pairs)}"

@@ -1,0 +1,84 @@
+"""An audit as text and as JSON."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from latent_anatomy.audit import Audit
+from latent_anatomy.audit.ledgers import name
+from latent_anatomy.audit.links import State, worst
+from latent_anatomy.provenance import canonical_json
+
+SHORT = 12  # digits of a hash
+ONE_BY_ONE = 20  # numbers that are listed one by one; of more, how many came out how
+
+
+def text(audit: Audit, words: bool) -> str:
+    """The chosen numbers, then every artefact behind them with the state of its chain, then the verdict.
+
+    With `words`, that is for chosen numbers, every link is printed; else only those that do not hold.
+    """
+    return "\n".join([*_numbers(audit), *_artefacts(audit, words), *_verdict(audit)])
+
+
+def _numbers(audit: Audit) -> Iterator[str]:
+    if len(audit.numbers) > ONE_BY_ONE:
+        return
+    for number in audit.numbers:
+        yield f"{name(number.row)}: {number.row.ours_mean}, {audit.of(number).upper()}"
+        if number.shown.state is not State.HOLDS:
+            yield f"  {number.shown.path}: {number.shown.message}"
+    yield ""
+
+
+def _artefacts(audit: Audit, every: bool) -> Iterator[str]:
+    for path, links in audit.links.items():
+        sha256 = f"  sha256 {audit.hashes[path][:SHORT]}" if every and path in audit.hashes else ""
+        yield f"{worst(link.state for link in links):<9} {path}{sha256}"
+        for link in links:
+            if every or link.state is not State.HOLDS:
+                of = "" if link.path == path else f"{link.path}: "
+                state = "" if link.state is State.HOLDS else f", {link.state.upper()}"
+                yield f"            {link.check}{state}: {of}{link.message}"
+
+
+def _verdict(audit: Audit) -> Iterator[str]:
+    counts = Counter(audit.of(number) for number in audit.numbers)
+    broken = [
+        (path, link) for path, links in audit.links.items() for link in links if link.state is State.BROKEN
+    ]
+    yield ""
+    yield f"{len(audit.numbers)} numbers: " + ", ".join(
+        f"{counts[state]} {'proven' if state is State.HOLDS else state}" for state in State if counts[state]
+    )
+    yield f"broken links: {len(broken)}"
+
+
+def json(audit: Audit) -> str:
+    """Everything that the audit found, as canonical JSON."""
+    return canonical_json(
+        {
+            "state": audit.state,
+            "numbers": [
+                {
+                    **{
+                        key: getattr(number.row, key)
+                        for key in ("study", "table", "dataset", "method", "metric")
+                    },
+                    "ours": number.row.ours_mean,
+                    "state": audit.of(number),
+                    "shown": asdict(number.shown),
+                    "chain": list(number.chain),
+                }
+                for number in audit.numbers
+            ],
+            "artefacts": {
+                path: {
+                    "state": worst(link.state for link in links),
+                    "sha256": audit.hashes.get(path),
+                    "links": [asdict(link) for link in links],
+                }
+                for path, links in audit.links.items()
+            },
+        }
+    )

@@ -1,0 +1,425 @@
+"""An audit holds for a finished project, and finds every way in which a number could be another."""
+
+import json
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import tiny_project
+from safetensors.numpy import load_file, save_file
+from tiny_project import DATASET, LEDGERS
+from typer.testing import CliRunner
+
+from latent_anatomy import audit, cli, content, datasets, ledger, slices
+from latent_anatomy.audit import layout, links
+from latent_anatomy.audit.links import State
+from latent_anatomy.datasets.contract import RawFile
+from latent_anatomy.datasets.phantom_medmnist import PhantomMedMnist
+from latent_anatomy.jobs import slice as slice_job
+from latent_anatomy.provenance import canonical_json, sealed, sha256_file
+
+RESULT = layout.result("unoranic", DATASET, "ae", 1)
+OTHER = layout.result("unoranic", DATASET, "ae", 2)
+MODEL, SLICES = RESULT.made_of
+RAW = f"data/raw/{DATASET}/{DATASET}.npz"
+COMPARISON = f"results/unoranic/comparison/{DATASET}"
+REPORT = "reports/unoranic.html"
+ARTEFACTS = (
+    RAW, SLICES.path, MODEL.path, MODEL.outputs["history"], *RESULT.outputs.values(), RESULT.path,
+    f"{COMPARISON}/metrics.json", f"{COMPARISON}/passport.json", *LEDGERS, REPORT,
+)  # fmt: skip
+ONE = ("table 2", "ae", "reconstruction/psnr")
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """The tiny project, finished. Not to be changed: see `project`."""
+    path = tmp_path_factory.mktemp("tiny") / "project"
+    tiny_project.finish(path)
+    return path
+
+
+@pytest.fixture
+def project(whole, tmp_path):
+    """A copy of it to damage."""
+    return shutil.copytree(whole, tmp_path / "project")
+
+
+def broken(root: Path, *words: str) -> list[links.Link]:
+    """The broken links of an audit, each with a message that says what was expected or what to do."""
+    found = [
+        link
+        for each in audit.audit(root, words).links.values()
+        for link in each
+        if link.state is State.BROKEN
+    ]
+    assert all(": " in link.message for link in found)
+    return found
+
+
+def the(found: list[links.Link], path: str, check: str) -> str:
+    """The message of the one broken link of `path` about `check`."""
+    [message] = [link.message for link in found if (link.path, link.check) == (path, check)]
+    return message
+
+
+def forge(path: Path, change) -> None:
+    """Change a passport in place and seal it again, as a forger would who knows how passports are made."""
+    passport = content.read_passport(path)
+    for key in ("seal", "content") if path.suffix != ".json" else ("seal",):
+        passport.pop(key)
+    change(passport)
+    if path.suffix == ".json":
+        path.write_text(canonical_json(sealed(passport)), encoding="utf-8")
+    elif path.suffix == ".h5":
+        with h5py.File(path, "a") as file:
+            file.attrs["passport"] = canonical_json(sealed(passport, content=content.of_hdf5(file)))
+    elif path.suffix == ".safetensors":
+        proof = sealed(passport, content=content.content_of(path))
+        save_file(load_file(path), path, metadata={"passport": canonical_json(proof)})
+    else:
+        text = content.META.sub("", path.read_text(encoding="utf-8"))
+        path.write_text(content.html_with_passport(text, sealed(passport, content=content.of_html(text))))
+
+
+def edit_metric(root: Path, value: float) -> None:
+    path = root / RESULT.outputs["metrics"]
+    metrics = json.loads(path.read_text(encoding="utf-8")) | {"reconstruction/psnr": value}
+    path.write_text(canonical_json(metrics), encoding="utf-8")
+
+
+# --- what holds
+
+
+def test_every_link_of_a_finished_project_holds(whole):
+    found = audit.audit(whole)
+    assert found.state is State.HOLDS
+    assert len(found.numbers) == len([row for row in ledger.read(whole / LEDGERS[1]) if row.ours_mean]) > 10
+    assert set(ARTEFACTS) <= {*found.hashes, *found.links}
+
+
+def test_the_chain_of_a_number_goes_from_the_report_to_the_raw_file(whole):
+    [number] = audit.audit(whole, ONE).numbers
+    below = [path for each in (RESULT, OTHER) for path in (each.path, each.made_of[0].path)]
+    expected = [REPORT, LEDGERS[1], *below[:2], SLICES.path, f"data/raw/{DATASET}", *below[2:]]
+    assert list(number.chain) == expected
+
+
+def test_a_claim_rests_on_the_paired_tests_and_on_both_runs(whole):
+    [number] = audit.audit(whole, ["claim"]).numbers
+    assert f"{COMPARISON}/passport.json" in number.chain
+    assert {f"results/unoranic/{DATASET}/{run}/seed-2/passport.json" for run in ("ae", "unoranic")} < {
+        *number.chain
+    }
+
+
+def test_words_choose_rows_by_their_name_or_by_a_part_of_it(whole):
+    def chosen(*words):
+        return {(each.row.table, each.row.metric) for each in audit.audit(whole, words).numbers}
+
+    assert chosen(*ONE) == {("Table 2", "reconstruction/psnr")}  # though reconstruction/psnr_batch has it too
+    assert chosen("TABLE 2", "ae", "psnr") == {
+        ("Table 2", f"reconstruction/psnr{end}") for end in ("", "_batch")
+    }
+    with pytest.raises(ValueError, match=r"expected a number with 'resnet'.*ledger\.csv"):
+        chosen("resnet")
+
+
+def test_each_file_is_hashed_once(whole, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(links, "sha256_file", lambda path: hashed.append(path) or sha256_file(path))
+    audit.audit(whole)
+    assert len(hashed) == len(set(hashed)) > 15
+
+
+# --- what does not
+
+
+@pytest.mark.parametrize("path", ARTEFACTS)
+def test_one_flipped_byte_in_any_artefact_is_found(project, path):
+    data = bytearray((project / path).read_bytes())
+    data[len(data) // 2] ^= 4
+    (project / path).write_bytes(data)
+    found = broken(project)
+    assert any(path in link.message or path in link.path for link in found)
+
+
+def test_an_edited_metrics_file_is_found(project):
+    edit_metric(project, 35.9)
+    found = broken(project, *ONE)
+    message = the(found, RESULT.path, "outputs")
+    assert RESULT.outputs["metrics"] in message and "changed after" in message
+    assert f"snakemake --cores all --force -- {RESULT.path}" in message
+    assert "older than its metrics" in the(found, LEDGERS[1], "rows")
+    assert "stale" in the(found, REPORT, "inputs")
+
+
+def test_metrics_that_were_edited_with_their_passport_do_not_give_the_ledger(project):
+    edit_metric(project, 35.9)
+    hashed = sha256_file(project / RESULT.outputs["metrics"])
+    forge(project / RESULT.path, lambda passport: passport["outputs"].update(metrics=hashed))
+    message = the(broken(project, *ONE), LEDGERS[1], "rows")
+    assert f"Table 2 · {DATASET} · ae · reconstruction/psnr: expected ours_mean" in message
+
+
+@pytest.mark.parametrize("path", LEDGERS)
+def test_an_edited_ledger_is_found(project, path):
+    text = (project / path).read_text(encoding="utf-8")
+    row = text.splitlines()[1]
+    (project / path).write_text(text.replace(row, row.replace(",,", ",,99.9", 1), 1), encoding="utf-8")
+    message = the(broken(project), path, "rows")
+    assert "99.9" in message and "make them again: snakemake" in message
+
+
+def test_a_checkpoint_of_another_seed_is_found(project):
+    shutil.copy(project / OTHER.made_of[0].path, project / MODEL.path)
+    found = broken(project)
+    message = the(found, MODEL.path, "place")
+    assert "expected seed 1, as of its path, found seed 2" in message
+    assert f"snakemake --cores all --force -- {MODEL.path}" in message
+    assert MODEL.path in the(found, RESULT.path, "inputs")
+
+
+def test_weights_under_the_passport_of_another_file_are_found(project):
+    proof = content.read_passport(project / MODEL.path)
+    weights = load_file(project / OTHER.made_of[0].path)
+    save_file(weights, project / MODEL.path, metadata={"passport": canonical_json(proof)})
+    assert "its passport is that of another file" in the(broken(project), MODEL.path, "content")
+
+
+@pytest.mark.parametrize("kind", ["slices", "report"])
+def test_a_passport_copied_from_another_file_is_found(project, kind):
+    path = project / (SLICES.path if kind == "slices" else REPORT)
+    if kind == "slices":
+        with h5py.File(path, "a") as file:
+            file["images"][0, 0, 0, 0] ^= 1
+    else:
+        path.write_text(path.read_text(encoding="utf-8").replace("</body>", "better</body>"))
+    assert "it was edited" in the(broken(project), str(path.relative_to(project)), "content")
+
+
+def test_a_checkpoint_trained_with_other_parameters_is_found(project):
+    """What `persist: true` of DVC lets through: the old model stands under the new parameters."""
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    (project / "params.yaml").write_text(text.replace("epochs: 1", "epochs: 2"), encoding="utf-8")
+    found = broken(project)
+    for artefact in (MODEL, RESULT):
+        message = the(found, artefact.path, "job")
+        assert "found params.epochs 1 in place of 2" in message and "snakemake" in message
+
+
+def test_slices_made_from_other_raw_data_are_found(project, tmp_path, monkeypatch):
+    with np.load(project / RAW) as raw:
+        other = {name: 255 - raw[name] if "images" in name else raw[name] for name in raw.files}
+    (tmp_path / "raw").mkdir()
+    np.savez(tmp_path / "raw" / f"{DATASET}.npz", **other)
+    job = project / ".params" / f"{SLICES.job}.json"
+    slice_job.run(DATASET, tmp_path / "raw", job, project / SLICES.path)
+    found = broken(project)
+    assert RAW in the(found, SLICES.path, "inputs")
+    assert SLICES.path in the(found, MODEL.path, "inputs")
+    assert slices.read(project / SLICES.path).images.shape == (448, 1, 28, 28), (
+        "nothing else is wrong with them"
+    )
+
+
+def test_a_raw_file_without_its_publishers_checksum_is_found(project, monkeypatch):
+    class Published(PhantomMedMnist):
+        files = (RawFile(f"{DATASET}.npz", None, "md5", "0" * 32),)
+
+    Published.__module__ = PhantomMedMnist.__module__  # whose sources are those of its jobs
+    known, find = Published("breastmnist", None, phantom=False), datasets.find
+    monkeypatch.setattr(datasets, "find", lambda name: known if name == DATASET else find(name))
+    message = the(broken(project), RAW, "publisher")
+    assert f"expected md5 {'0' * 32}, found" in message and "fetch again" in message
+
+
+@pytest.mark.parametrize("path", [SLICES.path, MODEL.path, RESULT.path, REPORT])
+def test_results_of_a_dirty_tree_are_found(project, path):
+    forge(project / path, lambda passport: passport["source"].update(dirty=True))
+    assert "commit them, and then snakemake" in the(broken(project), path, "sources")
+
+
+def test_sources_that_are_not_those_of_their_commit_are_found(project):
+    forge(project / MODEL.path, lambda passport: passport["job"].update(source="0" * 64))
+    assert "expected sources 000000000000" in the(broken(project), MODEL.path, "sources")
+
+
+@pytest.mark.parametrize("changed", ["notebooks/unoranic.ipynb", "papers/unoranic.yaml", LEDGERS[1]])
+def test_a_stale_report_is_found(project, changed):
+    with (project / changed).open("a", encoding="utf-8") as stream:
+        stream.write("\n")
+    message = the(broken(project), REPORT, "inputs")
+    assert f"{REPORT} is stale" in message and f"snakemake --cores all --force -- {REPORT}" in message
+
+
+LINKS = (RAW, SLICES.path, MODEL.path, *MODEL.outputs.values(), *RESULT.outputs.values(), RESULT.path)
+
+
+@pytest.mark.parametrize("path", LINKS)
+def test_a_missing_link_is_found(project, path):
+    (project / path).unlink()
+    message = the(broken(project), path, "file")
+    assert "expected this file" in message and "found none: snakemake" in message
+
+
+# --- phantoms under a real name
+
+
+def rename(project: Path, chain: bool) -> layout.Artefact:
+    """Put a phantom's result under the name of a real data set, with or without all that it is made of."""
+    real = layout.result("unoranic", "breastmnist", "ae", 1)
+    pairs = [(RESULT, real)]
+    if chain:
+        pairs = [(SLICES, real.made_of[1]), (MODEL, real.made_of[0]), (RESULT, real)]
+        (project / "data/raw/breastmnist").mkdir(parents=True)
+        shutil.copy(project / RAW, project / "data/raw/breastmnist/breastmnist.npz")
+    for old, new in pairs:
+        for source, target in zip(
+            (old.path, *old.outputs.values()), (new.path, *new.outputs.values()), strict=True
+        ):
+            (project / target).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(project / source, project / target)
+    return real
+
+
+def test_a_phantom_in_the_folder_of_a_real_data_set_is_found(project):
+    real = rename(project, chain=False)
+    found = broken(project)
+    message = the(found, real.path, "place")
+    assert f"expected dataset breastmnist, as of its path, found dataset {DATASET}" in message
+    assert "phantoms never stand" in the(found, LEDGERS[0], "rows") or "belongs where" in the(
+        found, LEDGERS[0], "rows"
+    )
+
+
+def test_a_phantoms_metrics_with_a_real_name_in_their_passport_are_found(project):
+    real = rename(project, chain=False)
+    forge(project / real.path, lambda passport: passport["job"].update(dataset="breastmnist"))
+    assert f"made of {SLICES.path}" in the(broken(project), real.path, "phantom")
+
+
+def test_a_real_name_in_the_attribute_of_slices_is_found(project):
+    real = rename(project, chain=True)
+    path = real.made_of[1].path
+    message = the(broken(project), path, "place")
+    assert "expected dataset breastmnist" in message
+    forge(project / path, lambda passport: passport["job"].update(dataset="breastmnist"))
+    assert f"found dataset in the file {DATASET}" in the(broken(project), path, "place")
+
+
+def test_a_whole_chain_under_a_real_name_ends_at_the_publishers_checksum(project):
+    real = rename(project, chain=True)
+    trained, sliced = real.made_of
+    with h5py.File(project / sliced.path, "a") as file:
+        file.attrs["dataset"] = "breastmnist"
+
+    def renamed(artefact):
+        def change(passport):
+            passport["job"].update(dataset="breastmnist")
+            passport["inputs"] = {role: sha256_file(project / path) for role, path in artefact.inputs.items()}
+
+        return change
+
+    for artefact in (sliced, trained, real):
+        forge(project / artefact.path, renamed(artefact))
+    message = the(broken(project), "data/raw/breastmnist/breastmnist.npz", "publisher")
+    assert "expected md5" in message
+
+
+# --- what is not here, or cannot be proven
+
+
+def only_git(project: Path) -> None:
+    """Leave of the results what git would bring, as for a real data set."""
+    shutil.rmtree(project / "models")
+    shutil.rmtree(project / "data")
+    (project / REPORT).unlink()
+    for path in project.glob("results/unoranic/*/*/*/*"):
+        if path.suffix != ".json":
+            path.unlink()
+
+
+def run(project: Path, monkeypatch, *words: str):
+    monkeypatch.chdir(project)
+    return CliRunner().invoke(cli.app, ["audit", *words])
+
+
+def test_numbers_without_their_artefacts_are_not_here_and_fail_only_strictly(project, monkeypatch):
+    only_git(project)
+    done = run(project, monkeypatch, *ONE)
+    assert done.exit_code == 0 and "1 not here" in done.output
+    assert f"snakemake --cores all -- {RESULT.path}" in done.output
+    (project / "dvc.lock").write_text(
+        f"stages: {{train: {{outs: [{{path: {RESULT.outputs['arrays']}}}]}}}}\n"
+    )
+    assert "latent-anatomy sync restore" in run(project, monkeypatch, *ONE).output
+    assert run(project, monkeypatch, *ONE, "--strict").exit_code == 1
+
+
+def test_what_git_brings_is_held_to_its_passport_even_alone(project):
+    only_git(project)
+    edit_metric(project, 35.9)
+    assert "changed after" in the(broken(project), RESULT.path, "outputs")
+
+
+def test_an_older_passport_is_plainly_not_provable_and_fails_only_strictly(project, monkeypatch):
+    only_git(project)
+    for path in project.glob("results/unoranic/**/passport.json"):
+        passport = content.read_passport(path)
+        old = {key: passport[key] for key in ("inputs", "job", "source", "environment", "device")}
+        path.write_text(canonical_json(old), encoding="utf-8")
+    done = run(project, monkeypatch)
+    assert done.exit_code == 0 and "older passport without a content hash" in done.output
+    assert run(project, monkeypatch, "--strict").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("commit", "message"), [("f" * 40, "not in this repository"), (None, "outside a git")]
+)
+def test_sources_of_an_unknown_commit_are_unproven(project, commit, message):
+    forge(project / SLICES.path, lambda passport: passport["source"].update(commit=commit))
+    found = audit.audit(project).links[SLICES.path]
+    [link] = [link for link in found if link.check == "sources"]
+    assert link.state is State.UNPROVEN and message in link.message
+
+
+@pytest.mark.parametrize("passport", [{}, {"job": 1}, {"inputs": {"slices": 1}}, [], "no JSON"])
+def test_a_passport_that_is_none_is_a_break_and_no_crash(project, passport):
+    text = passport if isinstance(passport, str) else canonical_json(passport)
+    (project / RESULT.path).write_text(text, encoding="utf-8")
+    assert any(link.path == RESULT.path for link in broken(project))
+
+
+# --- the verb
+
+
+def test_the_verb_prints_a_chain_and_its_exit_code_says_whether_it_holds(project, monkeypatch):
+    done = run(project, monkeypatch, *ONE)
+    assert done.exit_code == 0 and "1 numbers: 1 proven" in done.output
+    for path in (REPORT, LEDGERS[1], RESULT.path, MODEL.path, SLICES.path, RAW):
+        assert path in done.output
+    as_json = run(project, monkeypatch, *ONE, "--json", "--strict")
+    found = json.loads(as_json.output)
+    assert as_json.exit_code == 0 and found["state"] == "holds"
+    assert found["artefacts"][MODEL.path]["sha256"] == sha256_file(project / MODEL.path)
+    assert str(project) not in as_json.output
+    edit_metric(project, 35.9)
+    done = run(project, monkeypatch)
+    assert done.exit_code == 1 and "BROKEN" in done.output and RESULT.outputs["metrics"] in done.output
+
+
+@pytest.mark.slow
+def test_an_evaluation_run_again_gives_the_same_metrics_or_names_the_one_that_differs(project):
+    found = audit.audit(project, ONE, again=True)
+    again = {path: link for path, each in found.links.items() for link in each if link.check == "recompute"}
+    assert set(again) == {RESULT.path, OTHER.path}
+    assert all(link.state is State.HOLDS for link in again.values())
+    edit_metric(project, 35.9)  # and everything above it, as well as one can
+    hashed = sha256_file(project / RESULT.outputs["metrics"])
+    forge(project / RESULT.path, lambda passport: passport["outputs"].update(metrics=hashed))
+    found = audit.audit(project, ONE, again=True).links[RESULT.path]
+    [link] = [link for link in found if link.state is State.BROKEN]
+    assert link.check == "recompute" and "reconstruction/psnr was 35.9 and is " in link.message
