@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 from test_slices import example
+from typer.testing import CliRunner
 
-from latent_anatomy import content, figures, slices
+from latent_anatomy import cli, content, figures, slices
 from latent_anatomy.jobs import seal
 from latent_anatomy.provenance import canonical_json, sealed, sha256_file, write_json
 
@@ -115,9 +116,25 @@ def test_an_edited_passport_shows_in_the_file(tmp_path, kind):
         content.read_passport(path)
 
 
+def test_the_verb_prints_the_passport_of_a_whole_file_and_refuses_another(tmp_path):
+    picture = write(tmp_path, "png")
+    done = CliRunner().invoke(cli.app, ["passport", str(picture)])
+    assert done.exit_code == 0 and json.loads(done.output) == content.read_passport(picture)
+    report = write(tmp_path, "html")
+    report.write_text(report.read_text().replace("24.31", "34.31"))
+    done = CliRunner().invoke(cli.app, ["passport", str(report)])
+    assert isinstance(done.exception, ValueError) and "that of another content" in str(done.exception)
+
+
 def test_a_file_without_room_for_a_passport_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"arrays\.npz: expected one of .*, which carry a passport"):
         content.read_passport(tmp_path / "arrays.npz")
+
+
+def test_metrics_are_no_passport(tmp_path):
+    write_json(tmp_path / "metrics.json", {"reconstruction/psnr": 29.1})
+    with pytest.raises(ValueError, match="it is no passport"):
+        content.read_passport(tmp_path / "metrics.json")
 
 
 def test_a_passport_from_before_they_were_sealed_is_read_as_it_is(tmp_path):

@@ -149,6 +149,18 @@ def audit(
 
 
 @app.command()
+def passport(file: Annotated[Path, typer.Argument(help="HDF5, safetensors, JSON, HTML or PNG.")]) -> None:
+    """Print an artefact's passport, if it is that of this very file: a picture saved from a report, too."""
+    from latent_anatomy import content
+    from latent_anatomy.provenance import canonical_json
+
+    found = content.read_passport(file)
+    if found.get("content") != (content.content_of(file) if "content" in found else None):
+        raise ValueError(f"{file}: expected its own passport, found that of another content: it was edited")
+    print(canonical_json(found), end="")
+
+
+@app.command()
 def determinism(
     method: Annotated[str, typer.Option(help="A run of params.yaml, under `methods`.")],
     dataset: Annotated[str, typer.Option(help="A data set of the chosen collection; data/slices has it.")],

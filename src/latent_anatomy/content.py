@@ -201,6 +201,8 @@ def _json_passport(path: Path) -> dict:
     passport = _opened(text)
     if text != canonical_json(passport):
         raise ValueError("the passport is not as it was written")
+    if "job" not in passport:
+        raise ValueError("no job in it, so that it is no passport")
     return passport
 
 

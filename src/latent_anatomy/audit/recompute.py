@@ -70,7 +70,8 @@ def _evaluate(root: Path, artefact: Artefact, passport: dict, folder: Path) -> s
         **{role: folder / name for role, name in OUTPUTS.items()},
     }
     command = [sys.executable, "-m", "latent_anatomy", "evaluate"]
-    environment = os.environ | ONE_THREAD | {"PYTHONPATH": str(PACKAGE_ROOT.parent)}
+    path = os.pathsep.join([str(PACKAGE_ROOT.parent), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | ONE_THREAD | {"PYTHONPATH": path}
     return subprocess.run(
         [*command, *(f"--{name}={value}" for name, value in options.items())],
         env=environment,
