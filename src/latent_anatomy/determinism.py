@@ -30,7 +30,7 @@ from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_s
 from latent_anatomy.methods.contract import Data
 from latent_anatomy.provenance import PACKAGE_ROOT, digest, passport, sealed, source_digest, write_json
 from latent_anatomy.slices import Slices
-from latent_anatomy.trace import Trace, compare
+from latent_anatomy.trace import Comparison, Trace, compare
 from latent_anatomy.training import TrainingParams, derived_seed, train
 from latent_anatomy.variance import components, resplits
 
@@ -64,37 +64,51 @@ def run(name: str, dataset: str, options: Options, out: Path | None) -> bool:
     slices = Path("data", "slices", f"{dataset}.h5")
     device = choose_device(options.device)
     content = read_slices(slices, dataset)
-    asked = {"seeds": options.seeds, "splits": options.splits} if options.variance else {}
-    asked |= {"job": "determinism", "steps": options.steps, "source": sources(job)}
+    asked = {"job": "determinism", "steps": options.steps, "source": sources(job)}
+    if options.variance:
+        asked |= {"seeds": options.seeds, "splits": options.splits}
+        held_out_protocol(job, build(job, shape_of(content), device))  # refuse before training
     proof = passport(inputs={"slices": slices}, job=job | asked, device=device_name(device))
 
+    print(f"{name} on {dataset}, seed {job['seed']}, {device_name(device)}, torch {torch.__version__}")
+    document = {key: job[key] for key in ("study", "run", "dataset", "seed", "params", "training")}
     with terminated_as_exit():
-        traces = record(job, slices, options)
-        same = compare(*traces[:2])
-        other = compare(traces[0], traces[2]) if options.threads is not None else None
-        conditions = {
-            "epochs": job["params"]["epochs"],
-            "epochs_in_params": full,
-            "whole": traces[0].whole,
-            "threads": traces[0].threads,
-            "other_threads": options.threads,
-        }
-        document = {key: job[key] for key in ("study", "run", "dataset", "seed", "params", "training")}
-        document |= {"conditions": conditions, "same_seed_twice": same.document()}
-        print(f"{name} on {dataset}, seed {job['seed']}, {device_name(device)}, torch {torch.__version__}")
-        print(same_seed_text(same, other, conditions), flush=True)
-        if other is not None:
-            document["other_threads"] = other.document()
+        same, found = same_seed(job, slices, options, full)
+        document |= found
         if options.variance:
-            seeds = [job["seed"] + i for i in range(options.seeds)]
-            metric, values = crossed(job, content, device, seeds, options.splits)
-            parts = components(values)
-            document["variance"] = {"metric": metric, "seeds": seeds, "values": values.tolist()}
-            document["variance"] |= {"components": asdict(parts), "total": parts.total}
-            print(variance_text(metric, seeds, values, parts, same.identical))
+            document["variance"] = variance(job, content, device, options, same.identical)
     if out is not None:
         write_json(out, document | {"passport": sealed(proof, content=digest(document))})
     return same.identical or device.type != "cpu"
+
+
+def same_seed(job: dict, slices: Path, options: Options, full: int) -> tuple[Comparison, dict]:
+    """The first answer, printed: the comparison, and what is to be written. `full`: epochs in params.yaml."""
+    traces = record(job, slices, options)
+    same = compare(*traces[:2])
+    other = compare(traces[0], traces[2]) if options.threads is not None else None
+    conditions = {
+        "epochs": job["params"]["epochs"],
+        "epochs_in_params": full,
+        "whole": traces[0].whole,
+        "threads": traces[0].threads,
+        "other_threads": options.threads,
+    }
+    print(same_seed_text(same, other, conditions), flush=True)
+    document = {"conditions": conditions, "same_seed_twice": same.document()}
+    return same, document | ({"other_threads": other.document()} if other is not None else {})
+
+
+def variance(
+    job: dict, content: Slices, device: torch.device, options: Options, deterministic: bool
+) -> dict[str, object]:
+    """The second answer, printed, with the seeds from the job's own on."""
+    seeds = [job["seed"] + i for i in range(options.seeds)]
+    metric, values = crossed(job, content, device, seeds, options.splits)
+    parts = components(values)
+    print(variance_text(metric, seeds, values, parts, deterministic))
+    found = {"metric": metric, "seeds": seeds, "values": values.tolist()}
+    return found | {"components": asdict(parts), "total": parts.total}
 
 
 def find_job(chosen: params.Params, name: str, dataset: str) -> dict:
@@ -157,7 +171,7 @@ def crossed(
 ) -> tuple[str, NDArray[np.float64]]:
     """The name of the held-out number, and its values (seeds, splits), from a training for each.
 
-    The splits are re-splits of the published one and never that itself, so that all are draws of one kind.
+    The splits are re-splits, without the published one itself, so that all are draws of one kind.
     """
     values = np.empty((len(seeds), splits))
     for column, resplit in enumerate(resplits(content, splits)):

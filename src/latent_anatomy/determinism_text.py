@@ -42,6 +42,7 @@ def _verdict(found: Comparison) -> str:
             (found.losses, "losses"),
             (found.validation, "validation values"),
         )
+        if parts
     ]
     place = f"from step {min(steps)} on" if steps else "in validation alone"
     lengths = "" if found.steps[0] == found.steps[1] else f"; {found.steps[0]} and {found.steps[1]} steps"

@@ -15,8 +15,9 @@ under the same seed and split, the residual is the interaction of the two and no
 holds the noise of the device too, which one training per cell cannot tell from it.
 
 Intervals follow from the chi-squared and F distributions: exact for v_residual; Williams's (1962) for the
-others, whose coverage is at least 1 - 2 alpha (Wang 1990) and close to 1 - alpha in practice. Resampling
-rows and columns was left out: with three of each it takes the spread of three values for the population's.
+others, which are not exact and in the simulations of the tests hold the truth no less often than they say.
+Resampling rows and columns was left out: with three of each it takes the spread of three values for the
+population's.
 """
 
 from dataclasses import dataclass, replace
