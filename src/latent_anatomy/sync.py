@@ -39,6 +39,9 @@ def restore() -> None:
         )
     _run("dvc", "pull" if _run("dvc", "remote", "list").strip() else "checkout", "--quiet")
     _nothing_for_dvc("dvc.lock is not the record of these sources: check out the revision that it belongs to")
+    # Into the run cache, which no remote has of stages whose outputs are git's: so that a parameter that is
+    # changed and changed back makes nothing again.
+    _run("dvc", "commit", "--force", "--quiet")
     _run("snakemake", "--touch", "--cores", "1", "--quiet", "all")
     check()
 
