@@ -41,9 +41,8 @@ class Audit:
 
     def of(self, number: Number) -> State:
         """The state of a number: that of the weakest link of its chain."""
-        return worst(
-            [number.shown.state, *(link.state for path in number.chain for link in self.links[path])]
-        )
+        chain = [link.state for path in number.chain for link in self.links[path]]
+        return worst([number.shown.state, *chain])
 
     @property
     def state(self) -> State:
@@ -77,10 +76,8 @@ def audit(root: Path, words: Sequence[str] = (), again: bool = False) -> Audit:
     links = {path: each for path, each in walk.links.items() if path in behind or not words}
     if again:
         for path in links.keys() & books.results.keys():
-            links[path] = [
-                *links[path],
-                recompute(files, books.results[path], jobs.make(books.results[path])),
-            ]
+            result = books.results[path]
+            links[path] = [*links[path], recompute(files, result, jobs.make(result))]
     return Audit(tuple(numbers), links, files.hashes())
 
 
@@ -138,7 +135,7 @@ def choose(rows: Sequence[tuple[str, Row]], words: Sequence[str]) -> list[tuple[
         part = [each for each in rows if any(word in text.casefold() for text in parts_of(each[1]))]
         rows = exact or part
         if not rows:
-            places = " and ".join(LEDGERS.values())
+            places = " and ".join(LEDGERS)
             raise ValueError(f"expected a number with {word!r} in its row, found none: see {places}")
     return list(rows)
 

@@ -45,9 +45,8 @@ class Checks:
         if place:
             links.append(Link(path, "place", State.BROKEN, f"{place}: {make}"))
         elif phantom := self._phantom(artefact, passport):
-            links.append(
-                Link(path, "phantom", State.BROKEN, f"{phantom}: no phantom under a real name: {make}")
-            )
+            message = f"{phantom}: no phantom under a real name: {make}"
+            links.append(Link(path, "phantom", State.BROKEN, message))
         else:  # it was made by the job of this name
             links.append(Link(path, "job", *self.jobs.parameters(artefact, passport)))
         if not older or passport["source"].get("dirty"):
@@ -173,11 +172,8 @@ def _place(artefact: Artefact, passport: dict, root: Path) -> str:
     for key in ("inputs", "job", "source", "environment"):
         if not isinstance(passport.get(key), dict):
             raise ValueError(f"{artefact.path}: expected {key} in its passport, found none")
-    hashes = [
-        *passport["inputs"].values(),
-        *passport.get("outputs", {}).values(),
-        passport.get("content", ""),
-    ]
+    hashes = [*passport["inputs"].values(), *passport.get("outputs", {}).values()]
+    hashes.append(passport.get("content", ""))
     if not all(isinstance(value, str) for value in hashes):
         raise ValueError(f"{artefact.path}: expected hashes in its passport, found {hashes}")
     said = {key: passport["job"].get(key) for key in artefact.says}
@@ -187,11 +183,8 @@ def _place(artefact: Artefact, passport: dict, root: Path) -> str:
     expected = artefact.says | {"dataset in the file": artefact.says.get("dataset")}
     wrong = [key for key in said if said[key] != expected[key]]
     if wrong:
-        pairs = (
-            ", ".join(f"{key} {expected[key]}" for key in wrong),
-            ", ".join(f"{key} {said[key]}" for key in wrong),
-        )
-        return f"expected {pairs[0]}, as of its path, found {pairs[1]}"
+        own = ", ".join(f"{key} {expected[key]}" for key in wrong)
+        return f"expected {own}, as of its path, found " + ", ".join(f"{key} {said[key]}" for key in wrong)
     return ""
 
 

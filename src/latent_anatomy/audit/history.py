@@ -7,9 +7,9 @@ import tarfile
 from functools import cached_property
 from pathlib import Path
 
-from latent_anatomy.provenance import LOCK, PACKAGE, PACKAGE_ROOT, Sources
+from latent_anatomy.provenance import LOCK, PACKAGE, Sources
 
-PACKAGE_PATH = f"{PACKAGE_ROOT.parent.name}/{PACKAGE}"
+PACKAGE_PATH = f"src/{PACKAGE}"
 
 
 class Commit:

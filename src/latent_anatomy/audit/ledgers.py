@@ -16,15 +16,18 @@ from latent_anatomy.ledger import Row
 from latent_anatomy.papers import PHANTOM
 from latent_anatomy.results import COMPARISON, PASSPORT
 
-LEDGERS = {False: "results/ledger.csv", True: "results/ledger-phantom.csv"}
+LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")  # of real data, of phantoms
 DAMAGED = (ValueError, TypeError, csv.Error)
 SHOWN = 3  # differing rows in a message
 MAKE = "make them again: snakemake --cores all --force -- results/ledger.csv"
 
 
 class Ledgers:
-    """Both ledgers of a project, and the results that they are made of: those of the chosen collection, and
-    those of other real data sets as they lie here (as the rule `ledger` has it)."""
+    """Both ledgers of a project, and the results that they are made of.
+
+    As in the rule `ledger`, these are those of the chosen collection, and those of other real data sets as
+    they lie here.
+    """
 
     def __init__(self, files: Files, jobs: Jobs) -> None:
         self.root, self.files = files.root, files
@@ -56,7 +59,7 @@ class Ledgers:
     def rows(self) -> list[tuple[str, Row]]:
         """(ledger's path, row) of every row with a number of ours; none of a damaged ledger: see `check`."""
         found = []
-        for path in filter(self.files.here, LEDGERS.values()):
+        for path in filter(self.files.here, LEDGERS):
             with suppress(*DAMAGED):
                 found += [(path, row) for row in ledger.read(self.root / path) if row.ours_mean]
         return found
@@ -68,9 +71,8 @@ class Ledgers:
         if row.metric == "claim":
             claims = self.papers[row.study].claims
             runs = {term.run for each in claims if f"Claim: {each.claim}" == row.table for term in each.terms}
-            tests = [
-                self.comparisons[row.study, name] for name in names if (row.study, name) in self.comparisons
-            ]
+            keys = [(row.study, name) for name in names]
+            tests = [self.comparisons[key] for key in keys if key in self.comparisons]
         own = [
             each
             for each in self.results.values()
@@ -82,13 +84,13 @@ class Ledgers:
         """Both ledgers against the ones that the papers and the metrics give now."""
         metrics = [each.outputs["metrics"] for each in (*self.results.values(), *self.comparisons.values())]
         with tempfile.TemporaryDirectory() as folder:
-            again = {path: Path(folder, Path(path).name) for path in LEDGERS.values()}
+            again = {path: Path(folder, Path(path).name) for path in LEDGERS}
             try:
                 printed = [self.root / f"papers/{study}.yaml" for study in self.papers]
                 ledger.write(printed, [self.root / path for path in metrics], *again.values())
             except (ValueError, OSError) as error:
                 message = f"the metrics here give no ledger: {error}"
-                return [Link(path, "rows", State.BROKEN, message) for path in LEDGERS.values()]
+                return [Link(path, "rows", State.BROKEN, message) for path in LEDGERS]
             return [self._compare(path, made) for path, made in again.items()]
 
     def _compare(self, path: str, made: Path) -> Link:
@@ -100,9 +102,8 @@ class Ledgers:
         try:
             differing = list(_unlike(ledger.read(self.root / path), ledger.read(made)))
         except DAMAGED as error:
-            return Link(
-                path, "rows", State.BROKEN, f"expected a ledger, found a damaged one ({error}): {MAKE}"
-            )
+            message = f"expected a ledger, found a damaged one ({error}): {MAKE}"
+            return Link(path, "rows", State.BROKEN, message)
         shown = "; ".join(differing[:SHOWN]) or "the same rows in other bytes"
         more = f" and {len(differing) - SHOWN} more rows" if len(differing) > SHOWN else ""
         message = f"edited, or older than its metrics: {shown}{more}: {MAKE}"

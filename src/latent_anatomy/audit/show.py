@@ -44,9 +44,7 @@ def _artefacts(audit: Audit, every: bool) -> Iterator[str]:
 
 def _verdict(audit: Audit) -> Iterator[str]:
     counts = Counter(audit.of(number) for number in audit.numbers)
-    broken = [
-        (path, link) for path, links in audit.links.items() for link in links if link.state is State.BROKEN
-    ]
+    broken = [link for links in audit.links.values() for link in links if link.state is State.BROKEN]
     yield ""
     yield f"{len(audit.numbers)} numbers: " + ", ".join(
         f"{counts[state]} {'proven' if state is State.HOLDS else state}" for state in State if counts[state]
