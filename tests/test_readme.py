@@ -1,4 +1,4 @@
-"""Every command line of Snakemake that the documentation prints is one that works."""
+"""Every command line that the documentation prints is one that works."""
 
 import csv
 import re
@@ -8,17 +8,29 @@ import subprocess
 import pytest
 import yaml
 from conftest import ROOT
+from dvc.cli import parse_args
+from typer.main import get_command
+
+from latent_anatomy.cli import app
 
 PAGES = ("README.md", "docs/workflow.md")
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 REAL = PARAMS["collections"]["real"]["unoranic"]["datasets"]
 
 
-def printed(page: str) -> list[str]:
-    """The lines in ```sh blocks that begin with snakemake, without comments."""
+def printed(page: str, tool: str = "snakemake") -> list[str]:
+    """The lines in ```sh blocks that begin with `tool`, without comments."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
     lines = [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith("snakemake ")]
+    return [line for line in lines if line.startswith(f"{tool} ")]
+
+
+ALL_PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+
+
+def of_tool(tool: str) -> list[str]:
+    """The lines of all pages that begin with `tool`."""
+    return sorted({line for page in ALL_PAGES for line in printed(page, tool)})
 
 
 COMMANDS = sorted({line for page in PAGES for line in printed(page)})
@@ -41,6 +53,22 @@ def test_the_page_prints_commands(page):
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_printed_command_plans_jobs(project, line):
     assert ("all",) in project.plan(*shlex.split(line)[1:])
+
+
+@pytest.mark.parametrize("line", of_tool("latent-anatomy"))
+def test_a_printed_verb_has_the_options_that_are_printed(line, tmp_path, monkeypatch):
+    command, context, words = get_command(app), None, shlex.split(re.sub("<.*?>", "x", line))[1:]
+    (tmp_path / words[-1].partition("=")[2]).touch()  # the file that some verbs want to exist
+    monkeypatch.chdir(tmp_path)
+    while hasattr(command, "commands"):
+        name, *words = words
+        context, command = command.context_class(command, context, name), command.commands[name]
+    command.make_context(command.name, words, context).close()
+
+
+@pytest.mark.parametrize("line", of_tool("dvc"))
+def test_a_printed_command_of_dvc_is_one(line):
+    assert parse_args(shlex.split(line)[1:]).func
 
 
 @pytest.mark.slow
