@@ -46,8 +46,9 @@ def _verdict(audit: Audit) -> Iterator[str]:
     counts = Counter(audit.of(number) for number in audit.numbers)
     broken = [link for links in audit.links.values() for link in links if link.state is State.BROKEN]
     yield ""
-    yield f"{len(audit.numbers)} numbers: " + ", ".join(
-        f"{counts[state]} {'proven' if state is State.HOLDS else state}" for state in State if counts[state]
+    named = {state: "proven" if state is State.HOLDS else state for state in State}
+    yield "numbers: " + (
+        ", ".join(f"{counts[each]} {named[each]}" for each in State if counts[each]) or "none"
     )
     yield f"broken links: {len(broken)}"
 
