@@ -41,9 +41,9 @@ rule report:
         notebook=lambda wildcards, input: notebook_parameters(input),
     # No inputs, no script from elsewhere, and no cell with a random name: same numbers, same bytes.
     shell:
-        "(parameters={params.notebook:q}; papermill {input.notebook} - -y \"$parameters\" --progress-bar"
+        '(parameters={params.notebook:q}; papermill {input.notebook} - -y "$parameters" --progress-bar'
         " | jupyter nbconvert --stdin --stdout --to html --no-input"
         " --TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=injected-parameters"
         " --HTMLExporter.require_js_url= --HTMLExporter.mathjax_url="
         " | latent-anatomy seal --params {input.params} --notebook {input.notebook}"
-        " --parameters \"$parameters\" --out {output}) 2>&1 | tee {log} >&2"
+        ' --parameters "$parameters" --out {output}) 2>&1 | tee {log} >&2'
