@@ -25,10 +25,13 @@ def record() -> None:
 
     Metrics, passports and ledgers are staged with --force, because those of phantoms are ignored otherwise.
     """
+    from dvc.repo import Repo  # here, because it takes a second
+
     _nothing_for_snakemake("run snakemake to the end, then record")
-    _run("dvc", "commit", "--force", "--quiet")
-    _run("git", "add", "--force", "--", "dvc.lock", *kept_by_git())
-    check()
+    with Repo() as repo:
+        repo.commit(force=True)
+        kept = sorted(out.def_path for out in repo.index.outs if not out.use_cache)
+    _run("git", "add", "--force", "--", "dvc.lock", *kept)
 
 
 def restore() -> None:
@@ -50,14 +53,6 @@ def check() -> None:
     """Raise Disagreement, naming what is stale, unless DVC and Snakemake both have nothing to do."""
     _nothing_for_dvc("dvc repro, or sync record after snakemake")
     _nothing_for_snakemake("snakemake, then sync record")
-
-
-def kept_by_git() -> list[str]:
-    """Paths of the outputs in dvc.lock that are git's: those that dvc.yaml declares with cache: false."""
-    from dvc.repo import Repo  # here, because it takes a second
-
-    with Repo() as repo:
-        return sorted(out.def_path for out in repo.index.outs if not out.use_cache)
 
 
 def _nothing_for_dvc(advice: str) -> None:
