@@ -24,8 +24,9 @@ def record() -> None:
     """Record the outputs in dvc.lock and stage what git keeps; Disagreement if Snakemake has not finished.
 
     Metrics, passports and ledgers are staged with --force, because those of phantoms are ignored otherwise.
+    Raises ChildProcessError when git or Snakemake fails.
     """
-    from dvc.repo import Repo  # here, because it takes a second
+    from dvc.repo import Repo  # here, because the other verbs need no DVC in this process
 
     _nothing_for_snakemake("run snakemake to the end, then record")
     with Repo() as repo:
@@ -35,7 +36,11 @@ def record() -> None:
 
 
 def restore() -> None:
-    """Bring the files of dvc.lock, from the remote if there is one, and let Snakemake know of them."""
+    """Bring the files of dvc.lock, from the remote if there is one, and let Snakemake know of them.
+
+    Raises FileNotFoundError without a dvc.lock, Disagreement when it is not the record of these sources, and
+    ChildProcessError when a tool fails.
+    """
     if not Path("dvc.lock").is_file():
         raise FileNotFoundError(
             "dvc.lock: expected the record of a version, found none: check one out with git"
