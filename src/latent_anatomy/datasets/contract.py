@@ -65,6 +65,42 @@ class Dataset(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Subject:
+    """Who was imaged, with raw files by their names below the data set's raw folder.
+
+    images   "flair", "t1", ... -> file; the same keys for every subject of a data set
+    masks    "lesion", "brain" -> file, on the grid of the data set's `sliced` image; may be empty
+    split    "train", "val", "test" or "unlabelled"
+    """
+
+    name: str
+    images: dict[str, str]
+    masks: dict[str, str]
+    split: str
+
+
+class Volumes(Protocol):
+    """A data set of volumes: as `Dataset`, but with subjects, which go through `imaging`, not `to_slices`.
+
+    subjects   in the order of their names
+    sliced     the image that becomes slices and that masks belong to, such as "flair"
+    guide      the image by which a subject is registered to the atlas, such as "t1"
+    prepared   True where the publisher has done it all: images are in atlas space, bias-corrected and
+               stripped, so that only denoising and normalisation remain
+    modality   of the sliced image, as in `Slices`
+
+    and name, family, stands_for, note, phantom, licence, files, how_to_get as of `Dataset`. Where masks
+    have "brain", that is the publisher's; where they have none, it is made (see `imaging.stripping`).
+    """
+
+    subjects: tuple[Subject, ...]
+    sliced: str
+    guide: str
+    prepared: bool
+    modality: str
+
+
 class Phantom(Dataset, Protocol):
     """A data set that this project draws, in the file layout of the one it stands for."""
 

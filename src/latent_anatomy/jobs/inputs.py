@@ -46,18 +46,18 @@ def splits_on(device: torch.device, content: Slices) -> dict[str, Data]:
     splits = {}
     for name in dict.fromkeys(content.split.tolist()):
         columns = content.select(name)
-        splits[name] = Data(
-            *(
-                None if values is None else torch.from_numpy(values).to(device)
-                for values in (columns.images, columns.labels, columns.masks)
-            )
+        on_device = (
+            None if values is None else torch.from_numpy(values).to(device)
+            for values in (columns.images, columns.labels, columns.masks)
         )
+        position = torch.from_numpy(columns.slice).to(device, torch.int64)
+        splits[name] = Data(*on_device, columns.mask_names, tuple(columns.subject.tolist()), position)
     return splits
 
 
 def shape_of(content: Slices) -> Shape:
-    """The shape of an image and the number of classes."""
-    return Shape(*content.images.shape[1:], content.classes)
+    """The shape of an image, the number of classes and that of slice positions."""
+    return Shape(*content.images.shape[1:], content.classes, int(content.slice.max()) + 1)
 
 
 def build(job: dict, shape: Shape, device: torch.device) -> nn.Module:

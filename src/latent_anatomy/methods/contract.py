@@ -1,10 +1,10 @@
 """What a method is, and what the training loop and the evaluation may ask of it.
 
 A method is an `nn.Module` whose `state_dict` is its checkpoint. It has typed `Params`, its own
-optimisers and its own order of updates (adversarial and alternating methods are normal), and the
-capabilities that it really has: the presence of `reconstruct`, `anatomy`, `encode`, `segment`,
-`anomaly_map`, `classify` or `sample` is the declaration. Evaluation asks for a capability, never for
-a name.
+optimisers and its own order of updates (adversarial and alternating methods are normal), or `fit` where
+there is nothing to descend on, and the capabilities that it really has: the presence of `reconstruct`,
+`anatomy`, `encode`, `segment`, `anomaly_map`, `classify` or `sample` is the declaration. Evaluation asks
+for a capability, never for a name.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,14 @@ from torch.optim.lr_scheduler import LRScheduler
 Update = Callable[[str, Tensor], None]
 
 
-class MethodParams(BaseModel):
-    """Parameters that every trained method has. Unknown keys and wrong types are refused."""
+class FittedParams(BaseModel):
+    """Parameters of a method that is fitted in one go. Unknown keys and wrong types are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MethodParams(FittedParams):
+    """Parameters that every method has that is trained step by step."""
 
     epochs: int = Field(ge=1, description="Passes over the longest training stream.")
     batch_size: int = Field(ge=1, description="Images per training batch and stream.")
@@ -31,12 +35,13 @@ class MethodParams(BaseModel):
 
 @dataclass(frozen=True)
 class Shape:
-    """Shape of one image and the number of classes of its data set."""
+    """Shape of one image, the number of classes of its data set and that of the slice positions in it."""
 
     channels: int
     height: int
     width: int
     classes: int
+    positions: int = 1
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,31 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Stack:
+    """What a method may see of one patient: slices in the order of their positions, maybe with gaps.
+
+    images (S, C, H, W) float32 in [0, 1]; region (S, H, W) bool, the brain (or head); position (S,) int64.
+    """
+
+    images: Tensor
+    region: Tensor
+    position: Tensor
+
+
+@dataclass(frozen=True)
 class Data:
-    """One split, held on the device as it is stored: uint8 (0 to 255) or float32 in [0, 1]."""
+    """One split, held on the device as it is stored: uint8 (0 to 255) or float32 in [0, 1].
+
+    masks (N, K, H, W) uint8, one plane for each of `mask_names`; `subject` and `position` (N,) int64 say
+    whose slice each is and where it lies in the volume.
+    """
 
     stored: Tensor
     labels: Tensor | None = None
     masks: Tensor | None = None
+    mask_names: tuple[str, ...] = ()
+    subject: tuple[str, ...] = ()
+    position: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -119,6 +143,8 @@ class Selection:
 
 class Method(Protocol):
     """What the loop needs. Optional beside it: `streams(train)`, `validate(data)`, `selection`.
+
+    A method with `fit(train: Data) -> None` needs none of it: it is given the training split, once.
 
     `streams(train: Data) -> dict[str, Stream]`: without it, one stream "train" over everything.
     `validate(data: Data) -> dict[str, Tensor]`: scalars, written to the history after each epoch.
