@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
-from latent_anatomy.datasets import medmnist, phantom_medmnist
+from latent_anatomy.datasets import lgg_flair, medmnist, phantom_medmnist
 from latent_anatomy.datasets.contract import Dataset, find_in_mirror
 
-DATASETS: tuple[Dataset, ...] = (*medmnist.DATASETS, *phantom_medmnist.DATASETS)
+DATASETS: tuple[Dataset, ...] = (
+    *medmnist.DATASETS,
+    *lgg_flair.DATASETS,
+    *phantom_medmnist.DATASETS,
+)
 NAMES = tuple(dataset.name for dataset in DATASETS)
 
 

@@ -1,0 +1,154 @@
+"""FLAIR slices of 110 patients with low-grade glioma: a part of the LGG segmentation data set.
+
+Buda, Saha, Mazurowski: Association of genomic subtypes of lower-grade gliomas with shape features
+automatically extracted by a deep learning algorithm. Computers in Biology and Medicine 109 (2019). The
+scans are those of TCGA-LGG (The Cancer Imaging Archive), from five hospitals.
+
+Raw layout: `index.csv` and, for each of its rows, `<patient>/<file_stem>.png`, a slice of 256 x 256 uint8,
+and `<patient>/<file_stem>_mask.png`, the tumour, 0 or 255. Three or four slices of each patient, not
+adjacent: two with tumour, the others without. Names and SHA-256 of all files: `lgg_flair.sha256`.
+
+Neither stripped nor registered, and brightness differs between hospitals, so here
+
+    head    everything brighter than HEAD_LEVEL, smoothed and with its holes filled: its largest component
+    images  are divided by SCALE times the median of the patient's head further than RIM pixels from its edge
+            (scalp and skull are narrower), and clipped to [0, 1]: tissue lies near 1 / SCALE in all of them
+
+Split by patient, by a permutation with a fixed seed: training on slices without tumour alone, the tumour
+slices of training patients are left out; validation and test on all slices. Training patients are ill too,
+so that their slices are free of delineated tumour, not healthy; slices beside a tumour may show its oedema.
+"""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latent_anatomy.datasets.contract import RawFile
+from latent_anatomy.slices import Slices, defect
+
+SIZE = 256
+HEAD_LEVEL = 20
+RIM = 14
+SCALE = 2.5
+PATIENTS = {"train": 66, "val": 11, "test": 33}
+SEED = 1333
+MANIFEST = Path(__file__).with_suffix(".sha256")
+INDEX = "index.csv"
+
+
+@dataclass(frozen=True)
+class LggFlair:
+    """The data set `lgg-flair`."""
+
+    name: str = "lgg-flair"
+    family: str = "lgg_flair"
+    stands_for: None = None
+    note: str = (
+        "low-grade gliomas in place of MS lesions; trained on tumour-free slices of patients, not of healthy "
+        "people; not stripped, not registered, three or four slices of each patient"
+    )
+    phantom: bool = False
+    channels: int = 1
+    classes: int = 0
+    task: str = "lesions"
+    licence: str = "CC BY-NC-SA 4.0"
+    how_to_get: str = "put its folder lgg_flair into the folder named by LATENT_ANATOMY_MIRROR"
+
+    @cached_property
+    def files(self) -> tuple[RawFile, ...]:
+        lines = MANIFEST.read_text(encoding="utf-8").splitlines()
+        pairs = (line.split("  ", 1) for line in lines)
+        return tuple(RawFile(name, None, "sha256", checksum) for checksum, name in pairs)
+
+    def to_slices(self, raw_dir: Path) -> Slices:
+        """Images uint8 and the masks "head" and "lesion"; ValueError for anything unexpected in the files."""
+        for file in self.files:
+            file.verify(raw_dir / file.name)
+        rows = list(_rows(raw_dir / INDEX))
+        split = _splits(sorted({row["patient"] for row in rows}))
+        images, heads, lesions, kept = [], [], [], []
+        for patient in split:
+            own = sorted(
+                (row for row in rows if row["patient"] == patient), key=lambda row: int(row["slice"])
+            )
+            stems = [raw_dir / patient / row["file_stem"] for row in own]
+            raw = np.stack([_png(stem.with_suffix(".png")) for stem in stems])
+            drawn = np.stack([_png(stem.with_name(f"{stem.name}_mask.png")) for stem in stems]) > 0
+            head = np.stack([head_of(image) for image in raw])
+            chosen = [not (split[patient] == "train" and ill) for ill in drawn.any((1, 2))]
+            images += list(normalised(raw, head)[chosen])
+            heads += list(head[chosen])
+            lesions += list(drawn[chosen])
+            kept += [row for row, keep in zip(own, chosen, strict=True) if keep]
+        patients = np.array([row["patient"] for row in kept])
+        return Slices(
+            images=np.stack(images)[:, None],
+            masks=np.stack([heads, lesions], axis=1).astype(np.uint8),
+            mask_names=("head", "lesion"),
+            subject=patients,
+            slice=np.array([int(row["slice"]) for row in kept], np.int32),
+            split=np.array([split[patient] for patient in patients]),
+            modality=np.full(len(kept), "MR FLAIR"),
+            dataset=self.name,
+            task=self.task,
+            classes=self.classes,
+        )
+
+
+def head_of(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """The head in a slice (H, W); ValueError for a slice without one."""
+    from scipy import ndimage
+
+    lit = ndimage.binary_fill_holes(ndimage.gaussian_filter(image.astype(np.float32), 1) > HEAD_LEVEL)
+    components, count = ndimage.label(lit)
+    if not count:
+        raise ValueError(f"expected a head brighter than {HEAD_LEVEL} of 255, found none: check the slice")
+    return components == 1 + np.bincount(components.ravel())[1:].argmax()
+
+
+def normalised(images: NDArray[np.uint8], heads: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """A patient's slices (S, H, W) on a common scale, see above; ValueError for heads that are all rim."""
+    from scipy import ndimage
+
+    inner = np.stack([ndimage.distance_transform_edt(head) > RIM for head in heads])
+    level = float(np.median(images[inner])) if inner.any() else 0.0
+    if not level > 0:
+        raise ValueError(f"expected a head wider than {2 * RIM} pixels, found none: check the slices")
+    return np.clip(np.round(images * (255 / (SCALE * level))), 0, 255).astype(np.uint8)
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    text = path.read_text(encoding="utf-8")
+    table = csv.DictReader(io.StringIO(text))
+    needed = {"patient", "file_stem", "slice"}
+    if not needed.issubset(table.fieldnames or ()):
+        raise defect(path, f"the columns {', '.join(sorted(needed))}", table.fieldnames, "fetch it again")
+    yield from table
+
+
+def _splits(patients: list[str]) -> dict[str, str]:
+    """Patient -> split, in the order of their names."""
+    if len(patients) != sum(PATIENTS.values()):
+        raise defect(INDEX, f"{sum(PATIENTS.values())} patients", len(patients), "fetch it again")
+    names = np.repeat(list(PATIENTS), list(PATIENTS.values()))
+    order = np.random.default_rng(SEED).permutation(len(patients))
+    return {patient: str(names[place]) for patient, place in zip(patients, order, strict=True)}
+
+
+def _png(path: Path) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        image = np.array(picture)
+    if image.shape != (SIZE, SIZE) or image.dtype != np.uint8:
+        raise defect(path, f"uint8 {(SIZE, SIZE)}", f"{image.dtype} {image.shape}", "fetch it again")
+    return image
+
+
+DATASETS = (LggFlair(),)
