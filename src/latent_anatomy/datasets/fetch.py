@@ -42,10 +42,10 @@ def fetch(dataset: Dataset, raw_dir: Path, mirror: Path | None, progress: bool =
     Raises ValueError for a wrong checksum (a wrong file in the mirror is refused, not passed over) or a
     file that has no address, and OSError if the publisher cannot be reached or the disk is full.
     """
-    raw_dir.mkdir(parents=True, exist_ok=True)
     for file in dataset.files:
         target = raw_dir / file.name
-        with _lock(target.with_name(f".{file.name}.lock")):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(target.with_name(f".{target.name}.lock")):
             if target.exists():
                 file.verify(target)
                 continue
