@@ -12,7 +12,7 @@ from torch.distributions import Normal, kl_divergence
 from latent_anatomy import methods
 from latent_anatomy.evaluation import capabilities
 from latent_anatomy.methods import anogan, baur_autoencoder, baur_vaegan
-from latent_anatomy.methods.contract import Batch, Data, Shape
+from latent_anatomy.methods.contract import Batch, Data, Shape, Stack
 from latent_anatomy.networks.adversarial import Discriminator, discriminator_loss, generator_loss
 from latent_anatomy.networks.encoder_decoder import Affine, Decoder, Encoder, Family
 from latent_anatomy.training import TrainingParams, train
@@ -41,6 +41,10 @@ def build(model: str, shape: Shape = SMALL, seed: int = 0, **changed) -> nn.Modu
 
 def noise(count: int, *, channels: int = 1, height: int = 32, width: int = 32) -> torch.Tensor:
     return torch.rand(count, channels, height, width, generator=torch.Generator().manual_seed(1))
+
+
+def stack(images: torch.Tensor) -> Stack:
+    return Stack(images, torch.ones(images[:, 0].shape, dtype=torch.bool), torch.arange(len(images)))
 
 
 # Layer tables
@@ -105,7 +109,7 @@ def test_every_capability_works_at_other_sizes_and_channels(model, shape):
         assert method.reconstruct(images).shape == images.shape
         assert method.encode(images)["latent"].shape[0] == 5
         assert method.encode(images)["latent"].ndim == 2
-        anomalies = method.anomaly_map(images)
+        anomalies = method.anomaly_map(stack(images))
     assert anomalies.shape == (5, 1, shape.height, shape.width)
     assert anomalies.dtype == torch.float32 and (anomalies >= 0).all()
     expected = {"reconstruct", "encode", "anomaly_map"}
@@ -457,6 +461,6 @@ def test_reconstructs_better_than_the_mean_image_and_finds_lesions(tmp_path, mod
     method.eval()
     with torch.no_grad():
         ours = (method.reconstruct(healthy) - healthy).abs().mean()
-        anomalies = method.anomaly_map(ill)
+        anomalies = method.anomaly_map(stack(ill))
     assert ours < 0.9 * (training.mean(0, keepdim=True) - healthy).abs().mean()
     assert roc_auc_score(masks.flatten().numpy(), anomalies.flatten().numpy()) > 0.9

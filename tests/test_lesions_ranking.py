@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from latent_anatomy.lesions.pairs import SEED, compare
-from latent_anatomy.lesions.ranking import VoxelRanking
+from latent_anatomy.lesions.ranking import Ranking, VoxelRanking, best_dice
 from latent_anatomy.lesions.thresholds import percentile
 from latent_anatomy.statistics import holm, sign_flip
 
@@ -63,10 +63,23 @@ def test_best_dice_is_the_best_of_all_thresholds(both):
     candidates = {0.0} | set(scores.tolist()) | set(np.nextafter(scores, np.float32(0)).tolist())
     every = {threshold: dice(scores, lesion, threshold) for threshold in candidates if threshold >= 0}
     ranking = ranked(scores, lesion)
-    threshold, best = ranking.best_dice()
+    threshold, best = best_dice([ranking])
     assert best == pytest.approx(max(every.values()))
     assert best == pytest.approx(dice(scores, lesion, threshold))
     np.testing.assert_allclose(ranking.dice(list(every)), list(every.values()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(WITH_LESIONS, min_size=1, max_size=4))
+def test_best_dice_of_patients_is_the_best_of_their_mean(patients):
+    scores = np.concatenate([scores for scores, _ in patients])
+    candidates = {0.0} | set(scores.tolist()) | set(np.nextafter(scores, np.float32(0)).tolist())
+    every = [
+        np.mean([dice(*both, threshold) for both in patients]) for threshold in candidates if threshold >= 0
+    ]
+    threshold, best = best_dice([ranked(*both) for both in patients])
+    assert best == pytest.approx(max(every))
+    assert best == pytest.approx(np.mean([dice(*both, threshold) for both in patients]))
 
 
 @settings(max_examples=100, deadline=None)
@@ -77,7 +90,7 @@ def test_neither_order_nor_parts_matter(both, parts, random):
     random.shuffle(order)
     one, other = ranked(scores, lesion), ranked(scores[order], lesion[order], parts)
     assert one.average_precision() == other.average_precision()
-    assert one.best_dice() == other.best_dice()
+    assert best_dice([one]) == best_dice([other])
     np.testing.assert_array_equal(one.keys, other.keys)
 
 
@@ -89,7 +102,7 @@ def test_scores_count_by_their_order_alone(both):
     ranks = np.unique(scores, return_inverse=True)[1].astype(np.float32) + np.float32(not (scores == 0).any())
     ranking, of_ranks = ranked(scores, lesion), ranked(ranks, lesion)
     assert ranking.average_precision() == pytest.approx(of_ranks.average_precision(), rel=1e-12)
-    assert ranking.best_dice()[1] == of_ranks.best_dice()[1]
+    assert best_dice([ranking])[1] == best_dice([of_ranks])[1]
     shifted = ranked(ranks + 1, lesion)
     assert shifted.average_precision() == pytest.approx(ranking.average_precision(), rel=1e-12)
 
@@ -106,17 +119,17 @@ def test_voxels_are_counted_at_0_too(both):
 def test_a_perfect_and_a_useless_map():
     lesion = np.arange(1000) < 30
     perfect = ranked(lesion.astype(np.float32), lesion)
-    assert perfect.average_precision() == 1 and perfect.best_dice()[1] == 1
+    assert perfect.average_precision() == 1 and best_dice([perfect])[1] == 1
     constant = ranked(np.ones(1000, np.float32), lesion)
     assert constant.average_precision() == pytest.approx(0.03)
-    assert constant.best_dice()[1] == pytest.approx(2 * 30 / 1030)
+    assert best_dice([constant])[1] == pytest.approx(2 * 30 / 1030)
 
 
 def test_lesions_that_score_0_are_never_found():
     scores, lesion = np.array([0, 0, 0.3, 0.7], np.float32), np.array([True, False, False, False])
-    assert ranked(scores, lesion).best_dice() == (float(np.float32(0.7)), 0.0)
+    assert best_dice([ranked(scores, lesion)]) == (float(np.float32(0.7)), 0.0)
     assert ranked(scores, lesion).average_precision() == 0.25
-    assert ranked(scores[:2], lesion[:2]).best_dice() == (0.0, 0.0)
+    assert best_dice([ranked(scores[:2], lesion[:2])]) == (0.0, 0.0)
 
 
 def test_more_voxels_may_be_added_after_a_result():
@@ -127,7 +140,7 @@ def test_more_voxels_may_be_added_after_a_result():
     early = ranking.result()
     before = early.average_precision()
     ranking.update(scores[50:], lesion[50:])
-    assert ranking.result().best_dice() == ranked(scores, lesion).best_dice()
+    assert best_dice([ranking.result()]) == best_dice([ranked(scores, lesion)])
     assert early.average_precision() == before == ranked(scores[:50], lesion[:50]).average_precision()
 
 
@@ -135,7 +148,7 @@ def test_the_threshold_delineates_what_was_counted():
     rng = np.random.default_rng(2)
     lesion = rng.random(5000) < 0.05
     scores = (rng.random(5000) + 0.3 * lesion).astype(np.float32)
-    threshold, best = ranked(scores, lesion).best_dice()
+    threshold, best = best_dice([ranked(scores, lesion)])
     assert dice(scores, lesion, threshold) == best == ranked(scores, lesion).dice(threshold)
     assert best == max(dice(scores, lesion, score) for score in scores)
 
@@ -151,9 +164,9 @@ def test_what_cannot_be_ranked_is_refused():
         with pytest.raises(ValueError, match="one boolean per score"):
             ranking.update(np.zeros(1, np.float32), labels)
     ranking.update(np.ones(3, np.float32), np.zeros(3, bool))
-    for question in ("average_precision", "best_dice"):
+    for question in (Ranking.average_precision, lambda ranking: best_dice([ranking])):
         with pytest.raises(ValueError, match="found none"):
-            getattr(ranking.result(), question)()
+            question(ranking.result())
     with pytest.raises(ValueError, match="found none"):
         VoxelRanking().result().average_precision()
     with pytest.raises(ValueError, match="0 or more"):

@@ -13,7 +13,8 @@ A protocol's module exports `Params`, its typed settings, and
     metrics   flat names -> float, "<protocol>/..."
     arrays    flat names -> values per test image, class scores and pictures, for figures and paired
               tests. "labels" (N,) int64 go with "<...>/disease/.../scores"; "corruption/labels" with
-              "<...>/corruption/.../scores"; "figure/..." are images (8, C, H, W) uint8.
+              "<...>/corruption/.../scores"; "lesions/<...>/dice" (P,) are of the
+              patients "lesions/subject"; "figure/..." are images (8, C, H, W) uint8.
 
 `comparison` is no protocol: it compares runs by the arrays that the protocols left.
 """
@@ -27,6 +28,7 @@ PROTOCOLS = {
     "classification": (("classify",),),
     "robustness": (("classify disease",), ("encode",)),
     "separation": (("encode", "anatomy"),),
+    "lesions": (("anomaly_map",),),
 }
 
 CAPABILITIES = ("reconstruct", "anatomy", "encode", "segment", "anomaly_map", "classify", "sample")

@@ -15,7 +15,7 @@ from latent_anatomy.training import derived_seed
 
 Results = tuple[dict[str, float], dict[str, NDArray]]
 
-BATCH = 512  # images per forward pass; in evaluation mode it does not change the results
+BATCH = 512  # images of 28 x 28 per forward pass, or of other sizes with as many pixels (6 of 256 x 256)
 EXAMPLES = 8  # images per figure
 FROZEN_SEED = 1333  # of everything that is corrupted for a test; the seed in unORANIC's configuration
 
@@ -31,16 +31,22 @@ def generator(*parts: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(derived_seed(*parts))
 
 
+def batches(images: Tensor) -> tuple[Tensor, ...]:
+    """Images (N, C, H, W) in parts that fit into memory; how large they are does not change results."""
+    pixels = images.shape[-2] * images.shape[-1]
+    return images.split(max(1, BATCH * 28 * 28 // pixels))
+
+
 @torch.no_grad()
 def infer(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """`function` of images (N, ...), in batches: (N, ...) float32."""
-    return torch.cat([function(part).float() for part in images.split(BATCH)])
+    """`function` of images (N, C, H, W), in batches: (N, ...) float32."""
+    return torch.cat([function(part).float() for part in batches(images)])
 
 
 @torch.no_grad()
 def embed(method: torch.nn.Module, images: Tensor) -> dict[str, Tensor]:
     """All embeddings of images (N, C, H, W), in batches: name -> (N, d) float32."""
-    parts = [method.encode(part) for part in images.split(BATCH)]
+    parts = [method.encode(part) for part in batches(images)]
     return {name: torch.cat([part[name].float() for part in parts]) for name in parts[0]}
 
 
@@ -63,8 +69,12 @@ def score(name: str, labels: Tensor, scores: Tensor) -> dict[str, float]:
 
 def examples(images: Tensor) -> Tensor:
     """Up to 8 images, evenly spaced over the test set."""
-    count = min(EXAMPLES, len(images))
-    return images[torch.linspace(0, len(images) - 1, count).long().to(images.device)]
+    return images[torch.from_numpy(spaced(len(images))).to(images.device)]
+
+
+def spaced(count: int, chosen: int | None = EXAMPLES) -> NDArray[np.int64]:
+    """Indices of up to `chosen` of `count` things, evenly spaced from the first to the last; none: all."""
+    return torch.linspace(0, count - 1, min(chosen or count, count)).long().numpy()
 
 
 def pictures(images: Tensor) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ outside of the brain, are counted only. Everything here is about voxels as score
 components are dropped.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -106,21 +107,6 @@ class Ranking:
         area = (counts * (found / predicted)).sum() + self.lesion_at_zero * (total / self.voxels)
         return float(area / total)
 
-    def best_dice(self) -> tuple[float, float]:
-        """Threshold >= 0 with the highest Dice over all voxels, the highest of several, and this Dice.
-
-        On the voxels that are then evaluated this is an oracle: name it so. It is the largest float32
-        below the score of a lesion voxel, since every score above it counts as lesion. Where no lesion
-        voxel scores above 0, it is the highest score, and nothing is found.
-        """
-        total = self._some_lesion()
-        levels, _, found, predicted = self._levels
-        if not len(levels):
-            return (_score(self.keys[-1]) if len(self.keys) else 0.0), 0.0
-        dice = 2 * found / (predicted + total)
-        best = len(dice) - 1 - int(dice[::-1].argmax())
-        return float(np.nextafter(np.float32(_score(levels[best])), np.float32(0))), float(dice[best])
-
     def _some_lesion(self) -> int:
         if not self.lesion_voxels:
             raise ValueError(
@@ -130,5 +116,24 @@ class Ranking:
         return self.lesion_voxels
 
 
-def _score(key: np.uint32) -> float:
-    return float((key >> np.uint32(1)).view(np.float32))
+def best_dice(patients: Sequence[Ranking]) -> tuple[float, float]:
+    """Threshold >= 0 with the highest mean Dice over patients, the highest of several, and this mean.
+
+    Each patient needs lesions; of one ranking it is the best Dice over all its voxels. On the voxels that
+    are then evaluated this is an oracle: name it so. It is the largest float32 below the score of a lesion
+    voxel, since every score above it counts as lesion, and only there can a Dice rise. Where no lesion
+    voxel scores above 0, it is the highest score, and nothing is found.
+    """
+    for patient in patients:
+        patient._some_lesion()
+    scores = np.unique(np.concatenate([_scores(patient._lesion_keys) for patient in patients]))
+    if not len(scores):
+        return max(float(_scores(patient.keys[-1:]).max(initial=0)) for patient in patients), 0.0
+    thresholds = np.nextafter(scores, np.float32(0))
+    dice = sum(patient.dice(thresholds) for patient in patients) / len(patients)
+    best = len(dice) - 1 - int(dice[::-1].argmax())
+    return float(thresholds[best]), float(dice[best])
+
+
+def _scores(keys: NDArray[np.uint32]) -> NDArray[np.float32]:
+    return (keys >> np.uint32(1)).view(np.float32)

@@ -1,11 +1,10 @@
 """Where to cut anomaly maps. Three answers, each under its own name in every table:
 
     training     the 98th percentile of the training residuals (Baur et al. 2018): `percentile` below
-    validation   the best Dice on validation patients with lesions: `Ranking.best_dice`
-    oracle       the best Dice on the test patients themselves: `Ranking.best_dice`; a bound, no result
+    validation   the best mean Dice on validation patients with lesions: `ranking.best_dice`
+    oracle       the best mean Dice on the test patients themselves: `ranking.best_dice`; a bound, no result
 
-The best Dice is that of all voxels together, before small components are dropped: the mean over patients
-can be a little higher elsewhere.
+The best Dice is sought before small components are dropped.
 
 The paper chose 98 after a look at normal and abnormal residuals, and does not say of which voxels. Here
 they are those of the training patients inside the eroded brain mask, after the same filter:

@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from latent_anatomy.methods.baur_autoencoder import Residual, l1, residual
-from latent_anatomy.methods.contract import Batch, Data, MethodParams, Schedules, Shape, Update
+from latent_anatomy.methods.contract import Batch, Data, MethodParams, Schedules, Shape, Stack, Update
 from latent_anatomy.networks.adversarial import (
     Discriminator,
     Verdict,
@@ -126,9 +126,13 @@ class Method(nn.Module):
         """Images (N, C, H, W) -> Gen(z) for the z that they are mapped to, not clamped. Slow."""
         return torch.cat([self.generator(self._mapped(part)) for part in images.split(AT_ONCE)])
 
-    def anomaly_map(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> how abnormal each pixel is, (N, 1, H, W) float32, not below 0."""
-        return residual(images, self.reconstruct(images), self.params.residual)
+    def anomaly_map(self, stack: Stack) -> Tensor:
+        """How abnormal each pixel of a patient is, (S, 1, H, W) float32, not below 0."""
+        return self.residual(stack.images, self.reconstruct(stack.images))
+
+    def residual(self, images: Tensor, reconstructions: Tensor) -> Tensor:
+        """What the anomaly map of images (N, C, H, W) is, given their reconstructions: (N, 1, H, W)."""
+        return residual(images, reconstructions, self.params.residual)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Images (n, C, H, W) from the prior."""

@@ -40,7 +40,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from latent_anatomy.methods.contract import Batch, Data, MethodParams, Schedules, Shape, Update
+from latent_anatomy.methods.contract import Batch, Data, MethodParams, Schedules, Shape, Stack, Update
 from latent_anatomy.networks.encoder_decoder import Bottleneck, Decoder, Encoder, Family
 
 LATENT = {"dense": 512, "spatial": 64}
@@ -144,9 +144,14 @@ class Method(nn.Module):
         """Images (N, C, H, W) -> their reconstructions from the mean of z, not clamped."""
         return self.decoder(self.encoder(images)[0])
 
-    def anomaly_map(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> how abnormal each pixel is, (N, 1, H, W) float32, not below 0."""
-        return residual(images, self.reconstruct(images), self.params.residual)
+    def anomaly_map(self, stack: Stack) -> Tensor:
+        """How abnormal each pixel of a patient is, (S, 1, H, W) float32, not below 0."""
+        parts = [self.reconstruct(part) for part in stack.images.split(self.params.batch_size)]
+        return self.residual(stack.images, torch.cat(parts))
+
+    def residual(self, images: Tensor, reconstructions: Tensor) -> Tensor:
+        """What the anomaly map of images (N, C, H, W) is, given their reconstructions: (N, 1, H, W)."""
+        return residual(images, reconstructions, self.params.residual)
 
     @property
     def sample(self) -> Callable[[int, torch.Generator], Tensor]:
