@@ -26,6 +26,7 @@ from latent_anatomy.evaluation import (
 )
 from latent_anatomy.evaluation.families import FAMILIES
 from latent_anatomy.methods.contract import Data
+from latent_anatomy.statistics import holm, sign_flip
 
 BINARY = "binary-class"
 
@@ -608,3 +609,82 @@ def test_comparison_needs_subjects():
     del one["subject"]
     with pytest.raises(ValueError, match="expected an array 'subject'"):
         comparison.compare({"one": [one], "other": [one]})
+
+
+# Comparison of lesions
+
+
+def dice_of(values: np.ndarray) -> dict[str, np.ndarray]:
+    patients = np.array([f"p{index}" for index in range(len(values))])
+    kinds = {f"lesions/{kind}/dice": values for kind in ("training", "oracle")}
+    return {"subject": np.repeat(patients, 3), "lesions/subject": patients} | kinds
+
+
+def delineations(patients: int = 20) -> dict[str, list[dict]]:
+    """Patients differ more than runs do; one of the runs is a little better on all of them."""
+    rng = np.random.default_rng(4)
+    difficulty = rng.normal(0.5, 0.2, patients)
+    gains = {"better": 0.05, "one": 0.0, "other": 0.0}
+    return {
+        name: [dice_of(difficulty + gain + rng.normal(0, 0.02, patients)) for _ in range(2)]
+        for name, gain in gains.items()
+    }
+
+
+def test_a_small_steady_difference_of_dice_shows_within_patients_that_differ_much():
+    runs = delineations()
+    found = comparison.compare(runs)
+    key = "lesions/training/dice"
+    for pair in ("better-minus-one", "better-minus-other"):
+        assert found[f"{key}/{pair}/p_value_holm"] < 0.01 and found[f"{key}/{pair}/ci_low"] > 0
+    assert found[f"{key}/one-minus-other/p_value_holm"] > 0.05
+    assert found[f"{key}/one-minus-other/ci_low"] < 0 < found[f"{key}/one-minus-other/ci_high"]
+    means = [np.mean([arrays[key] for arrays in runs[name]]) for name in ("better", "one")]
+    assert found[f"{key}/better-minus-one/difference"] == pytest.approx(means[0] - means[1])
+    differences = np.subtract(
+        *(np.mean([each[key] for each in runs[name]], axis=0) for name in ("one", "other"))
+    )
+    expected = sign_flip(differences, runs["one"][0]["lesions/subject"], seed=comparison.SEED)
+    assert found[f"{key}/one-minus-other/p_value"] == expected
+    p_values = [value for name, value in found.items() if name.endswith("/p_value")]
+    assert [value for name, value in found.items() if name.endswith("_holm")] == pytest.approx(holm(p_values))
+
+
+def test_patients_without_lesions_are_not_compared():
+    def with_healthy(runs):
+        return {
+            name: [dice_of(np.append(arrays["lesions/training/dice"], np.nan)) for arrays in seeds]
+            for name, seeds in runs.items()
+        }
+
+    assert comparison.compare(with_healthy(delineations())) == comparison.compare(delineations())
+    one_patient = with_healthy(delineations(1))
+    assert comparison.compare(one_patient) == {}
+
+
+def test_delineations_of_other_patients_are_not_compared():
+    runs = delineations()
+    healthy = runs["other"][1]["lesions/training/dice"].copy()
+    healthy[3] = np.nan
+    for wrong in (
+        dice_of(healthy),
+        runs["other"][1] | {"lesions/subject": runs["other"][1]["lesions/subject"][::-1]},
+    ):
+        with pytest.raises(ValueError, match=r"lesions.* in other than in better"):
+            comparison.compare(runs | {"other": [runs["other"][0], wrong]})
+
+
+# Batches
+
+
+@pytest.mark.parametrize(("size", "expected"), [(28, 512), (256, 6), (2048, 1)])
+def test_batches_have_as_many_pixels_whatever_the_size(size, expected):
+    images = torch.zeros(1, 1, 1, 1).expand(600, 3, size, size)
+    parts = common.batches(images)
+    assert len(parts[0]) == expected and sum(map(len, parts)) == 600
+
+
+def test_spaced_takes_the_first_and_the_last():
+    assert common.spaced(100, 3).tolist() == [0, 49, 99]
+    assert common.spaced(3, 8).tolist() == common.spaced(3, None).tolist() == [0, 1, 2]
+    assert common.spaced(0).tolist() == []

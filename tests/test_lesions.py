@@ -10,7 +10,6 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from sklearn.metrics import f1_score
 
-from latent_anatomy.lesions.baselines import HealthyBrain, chance, intensity
 from latent_anatomy.lesions.measures import Counts, count, summary
 from latent_anatomy.lesions.postprocessing import PostProcessing, eroded, label, median, without_small
 from latent_anatomy.lesions.stacks import stacks
@@ -253,65 +252,3 @@ def test_what_cannot_be_measured_is_refused():
 def test_labels_count_components():
     assert label(box((1, 3, 3), ((0, 1), (0, 1), (0, 1)), ((0, 1), (1, 2), (1, 2))), 6)[1] == 2
     assert label(box((1, 3, 3), ((0, 1), (0, 1), (0, 1)), ((0, 1), (1, 2), (1, 2))), 18)[1] == 1
-
-
-# Baselines
-
-
-def test_intensity_does_not_depend_on_the_scale_of_the_scan():
-    images = np.random.default_rng(5).random((2, 6, 6), dtype=np.float32)
-    brain = box((2, 6, 6), ((0, 2), (1, 5), (1, 5)))
-    found = intensity(images, brain)
-    assert found.dtype == np.float32 and np.median(found[brain]) == pytest.approx(1)
-    np.testing.assert_array_equal(intensity(images * 4, brain), found)
-    np.testing.assert_array_equal(np.argsort(found.ravel()), np.argsort(images.ravel()))
-
-
-@pytest.mark.parametrize("brain", [np.zeros((1, 2, 2), bool), np.ones((1, 2, 2), bool)])
-def test_intensity_of_an_empty_or_black_brain_is_refused(brain):
-    with pytest.raises(ValueError, match="median intensity"):
-        intensity(np.zeros((1, 2, 2), np.float32), brain)
-
-
-def test_chance_repeats_itself_and_is_uniform():
-    found = chance((10, 100, 100), seed=6)
-    np.testing.assert_array_equal(found, chance((10, 100, 100), seed=6))
-    assert (found != chance((10, 100, 100), seed=7)).any()
-    assert found.dtype == np.float32 and found.min() >= 0 and found.max() < 1
-    assert np.histogram(found, 10, (0, 1))[0] == pytest.approx(np.full(10, 10_000), abs=500)
-
-
-def healthy(volumes, order):
-    brain = HealthyBrain()
-    for index in order:
-        brain.update(volumes[index], np.arange(10, 10 + len(volumes[index])))
-    return brain
-
-
-def test_distance_to_the_healthy_brain_is_in_standard_deviations():
-    volumes = np.random.default_rng(8).random((7, 3, 5, 4), dtype=np.float32)
-    image = np.random.default_rng(9).random((3, 5, 4), dtype=np.float32)
-    wide = volumes.astype(np.float64)
-    expected = np.abs(image - wide.mean(axis=0)) / (wide.std(axis=0, ddof=1) + 0.05)
-    found = healthy(volumes, range(7)).anomaly_map(image, [10, 11, 12], floor=0.05)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
-    backwards = healthy(volumes, range(6, -1, -1)).anomaly_map(image[::-1], [12, 11, 10], floor=0.05)
-    np.testing.assert_allclose(backwards[::-1], found, rtol=1e-5)
-
-
-def test_a_slice_is_compared_with_its_own_position():
-    volumes = np.random.default_rng(8).random((7, 3, 5, 4), dtype=np.float32)
-    brain = healthy(volumes, range(7))
-    twice = brain.anomaly_map(volumes[0, [1, 1]], [10, 11])
-    np.testing.assert_array_equal(twice[1:], brain.anomaly_map(volumes[0, [1]], [11]))
-    assert (twice[0] != twice[1]).any()
-
-
-def test_a_position_of_which_little_is_known_is_refused():
-    brain = healthy(np.zeros((2, 3, 4, 4), np.float32), range(2))
-    brain.update(np.zeros((1, 4, 4), np.float32), [20])
-    with pytest.raises(ValueError, match=r"found fewer at \[13, 20\]"):
-        brain.anomaly_map(np.zeros((3, 4, 4), np.float32), [20, 13, 10])
-    with pytest.raises(ValueError, match="slices of"):
-        brain.update(np.zeros((1, 5, 4), np.float32), [10])

@@ -1,6 +1,4 @@
-"""Thresholds, AUPRC, best Dice and comparisons against scikit-learn, numpy and brute force."""
-
-from itertools import combinations
+"""Thresholds, AUPRC and best Dice against scikit-learn, numpy and brute force."""
 
 import numpy as np
 import pytest
@@ -9,10 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from latent_anatomy.lesions.pairs import SEED, compare
 from latent_anatomy.lesions.ranking import Ranking, VoxelRanking, best_dice
 from latent_anatomy.lesions.thresholds import percentile
-from latent_anatomy.statistics import holm, sign_flip
 
 LARGEST, SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).smallest_subnormal)
 TIED = st.sampled_from([0.0, -0.0, SMALLEST, 1e-20, 0.1, 0.5, 0.50000006, 1.0, 1e30, LARGEST])
@@ -201,50 +197,3 @@ def test_a_percentile_of_nothing_is_refused():
     for scores in ([], [np.empty(0, np.float32)]):
         with pytest.raises(ValueError, match="found none"):
             percentile(scores)
-
-
-# Comparisons
-
-
-def models(patients=20):
-    rng = np.random.default_rng(4)
-    difficulty = rng.normal(0.5, 0.2, patients)
-    noise = rng.normal(0, 0.02, (3, patients))
-    return {
-        "better": difficulty + 0.05 + noise[0],
-        "one": difficulty + noise[1],
-        "other": difficulty + noise[2],
-    }
-
-
-def test_all_pairs_with_the_tests_of_the_statistics():
-    dice_of = models()
-    found = compare(dice_of)
-    assert [(pair.one, pair.other) for pair in found] == list(combinations(dice_of, 2))
-    patients = np.arange(20)
-    expected = [sign_flip(dice_of[a] - dice_of[b], patients, seed=SEED) for a, b in combinations(dice_of, 2)]
-    assert [pair.p for pair in found] == expected
-    assert [pair.p_holm for pair in found] == pytest.approx(holm(expected))
-    for pair in found:
-        assert pair.difference == pytest.approx(np.mean(dice_of[pair.one] - dice_of[pair.other]))
-        assert pair.low < pair.difference < pair.high
-
-
-def test_a_small_steady_difference_shows_within_patients_that_differ_much():
-    better_one, better_other, alike = compare(models())
-    assert better_one.p_holm < 0.01 and better_other.p_holm < 0.01 and better_one.low > 0
-    assert alike.p_holm > 0.05 and alike.low < 0 < alike.high
-
-
-def test_patients_without_lesions_are_left_out():
-    with_healthy = {name: np.append(values, np.nan) for name, values in models().items()}
-    assert compare(with_healthy) == compare(models())
-
-
-def test_models_of_other_patients_are_refused():
-    dice_of = models()
-    for wrong in (dice_of["other"][:-1], np.append(dice_of["other"][:-1], np.nan)):
-        with pytest.raises(ValueError, match="same patients, found others in other than in better"):
-            compare(dice_of | {"other": wrong})
-    with pytest.raises(ValueError, match="two subjects"):
-        compare({name: values[:1] for name, values in dice_of.items()})

@@ -88,18 +88,14 @@ def train(
 
     `scratch` keeps what is needed to resume and belongs to this job alone. Columns of the history:
     epoch (from 1), rate/<optimiser>, train/<loss> (mean over the epoch's steps), val/<value>.
-    Raises FloatingPointError, naming epoch and step, when a loss is not finite; BlockingIOError when
-    another process trains in `scratch`; ValueError when the state found there is of another network.
+    A method with `fit` is fitted, once and from the beginning, and its history is one row without rates and
+    losses. Raises FloatingPointError, naming epoch and step, when a loss is not finite; BlockingIOError
+    when another process trains in `scratch`; ValueError when the state found there is of another network.
     """
-    streams = (
-        method.streams(train_data)
-        if hasattr(method, "streams")
-        else {
-            "train": Stream(torch.arange(len(train_data), device=train_data.device), method.params.batch_size)
-        }
-    )
-    loop = Loop(method, train_data, validation_data, streams, seed, settings)
+    loop = Loop(method, train_data, validation_data, _streams(method, train_data), seed, settings)
     with only_one(scratch):
+        if hasattr(method, "fit"):
+            return [_fit(loop)]
         state = TrainingState(method, scratch / "state.pt", loop.steps_per_epoch)
         state.load(train_data.device)
         if settings.compile:
@@ -107,6 +103,26 @@ def train(
                 network.compile()
         _run(loop, state, label, save_every_seconds)
     return state.history
+
+
+def _streams(method: nn.Module, train_data: Data) -> dict[str, Stream]:
+    if hasattr(method, "fit"):
+        return {}
+    if hasattr(method, "streams"):
+        return method.streams(train_data)
+    rows = torch.arange(len(train_data), device=train_data.device)
+    return {"train": Stream(rows, method.params.batch_size)}
+
+
+def _fit(loop: Loop) -> dict[str, float]:
+    """Fit in one go; the only row of the history."""
+    torch.manual_seed(derived_seed(loop.seed, "fit"))
+    with torch.no_grad():
+        loop.method.fit(loop.train_data)
+    row = {"epoch": 1} | {f"val/{name}": value for name, value in _validate(loop, 0).items()}
+    if not all(map(math.isfinite, row.values())):
+        raise FloatingPointError(f"expected finite validation values after the fit, found {row}")
+    return row
 
 
 def _run(loop: Loop, state: TrainingState, label: str, save_every_seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Is one run better than another, image by image?
+"""Is one run better than another, image by image, or patient by patient?
 
 Two runs answer for the same test images, so that what is compared is their difference on each of them.
 From the arrays that the protocols left:
@@ -6,6 +6,7 @@ From the arrays that the protocols left:
     reconstruction/...                           mean over images
     probing/<task>/<variant>, classification/<task>      AUC and ACC
     robustness/clean|<family>                            AUC and ACC, mean over the family's conditions
+    lesions/<kind>/dice                          mean over patients with lesions, where there are two or more
 
 A run that classifies answers with classification/<task> for every probe of that task of another run.
 Runs are pooled over their seeds: a metric is the mean over the seeds. For each metric, and each pair of
@@ -61,6 +62,8 @@ def compare(runs: Mapping[str, Sequence[Arrays]]) -> dict[str, float]:
 def _keys(arrays: Arrays) -> dict[str, list[str]]:
     """What a run has: stem of a metric -> the arrays that it is made of."""
     found = {key: [key] for key in arrays if key.startswith("reconstruction/")}
+    if "lesions/subject" in arrays and len(_diseased(arrays)) > 1:
+        found |= {key: [key] for key in arrays if key.startswith("lesions/") and key.endswith("/dice")}
     for key in arrays:
         stem, _, last = key.rpartition("/")
         protocol = key.split("/")[0]
@@ -81,17 +84,35 @@ def _answer(keys: dict[str, list[str]], stem: str) -> list[str] | None:
 
 
 def _pool(seeds: Sequence[Arrays], keys: list[str]) -> list[NDArray]:
-    return [arrays[key] for arrays in seeds for key in keys]
+    pooled = [arrays[key] for arrays in seeds for key in keys]
+    if keys[0].startswith("lesions/"):  # NaN are the patients that have none
+        return [values[~np.isnan(values)] for values in pooled]
+    return pooled
+
+
+def _diseased(arrays: Arrays) -> NDArray:
+    """Subjects (n,) of the test patients with lesions, who are the same at every threshold."""
+    return arrays["lesions/subject"][~np.isnan(arrays["lesions/training/dice"])]
+
+
+def _tested(arrays: Arrays) -> dict[str, NDArray]:
+    """What must be the same for all runs."""
+    names = ("subject", "labels", "corruption/labels", "robustness/images", "lesions/subject")
+    found = {name: arrays[name] for name in names if name in arrays}
+    if "lesions/subject" in arrays:
+        found["patients with lesions"] = _diseased(arrays)
+    return found
 
 
 def _same_images(runs: Mapping[str, Sequence[Arrays]]) -> None:
     (first, reference), *_ = ((name, seeds[0]) for name, seeds in runs.items())
     if "subject" not in reference:
         raise ValueError(f"{first}: expected an array 'subject' beside those of the protocols, found none")
+    expected = _tested(reference)
     for name, seeds in runs.items():
         for arrays in seeds:
-            for key in ("subject", "labels", "corruption/labels", "robustness/images"):
-                if key in arrays and key in reference and not np.array_equal(arrays[key], reference[key]):
+            for key, values in _tested(arrays).items():
+                if key in expected and not np.array_equal(values, expected[key]):
                     raise ValueError(
                         f"expected runs that were tested on the same images, found another {key!r} in "
                         f"{name} than in {first}: evaluate both again on the same slices"
@@ -99,7 +120,9 @@ def _same_images(runs: Mapping[str, Sequence[Arrays]]) -> None:
 
 
 def _subjects_and_labels(arrays: Arrays, stem: str) -> tuple[NDArray, NDArray | None]:
-    """Subjects (n,) of the images that a metric is about, and their labels (n,) where it has classes."""
+    """Subjects (n,) of what a metric is the mean over, and their labels (n,) where it has classes."""
+    if stem.startswith("lesions/"):
+        return _diseased(arrays), None
     if stem.startswith("reconstruction/"):
         return arrays["subject"], None
     if stem.startswith("robustness/"):

@@ -4,12 +4,10 @@ The unit is a stack: consecutive slices of one patient, (S, H, W), scored, maske
 together and never with another patient's.
 
     stacks          which slices are a stack
-    baselines       anomaly maps that need no model: the image itself, a mean healthy brain, chance
     postprocessing  median filter, eroded brain mask, threshold, small components
     thresholds      where to cut: from training residuals
     ranking         what every possible cut gives, over all voxels of a set: AUPRC and best Dice
     measures        what one cut gives, per patient, per lesion and over the set
-    pairs           is one model's Dice better than another's, patient by patient
 
 Anomaly maps are float32, finite and never negative; 0 says "nothing here", also outside of the eroded
 brain mask. A voxel is called a lesion where its score lies *above* the threshold, so that a threshold of
