@@ -52,10 +52,13 @@ class Range:
 
 @dataclass(frozen=True)
 class Case:
-    """A claim on one of our data sets, which answers to the data set `published` of the paper."""
+    """A claim on one of our data sets, which answers to the data set `published` of the paper, or to none.
+
+    `expected`: whether the paper's own numbers bear the claim out there; False where it answers to none.
+    """
 
     dataset: str
-    published: str
+    published: str | None
     expected: bool
     evidence: tuple[Comparison | Range, ...]
     caveats: tuple[str, ...]
@@ -80,10 +83,17 @@ class Decision:
         return f"{sum(case.held for case in self.cases)}/{len(self.cases)}"
 
     @property
+    def in_kind(self) -> bool:
+        """Whether it is about a data set that answers to none of the paper's."""
+        return any(case.published is None for case in self.cases)
+
+    @property
     def verdict(self) -> str:
         """Reproduced: holds exactly where the paper's own numbers say so; better: there and elsewhere."""
         if not self.cases:
             return "not run"
+        if self.in_kind:
+            return "in kind"
         if not all(case.held for case in self.cases if case.expected):
             return "not reproduced"
         return "better" if any(case.held for case in self.cases if not case.expected) else "reproduced"
@@ -92,9 +102,15 @@ class Decision:
 def decide(paper: Paper, results: Results) -> list[Decision]:
     """Every claim of the paper, its paired p-values adjusted together.
 
-    A data set of the paper that was not run is answered for by its substitutes.
+    A data set of the paper that was not run is answered for by its substitutes. On a data set that answers
+    to none of the paper's, a claim is decided by itself.
     """
-    decisions = [_gather(claim, paper, results) for claim in paper.claims]
+    decisions = []
+    for claim in paper.claims:
+        decisions.append(_gather(claim, paper, results))
+        chosen = [name for name in results.in_kind(paper) if _was_run(claim, name, results)]
+        cases = [_case(claim, None, name, paper, results) for name in chosen]
+        decisions += [Decision(claim, (case,), ()) for case in cases]
     tests = [
         evidence
         for decision in decisions
@@ -142,7 +158,7 @@ def _values(term: Term, dataset: str, results: Results) -> dict[str, float]:
     return {key: sum(result.metrics[key] for result in seeds) / len(seeds) for key in sorted(keys)}
 
 
-def _case(claim: Claim, published: str, dataset: str, paper: Paper, results: Results) -> Case:
+def _case(claim: Claim, published: str | None, dataset: str, paper: Paper, results: Results) -> Case:
     seeds = {term: results.seeds(term.run, dataset) for term in claim.terms}
     caveats = {
         f"{term.run} {text}": None

@@ -1,6 +1,7 @@
 """The ledger: every printed number and every claim of a paper beside ours, with a verdict.
 
-docs/ledger.md defines the columns and the verdicts. Phantoms have a ledger of their own, with the same
+docs/ledger.md defines the columns and the verdicts. Data sets that answer to none of the paper's have rows
+with the paper's column empty and the verdict "in kind". Phantoms have a ledger of their own, with the same
 tables and metrics, in which the paper's column is empty and every verdict is "phantom".
 """
 
@@ -17,7 +18,8 @@ from latent_anatomy.provenance import write_text
 from latent_anatomy.results import Results
 from latent_anatomy.statistics import t_interval
 
-VERDICTS = ("reproduced", "better", "not reproduced", "not run", "phantom")
+VERDICTS = ("reproduced", "better", "not reproduced", "in kind", "not run", "phantom")
+WITHOUT_PAPER = ("in kind", "phantom")  # verdicts of rows that have nothing of the paper
 DECIMALS = 4  # of ours; the paper's numbers keep their own
 ROUNDING = 1e-9  # so that a difference of exactly the tolerance is within it
 
@@ -45,6 +47,8 @@ class Row:
             raise ValueError(f"expected a verdict of {', '.join(VERDICTS)}, found {self.verdict!r}")
         if PHANTOM in self.dataset and (self.paper or self.difference or self.verdict != "phantom"):
             raise ValueError(f"expected nothing of the paper beside a phantom, found it for {self.dataset}")
+        if self.verdict in WITHOUT_PAPER and (self.paper or self.difference):
+            raise ValueError(f"expected nothing of the paper in kind, found it for {self.dataset}")
         if self.verdict == "phantom" and PHANTOM not in self.dataset:
             raise ValueError(f"expected the name of a phantom, found {self.dataset}")
 
@@ -68,14 +72,15 @@ def judge(printed: float, values: list[float], tolerance: float, neutral: bool =
 
 
 def build(paper: Paper, results: Results) -> list[Row]:
-    """All rows, in the order of the paper's file; for phantoms, of those metrics that they have."""
+    """All rows, in the order of the paper's file; in kind and for phantoms, of the metrics that there are."""
     rows = []
     for table in paper.tables:
         for row in table.rows:
             for metric, note in row.metrics.items():
-                for column, published in enumerate(table.columns):
-                    cell = Cell(paper, table, row, metric, note, published, row.printed(column))
-                    rows += cell.rows(results)
+                columns = enumerate(table.columns)
+                cells = [Cell(paper, table, row, metric, note, name, row.printed(n)) for n, name in columns]
+                rows += [found for cell in cells for found in cell.rows(results)]
+                rows += cells[0].rows_in_kind(results)
     decisions = [each for each in claims.decide(paper, results) if each.cases or not results.phantom]
     return rows + [_claim_row(paper, decision, results) for decision in decisions]
 
@@ -96,7 +101,7 @@ class Cell:
         """The row of the paper's data set, and one for each data set that stands in for it."""
         names = [] if self.table.not_run else results.standing_for(self.published)
         if results.phantom:
-            return [self._phantom(name, results) for name in names if self._values(name, results)]
+            return [self._without_paper(name, results) for name in names if self._values(name, results)]
         names = [self.published, *(name for name in names if name != self.published)]
         return [
             self._compared(name, results)
@@ -104,6 +109,11 @@ class Cell:
             else self._not_run(name, names[1:], results)
             for name in names
         ]
+
+    def rows_in_kind(self, results: Results) -> list[Row]:
+        """One for each data set that answers to none of the paper's, whatever the column of this cell."""
+        names = [] if self.table.not_run else results.in_kind(self.paper)
+        return [self._without_paper(name, results) for name in names if self._values(name, results)]
 
     def _values(self, dataset: str, results: Results) -> list[float]:
         seeds = results.seeds(self.row.run, dataset)
@@ -142,19 +152,24 @@ class Cell:
             reason=_joined(reasons),
         )
 
-    def _phantom(self, dataset: str, results: Results) -> Row:
-        reasons = measured.departures(self.paper, results.seeds(self.row.run, dataset)[0], self.metric)
-        return self._row(
-            dataset, **self._ours(dataset, results), verdict="phantom", reason=_joined([self.note, *reasons])
-        )
+    def _without_paper(self, dataset: str, results: Results) -> Row:
+        seeds = results.seeds(self.row.run, dataset)
+        reasons = [self.note, *measured.departures(self.paper, seeds[0], self.metric)]
+        if not results.phantom:
+            reasons = [_what_else(dataset), *reasons, "one seed, so no interval" if len(seeds) == 1 else ""]
+        verdict = "phantom" if results.phantom else "in kind"
+        return self._row(dataset, **self._ours(dataset, results), verdict=verdict, reason=_joined(reasons))
 
     def _not_run(self, dataset: str, substitutes: list[str], results: Results) -> Row:
-        reasons = [self.table.not_run or self._missing(dataset, results)]
+        lost = "" if self.printed else "printed, but lost in the text that the paper's file was made from"
+        reasons = [lost, self.table.not_run or self._missing(dataset, results)]
         if substitutes and dataset == self.published:
             reasons.append(f"see the rows of {' and '.join(substitutes)}")
         return self._row(dataset, paper=self.printed, n_seeds="0", verdict="not run", reason=_joined(reasons))
 
     def _missing(self, dataset: str, results: Results) -> str:
+        if dataset in self.paper.private:
+            return self.paper.private[dataset]
         if dataset not in results.datasets:
             return f"no run on {dataset}; the data: {datasets.find(dataset).how_to_get}"
         if not results.seeds(self.row.run, dataset):
@@ -170,7 +185,7 @@ def _claim_row(paper: Paper, decision: claims.Decision, results: Results) -> Row
         dataset=" ".join(case.dataset for case in cases) or " ".join(claim.datasets),
         method=claim.terms[0].run,
         metric="claim",
-        paper="" if results.phantom else claim.printed,
+        paper="" if results.phantom or decision.in_kind else claim.printed,
         ours_mean=decision.held if cases else "",
         ours_ci_low="",
         ours_ci_high="",
@@ -184,15 +199,22 @@ def _claim_row(paper: Paper, decision: claims.Decision, results: Results) -> Row
 def _outcome(case: claims.Case) -> str:
     real = not case.dataset.startswith(PHANTOM)
     where = case.dataset
-    if real and case.dataset != case.published:
+    if real and case.published is None:
+        where += f", {_what_else(where)}"
+    elif real and case.dataset != case.published:
         where += f" in place of {case.published}"
     outcome = "holds" if case.held else "does not hold"
-    if real and not (case.held or case.expected):
+    if real and case.published and not (case.held or case.expected):
         outcome += ", nor does it in the paper"
     caveats = [*case.caveats, *(["one seed"] if case.seeds == 1 else [])]
     return f"{where}: {outcome}, {', '.join(map(str, case.evidence))}" + (
         f" ({', '.join(caveats)})" if caveats else ""
     )
+
+
+def _what_else(dataset: str) -> str:
+    """What a data set is that answers to none of the paper's."""
+    return ": ".join(filter(None, ("not data of the paper", datasets.find(dataset).note)))
 
 
 def _not_decided(decision: claims.Decision, results: Results) -> list[str]:

@@ -20,25 +20,45 @@ class Strict(BaseModel):
 
 
 class Run(Strict):
-    """A run that the paper's rows are compared with."""
+    """A run that the paper's rows are compared with.
+
+    Its settings, nested as in the method's Params, are those of the released code or, of a paper without
+    code, those in print.
+    """
 
     name: str = Field(description="Name in reports.")
-    shortened: str = Field(description="What a shorter training changes beside its length.")
-    released: dict = Field(description="Parameters of the released code; nested as in the method's Params.")
+    shortened: str = Field("", description="What a shorter training changes beside its length.")
+    released: dict = {}
+    printed: dict = {}
 
     @model_validator(mode="after")
     def _has_a_length(self) -> "Run":
-        if not isinstance(self.released.get("epochs"), int):
-            raise ValueError("released: expected a whole number of epochs, found none: add it")
+        if bool(self.released) == bool(self.printed):
+            raise ValueError("expected either released or printed, found both or neither")
+        if not isinstance(self.settings.get("epochs"), int):
+            raise ValueError(f"{self.source}: expected a whole number of epochs, found none: add it")
         return self
+
+    @property
+    def settings(self) -> dict:
+        """The paper's settings, wherever they stand."""
+        return self.released or self.printed
+
+    @property
+    def source(self) -> str:
+        """Where they stand: "released" or "printed"."""
+        return "released" if self.released else "printed"
 
 
 class Row(Strict):
-    """Printed numbers of one method in one metric, one for each column of the table."""
+    """Printed numbers of one method in one metric, one for each column of the table.
+
+    A number that is printed but cannot be read in the copy at hand is null.
+    """
 
     run: str
     metric: str
-    values: list[float]
+    values: list[float | None]
     decimals: int = Field(3, ge=0, description="Decimals as printed.")
     note: str = ""
     also: dict[str, str] = Field({}, description="Further keys compared with the same numbers, with a note.")
@@ -49,8 +69,9 @@ class Row(Strict):
         return {self.metric: self.note, **self.also}
 
     def printed(self, column: int) -> str:
-        """The number of a column with the decimals that the paper gives it."""
-        return f"{self.values[column]:.{self.decimals}f}"
+        """The number of a column with the decimals that the paper gives it; "" where it cannot be read."""
+        value = self.values[column]
+        return "" if value is None else f"{value:.{self.decimals}f}"
 
 
 class Table(Strict):
@@ -72,6 +93,11 @@ class Table(Strict):
                 raise ValueError(
                     f"{self.table}, {row.run} {row.metric}: expected {len(self.columns)} values, one for "
                     f"each column, found {len(row.values)}"
+                )
+            if None in row.values and not self.not_run:
+                raise ValueError(
+                    f"{self.table}, {row.run} {row.metric}: expected numbers where runs are compared with "
+                    "them, found null: read them, or say in not_run why none is compared"
                 )
         return self
 
@@ -134,7 +160,8 @@ class Paper(Strict):
     published: str
     tolerances: dict[str, float]
     runs: dict[str, Run]
-    evaluation: dict[str, dict] = Field({}, description="Released settings of each protocol of ours.")
+    evaluation: dict[str, dict] = Field({}, description="The paper's settings of each protocol of ours.")
+    private: dict[str, str] = Field({}, description="Data sets that nobody else can have, and why.")
     tables: list[Table]
     claims: list[Claim]
 
@@ -147,7 +174,17 @@ class Paper(Strict):
                     self.tolerance(metric)
         for claim in self.claims:
             self._check(claim.claim, [term.run for term in claim.terms], claim.datasets)
+        for dataset in self.private:
+            if dataset not in self.datasets:
+                names = ", ".join(self.datasets)
+                raise ValueError(f"private: expected data sets of the paper ({names}), found {dataset!r}")
         return self
+
+    @property
+    def datasets(self) -> list[str]:
+        """The paper's data sets, in the order in which they appear."""
+        columns = [dataset for table in self.tables for dataset in table.columns]
+        return list(dict.fromkeys([*columns, *(name for claim in self.claims for name in claim.datasets)]))
 
     def _check(self, where: str, runs: list[str], datasets: list[str]) -> None:
         for run in runs:

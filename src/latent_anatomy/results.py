@@ -33,6 +33,7 @@ class Result:
     metrics: dict[str, float]
     params: dict
     evaluation: dict
+    trained_on: str | None = None  # the data set, where it is another
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Results:
         names = [name for name in self.datasets if datasets.find(name).stands_for == published]
         return sorted(names, key=lambda name: (name != published, name))
 
+    def in_kind(self, paper: Paper) -> list[str]:
+        """Data sets with results that answer to none of the paper's: measured as in the paper, on others."""
+        answering = {name for published in paper.datasets for name in self.standing_for(published)}
+        return [name for name in self.datasets if name not in answering]
+
 
 def read(paths: Iterable[Path], study: str, phantom: bool) -> Results:
     """Read metrics.json files, all of real data sets or, with `phantom`, all of phantoms.
@@ -81,7 +87,8 @@ def read(paths: Iterable[Path], study: str, phantom: bool) -> Results:
             comparisons[dataset] = metrics
         else:
             names = ("run", "dataset", "seed", "params", "evaluation")
-            result = Result(path=path, metrics=metrics, **{name: job[name] for name in names})
+            named = {name: job[name] for name in names}
+            result = Result(path, metrics=metrics, trained_on=job.get("trained_on"), **named)
             runs.setdefault((result.run, dataset), []).append(result)
     for seeds in runs.values():
         seeds.sort(key=lambda result: result.seed)
@@ -163,7 +170,7 @@ def _check_seeds(seeds: list[Result]) -> None:
         if before.seed == after.seed:
             raise ValueError(f"{after.path}: expected each seed once, found seed {after.seed} again")
     for other in seeds[1:]:
-        for what in ("params", "evaluation"):
+        for what in ("params", "evaluation", "trained_on"):
             if getattr(other, what) != getattr(first, what):
                 raise ValueError(
                     f"{other.path}: expected the {what} of {first.path}, found others: seeds of one run must "
@@ -178,7 +185,7 @@ def _check_seeds(seeds: list[Result]) -> None:
 
 
 def departures(paper: Paper, result: Result, metric: str) -> list[str]:
-    """In which ways a result was made otherwise than by the paper's released code, in words.
+    """In which ways a result was made otherwise than in the paper, or in its released code, in words.
 
     None for "data/..." metrics, which no training decides.
     Raises ValueError when the paper's file names a parameter that the result does not record.
@@ -186,36 +193,37 @@ def departures(paper: Paper, result: Result, metric: str) -> list[str]:
     if metric.startswith("data/"):
         return []
     run = paper.runs[result.run]
-    texts = []
-    for difference in _differences(run.released, result.params, f"{result.path}: params."):
-        if difference.parameter == "epochs" and difference.found < difference.released:
-            texts.append(f"shortened: {difference.found} of {difference.released} epochs, {run.shortened}")
+    texts = [f"trained on {result.trained_on}"] if result.trained_on else []
+    for difference in _differences(run.settings, result.params, f"{result.path}: params."):
+        if difference.parameter == "epochs" and difference.found < difference.expected:
+            length = f"shortened: {difference.found} of {difference.expected} epochs"
+            texts.append(", ".join(filter(None, (length, run.shortened))))
         else:
-            texts.append(f"{difference.parameter} {difference.found}, released {difference.released}")
+            texts.append(f"{difference.parameter} {difference.found}, {run.source} {difference.expected}")
     protocol = metric.split("/")[0]
-    released = paper.evaluation.get(protocol, {})
-    settings = result.evaluation.get(protocol, {})
-    for difference in _differences(released, settings, f"{result.path}: evaluation.{protocol}."):
+    chosen = result.evaluation.get(protocol, {})
+    where = f"{result.path}: evaluation.{protocol}."
+    for difference in _differences(paper.evaluation.get(protocol, {}), chosen, where):
         texts.append(
-            f"{protocol} with {difference.parameter} {difference.found}, released {difference.released}"
+            f"{protocol} with {difference.parameter} {difference.found}, {run.source} {difference.expected}"
         )
     return texts
 
 
 class Difference(NamedTuple):
-    """A parameter that is not as in the released code; nested names joined by dots."""
+    """A parameter that is not as in the paper's settings; nested names joined by dots."""
 
     parameter: str
     found: object
-    released: object
+    expected: object
 
 
-def _differences(released: dict, found: dict, where: str, prefix: str = "") -> Iterator[Difference]:
-    for key, value in released.items():
+def _differences(settings: dict, found: dict, where: str, prefix: str = "") -> Iterator[Difference]:
+    for key, value in settings.items():
         if key not in found:
             raise ValueError(
-                f"{where}{prefix}{key}: expected this parameter of the released code, found none: run again, "
-                "or correct `released` in the paper's file"
+                f"{where}{prefix}{key}: expected this parameter of the paper's settings, found none: run "
+                "again, or correct the paper's file"
             )
         if isinstance(value, dict):
             yield from _differences(value, found[key], where, f"{prefix}{key}.")
