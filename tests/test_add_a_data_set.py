@@ -1,5 +1,6 @@
 """The page docs/add-a-data-set.md, followed to the letter in a copy of the project."""
 
+import hashlib
 import os
 import re
 import subprocess
@@ -19,10 +20,9 @@ def test_the_page_gives_a_data_set_that_is_fetched_sliced_and_planned(clean, tmp
     code, block = (re.search(rf"```{kind}\n(.*?)```", page, re.DOTALL)[1] for kind in ("python", "yaml"))
     project = clean.copy(tmp_path / "project")
     folder = project.path / "src" / "latent_anatomy" / "datasets"
-    (folder / "mine.py").write_text(code, encoding="utf-8")
     names = (folder / "__init__.py").read_text(encoding="utf-8")
-    names = names.replace("import medmnist, phantom_medmnist", "import medmnist, mine, phantom_medmnist")
-    names = names.replace("(*medmnist.DATASETS,", "(*mine.DATASETS, *medmnist.DATASETS,")
+    names = names.replace("import bids, ", "import bids, mine, ")
+    names = names.replace("    *medmnist.DATASETS,", "    *mine.DATASETS,\n    *medmnist.DATASETS,")
     (folder / "__init__.py").write_text(names, encoding="utf-8")
     project.choose("collections", "mine", value=yaml.safe_load(block)["mine"])
 
@@ -36,6 +36,9 @@ def test_the_page_gives_a_data_set_that_is_fetched_sliced_and_planned(clean, tmp
         patient=np.array([f"patient-{i}" for i in range(6)]),
         split=np.array(["train", "train", "val", "val", "test", "test"]),
     )
+    checksum = hashlib.sha256((mirror / "mine.npz").read_bytes()).hexdigest()
+    code = code.replace("<sha256sum mine.npz>", checksum)
+    (folder / "mine.py").write_text(code, encoding="utf-8")
     planned = project.plan("--config", "data=mine", mirror=mirror)
     assert ("train", "unoranic", "mine", "unoranic", "3") in planned
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from latent_anatomy import datasets
+from latent_anatomy.datasets import contract
 from latent_anatomy.datasets import fetch as fetching
 from latent_anatomy.datasets.contract import RawFile
 from latent_anatomy.datasets.fetch import fetch
@@ -324,11 +325,20 @@ def test_what_cannot_be_had_is_named_with_how_to_get_it(tmp_path):
         fetch(phantom, tmp_path, None)
 
 
+def test_a_file_whose_checksum_nobody_registered_is_not_trusted(server, tmp_path):
+    unknown = replace(dataset(server.url), file=RawFile("file.npz", server.url))
+    (tmp_path / "file.npz").write_bytes(CONTENT)
+    with pytest.raises(ValueError, match=r"file\.npz: expected a registered checksum, found none: take it"):
+        fetch(unknown, tmp_path / "raw", tmp_path, progress=False)
+    assert "expected a registered checksum" in datasets.unavailable(unknown, tmp_path, tmp_path)
+    assert not (tmp_path / "raw").exists() and server.ranges == []
+
+
 def test_the_mirror_is_named_by_the_environment(tmp_path, monkeypatch):
-    monkeypatch.delenv(fetching.MIRROR_VARIABLE, raising=False)
-    assert fetching.mirror_folder() is None
-    monkeypatch.setenv(fetching.MIRROR_VARIABLE, str(tmp_path))
-    assert fetching.mirror_folder() == tmp_path
-    monkeypatch.setenv(fetching.MIRROR_VARIABLE, str(tmp_path / "none"))
+    monkeypatch.delenv(contract.MIRROR_VARIABLE, raising=False)
+    assert contract.mirror_folder() is None
+    monkeypatch.setenv(contract.MIRROR_VARIABLE, str(tmp_path))
+    assert contract.mirror_folder() == tmp_path
+    monkeypatch.setenv(contract.MIRROR_VARIABLE, str(tmp_path / "none"))
     with pytest.raises(ValueError, match="LATENT_ANATOMY_MIRROR: expected a folder"):
-        fetching.mirror_folder()
+        contract.mirror_folder()

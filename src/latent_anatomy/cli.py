@@ -26,8 +26,8 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>.")]
 def fetch(dataset: str, out: Annotated[Path, typer.Option(help="Folder for the publisher's files.")]) -> None:
     """Get a data set's files, from the mirror folder in LATENT_ANATOMY_MIRROR or from its publisher."""
     from latent_anatomy import datasets
+    from latent_anatomy.datasets.contract import mirror_folder
     from latent_anatomy.datasets.fetch import fetch as fetch_files
-    from latent_anatomy.datasets.fetch import mirror_folder
 
     fetch_files(datasets.find(dataset), out, mirror_folder())
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from latent_anatomy import availability, datasets, params, resolution
-from latent_anatomy.datasets.fetch import mirror_folder
+from latent_anatomy.datasets.contract import mirror_folder
 
 
 def checked():

@@ -1,19 +1,23 @@
 """What a data set is: where its raw files come from, what may be said of it, how it becomes slices."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from latent_anatomy.slices import Slices, defect
 
+MIRROR_VARIABLE = "LATENT_ANATOMY_MIRROR"
+
 
 @dataclass(frozen=True)
 class RawFile:
     """One file as its publisher ships it.
 
-    `url` is None for a file that only a mirror folder has. `algorithm` ("md5" or "sha256") and `checksum`
-    (hexadecimal) are None only for a file that this project makes.
+    `name` may lie in folders, as "patient01/FLAIR.nii.gz". `url` is None for a file that only a mirror folder
+    has. `algorithm` ("md5" or "sha256") and `checksum` (hexadecimal) are None only for a file that this
+    project makes: any other without is refused when it is fetched.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Dataset(Protocol):
     stands_for   the published data set with which a paper's numbers may be compared; None for a phantom
     note         why it is not that very file; "" if it is
     channels, classes, task   as of `Slices`
+    files        empty where only the user's folder can tell and it is not here (see `supplied`)
     """
 
     name: str
@@ -79,6 +84,11 @@ class Subject:
     masks: dict[str, str]
     split: str
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files: images, then masks."""
+        return (*self.images.values(), *self.masks.values())
+
 
 class Volumes(Protocol):
     """A data set of volumes: as `Dataset`, but with subjects, which go through `imaging`, not `to_slices`.
@@ -107,6 +117,41 @@ class Phantom(Dataset, Protocol):
     def generate(self, raw_dir: Path) -> None:
         """Write the raw files into `raw_dir`: same bytes every time."""
         ...
+
+
+def mirror_folder() -> Path | None:
+    """The folder named by LATENT_ANATOMY_MIRROR, None if it is not set; ValueError if it is no folder."""
+    value = os.environ.get(MIRROR_VARIABLE)
+    if not value:
+        return None
+    if not Path(value).is_dir():
+        raise ValueError(f"{MIRROR_VARIABLE}: expected a folder, found {value!r}: correct it or unset it")
+    return Path(value)
+
+
+def unregistered(dataset: Dataset, file: RawFile) -> ValueError | None:
+    """The complaint about a real file whose checksum nobody knows: it could be anything."""
+    if file.checksum is not None or dataset.phantom:
+        return None
+    remedy = "take it with sha256sum from a file that you trust, and register it with the data set"
+    return defect(f"{dataset.name}: {file.name}", "a registered checksum", "none", remedy)
+
+
+def checked(dataset: "Dataset | Volumes", name: str, raw_dir: Path) -> Path:
+    """Where the raw file `name` lies, after its checksum was found right: to be asked before it is parsed.
+
+    Raises ValueError for other bytes or a name that the data set has not, FileNotFoundError without the file.
+    """
+    file = next((file for file in dataset.files if file.name == name), None)
+    if file is None:
+        raise defect(f"{dataset.name}: raw file", "one of its files", repr(name), "check its name")
+    if (untrusted := unregistered(dataset, file)) is not None:
+        raise untrusted
+    path = raw_dir / name
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a raw file, found none: run `fetch` (or `phantom`) first")
+    file.verify(path)
+    return path
 
 
 def find_in_mirror(dataset: Dataset, file: RawFile, mirror: Path) -> Path | None:

@@ -16,33 +16,33 @@ from pathlib import Path
 import requests
 from tqdm import tqdm
 
-from latent_anatomy.datasets.contract import Dataset, RawFile, find_in_mirror
+from latent_anatomy.datasets.contract import (
+    MIRROR_VARIABLE,
+    Dataset,
+    RawFile,
+    find_in_mirror,
+    unregistered,
+)
 from latent_anatomy.provenance import atomic_write
 
-MIRROR_VARIABLE = "LATENT_ANATOMY_MIRROR"
 ATTEMPTS = 5  # failures in a row without a single new byte
 BACKOFF_S = 1.0  # waiting time after the first of them, doubled after each
 TIMEOUT_S = (10, 60)  # to connect, and between two bytes
 CHUNK_BYTES = 1 << 14  # the most that a dropped connection makes us fetch twice
 
 
-def mirror_folder() -> Path | None:
-    """The folder named by LATENT_ANATOMY_MIRROR, None if it is not set; ValueError if it is no folder."""
-    value = os.environ.get(MIRROR_VARIABLE)
-    if not value:
-        return None
-    if not Path(value).is_dir():
-        raise ValueError(f"{MIRROR_VARIABLE}: expected a folder, found {value!r}: correct it or unset it")
-    return Path(value)
-
-
 def fetch(dataset: Dataset, raw_dir: Path, mirror: Path | None, progress: bool = True) -> None:
     """Bring every file of `dataset` into `raw_dir`: what is there already, else from `mirror`, else its URL.
 
-    Raises ValueError for a wrong checksum (a wrong file in the mirror is refused, not passed over) or a
-    file that has no address, and OSError if the publisher cannot be reached or the disk is full.
+    Raises ValueError for a wrong checksum (a wrong file in the mirror is refused, not passed over), a file
+    whose checksum nobody registered or that has no address, and OSError if the publisher cannot be reached
+    or the disk is full.
     """
+    if not dataset.files:
+        raise ValueError(f"{dataset.name}: expected its folder, found none: {dataset.how_to_get}")
     for file in dataset.files:
+        if (untrusted := unregistered(dataset, file)) is not None:
+            raise untrusted
         target = raw_dir / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
         with _lock(target.with_name(f".{target.name}.lock")):

@@ -1,0 +1,178 @@
+"""The user's own MR images in a BIDS folder (bids.neuroimaging.io): the data set `bids-<name>`.
+
+    participants.tsv                                           with a column `split`
+    sub-<label>/[ses-<label>/]anat/sub-<label>[_ses-<label>][_...]_FLAIR.nii[.gz], ..._T1w.nii[.gz]
+    derivatives/<any>/sub-<label>/[ses-<label>/]anat/..._label-lesion_mask.nii[.gz] (or _desc-lesion..._mask)
+    SHA256SUMS                                                 of all of them (see `supplied`)
+
+`split` is train, val, test or unlabelled, or n/a for who is left out. A subject is a participant, or a
+session of one; all sessions are in the participant's split. Everybody has the same images: FLAIR, T1 or both.
+FLAIR is what becomes slices, where there is one, and the lesion mask lies on its grid; who has no mask is not
+delineated. Masks in another space (with the entity `space`) are not used.
+"""
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from latent_anatomy.datasets import supplied
+from latent_anatomy.datasets.contract import RawFile, Subject
+from latent_anatomy.slices import SPLITS, defect
+
+NAME = re.compile(r"bids-[A-Za-z0-9][A-Za-z0-9_-]*")
+SUFFIXES = {"FLAIR": "flair", "T1w": "t1"}
+TABLE = "participants.tsv"
+LEFT_OUT = "n/a"
+
+WHO = r"(?P<who>sub-[A-Za-z0-9]+)/(?:(?P<when>ses-[A-Za-z0-9]+)/)?anat/(?P=who)(?(when)_(?P=when))"
+ENTITIES = r"(?:_(?!space-)[a-z]+-[A-Za-z0-9+]+)*"
+IMAGE = re.compile(rf"{WHO}{ENTITIES}_(?P<kind>{'|'.join(SUFFIXES)})\.nii(?:\.gz)?")
+MASK = re.compile(
+    rf"derivatives/[^/]+/{WHO}{ENTITIES}_(?:label-lesion|desc-lesion[A-Za-z0-9]*){ENTITIES}_mask\.nii(?:\.gz)?"
+)
+FOLDERS = ("sub-*/anat", "sub-*/ses-*/anat")
+PLACES = (
+    *(f"{folder}/*_{suffix}.nii*" for folder in FOLDERS for suffix in SUFFIXES),
+    *(f"derivatives/*/{folder}/*lesion*_mask.nii*" for folder in FOLDERS),
+)
+
+
+@dataclass(frozen=True)
+class Bids:
+    """The data set in the folder `name` of the mirror folder, or in its copy below data/raw.
+
+    Raises ValueError, when asked for files or subjects, for whatever in the folder is not as described above.
+    """
+
+    name: str
+    stands_for: None = None
+    note: str = "the user's own; the files are those of the user's SHA256SUMS"
+    phantom: bool = False
+    licence: str = "the user's own: not to be passed on"
+    prepared: bool = False
+
+    @property
+    def family(self) -> str:
+        return self.name
+
+    @property
+    def how_to_get(self) -> str:
+        return supplied.how_to_get(self.name, "your BIDS folder")
+
+    @property
+    def sliced(self) -> str:
+        return "flair" if "flair" in self._kinds else "t1"
+
+    @property
+    def guide(self) -> str:
+        return "t1" if "t1" in self._kinds else "flair"
+
+    @property
+    def modality(self) -> str:
+        return {"flair": "MR FLAIR", "t1": "MR T1"}[self.sliced]
+
+    @property
+    def _kinds(self) -> set[str]:
+        return {kind for subject in self.subjects for kind in subject.images}
+
+    @cached_property
+    def files(self) -> tuple[RawFile, ...]:
+        folder, subjects = supplied.folder_of(self.name), self.subjects
+        if folder is None:
+            return ()
+        names = [TABLE, *(name for subject in subjects for name in subject.files)]
+        return supplied.raw_files(folder, names, self._sums)
+
+    @cached_property
+    def _sums(self) -> dict[str, str]:
+        return supplied.listed(supplied.folder_of(self.name), PLACES)
+
+    @cached_property
+    def subjects(self) -> tuple[Subject, ...]:
+        """In the order of their names; none while the folder is not here."""
+        folder = supplied.folder_of(self.name)
+        if folder is None:
+            return ()
+        split = _splits(folder, self._sums)
+        images, masks = _found(IMAGE, self._sums, folder), _found(MASK, self._sums, folder)
+        _same_images(folder, split, images)
+        if stray := sorted(masks.keys() - images.keys()):
+            remedy = "name the mask after the participant and session of its image"
+            raise defect(folder, "lesion masks of subjects with images", f"one of {stray[0]}", remedy)
+        return tuple(
+            Subject(
+                name=name,
+                images={SUFFIXES[kind]: file for kind, file in sorted(own.items())},
+                masks={"lesion": masks[name][None]} if name in masks else {},
+                split=split[_participant(name)],
+            )
+            for name, own in sorted(images.items())
+            if split[_participant(name)] != LEFT_OUT
+        )
+
+
+def _participant(subject: str) -> str:
+    return subject.split("_")[0]
+
+
+def _found(pattern: re.Pattern, names: dict[str, str], folder: Path) -> dict[str, dict[str, str]]:
+    """Subject -> kind (of a mask: None) -> file."""
+    found: dict[str, dict[str, str]] = {}
+    for name in sorted(names):
+        match = pattern.fullmatch(name)
+        if match is None:
+            continue
+        subject = "_".join(filter(None, (match["who"], match["when"])))
+        kind = match.groupdict().get("kind")
+        own = found.setdefault(subject, {})
+        if kind in own:
+            remedy = "keep the one that is meant, and write SHA256SUMS again"
+            raise defect(
+                folder, f"one {kind or 'lesion mask'} of {subject}", f"{own[kind]} and {name}", remedy
+            )
+        own[kind] = name
+    return found
+
+
+def _same_images(folder: Path, split: dict[str, str], images: dict[str, dict[str, str]]) -> None:
+    """ValueError, with who lacks what, unless all have the same images and a line in the table."""
+    used = {name: own for name, own in images.items() if split.get(_participant(name)) != LEFT_OUT}
+    used |= {
+        who: {}
+        for who, place in split.items()
+        if place != LEFT_OUT and who not in {_participant(name) for name in images}
+    }
+    wanted = sorted({kind for own in used.values() for kind in own})
+    lacks = [
+        f"{name} no {' and no '.join(lacking)}"
+        for name, own in sorted(used.items())
+        if (lacking := [kind for kind in wanted or SUFFIXES if kind not in own])
+    ]
+    lacks += [f"{name} no line in {TABLE}" for name in sorted(used) if _participant(name) not in split]
+    if lacks or not used:
+        expected = f"{' and '.join(wanted) or 'FLAIR or T1w'} of every subject, and a line in {TABLE}"
+        remedy = f"add what is missing, or set split to {LEFT_OUT} for who is to be left out"
+        raise defect(folder, expected, "; ".join(lacks) or "no subject", remedy)
+
+
+def _splits(folder: Path, sums: dict[str, str]) -> dict[str, str]:
+    """Participant -> split, of the checksummed participants.tsv."""
+    path = folder / TABLE
+    remedy = f"add a column split with {', '.join(SPLITS)} or {LEFT_OUT} for every participant_id"
+    if not path.is_file() or TABLE not in sums:
+        raise defect(path, f"this table, listed in {supplied.SUMS}", "none", remedy)
+    RawFile(TABLE, None, "sha256", sums[TABLE]).verify(path)
+    table = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")), delimiter="\t")
+    if not {"participant_id", "split"}.issubset(table.fieldnames or ()):
+        raise defect(path, "columns participant_id and split", ", ".join(table.fieldnames or ()), remedy)
+    split: dict[str, str] = {}
+    for line in table:
+        who, place = line["participant_id"], line["split"]
+        if who in split or place not in (*SPLITS, LEFT_OUT):
+            found = f"{who} twice" if who in split else f"{place!r} of {who}"
+            raise defect(path, "one split of every participant", found, remedy)
+        split[who] = place
+    return split

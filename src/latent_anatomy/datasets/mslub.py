@@ -1,0 +1,129 @@
+"""Multiple sclerosis, 3 T, Ljubljana: the cross-sectional data set, and parts of it and of the longitudinal.
+
+Lesjak et al.: A novel public MR image dataset of multiple sclerosis patients with lesion segmentations based
+on multi-rater consensus. Neuroinformatics 16 (2018), doi.org/10.1007/s12021-017-9348-7. Lesjak et al.:
+Validation of white-matter lesion change detection methods on a novel publicly available MRI image database.
+Neuroinformatics 14 (2016). Both of the Laboratory of Imaging Technologies (lit.fe.uni-lj.si/tools) and, in
+the layouts used here, of github.com/muschellij2/open_ms_data. All images are defaced.
+
+    mslub                          30 patients, heads with skull, bias-corrected and on the grid of FLAIR
+    ms-lesion-mni                  two of them, as brains in MNI space
+    mslub-longitudinal-patient01   one patient at two time points, raw
+
+Neither publisher gives checksums. Those of the smaller sets were taken from files that this project has had;
+those of `mslub` are the user's (see `supplied`).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from latent_anatomy.datasets import supplied
+from latent_anatomy.datasets.contract import RawFile, Subject
+
+LICENCE = "CC BY"
+MANIFEST = Path(__file__).with_suffix(".sha256")
+PATIENTS = tuple(f"patient{number:02d}" for number in range(1, 31))
+VALIDATION = PATIENTS[5::6]  # every sixth; the other 25 are the test split
+
+
+@dataclass(frozen=True)
+class Mslub:
+    """The data set `mslub`: `<patient>/{FLAIR,T1W,brainmask,consensus_gt}.nii.gz`.
+
+    5 patients for validation and 25 for test, as in Baur et al. 2021, but by a fixed rule, where the split
+    of its authors is random and unpublished.
+    """
+
+    name: str = "mslub"
+    family: str = "open_ms_data"
+    stands_for: str = "mslub"
+    note: str = "its publisher gives no checksums: the files are those of the user's SHA256SUMS"
+    phantom: bool = False
+    licence: str = LICENCE
+    sliced: str = "flair"
+    guide: str = "t1"
+    prepared: bool = False
+    modality: str = "MR FLAIR"
+
+    @property
+    def how_to_get(self) -> str:
+        what = "the 30 folders of cross_sectional/coregistered from github.com/muschellij2/open_ms_data"
+        return supplied.how_to_get(self.name, what)
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        return tuple(
+            Subject(
+                name=patient,
+                images={"flair": f"{patient}/FLAIR.nii.gz", "t1": f"{patient}/T1W.nii.gz"},
+                masks={"brain": f"{patient}/brainmask.nii.gz", "lesion": f"{patient}/consensus_gt.nii.gz"},
+                split="val" if patient in VALIDATION else "test",
+            )
+            for patient in PATIENTS
+        )
+
+    @cached_property
+    def files(self) -> tuple[RawFile, ...]:
+        folder = supplied.folder_of(self.name)
+        if folder is None:
+            return ()
+        names = [name for subject in self.subjects for name in subject.files]
+        return supplied.raw_files(folder, names, supplied.listed(folder, ()))
+
+
+@dataclass(frozen=True)
+class OpenMsData:
+    """A part of the publication of which this project knows the checksums."""
+
+    name: str
+    note: str
+    subjects: tuple[Subject, ...]
+    files: tuple[RawFile, ...]
+    guide: str
+    prepared: bool
+    family: str = "ms_lesion"
+    stands_for: None = None
+    phantom: bool = False
+    licence: str = LICENCE
+    sliced: str = "flair"
+    modality: str = "MR FLAIR"
+    how_to_get: str = "put these files in a folder ms_lesion into the folder named by LATENT_ANATOMY_MIRROR"
+
+
+def _brain(patient: str) -> Subject:
+    flair = f"MNI/{patient}/FLAIR_N4_noneck_reduced_winsor_regtoFLAIR_brain_N4_regtoMNI.nii.gz"
+    lesion = f"MNI/{patient}/GOLD_STANDARD_N4_noneck_reduced_winsor_regtoFLAIR_regtoMNI.nii.gz"
+    return Subject(patient, {"flair": flair}, {"lesion": lesion}, "test")
+
+
+def _study(number: int) -> Subject:
+    start = f"longitudinal/raw/patient01/study{number}_"
+    images = {"flair": f"{start}FLAIR.nii.gz", "t1": f"{start}T1W.nii.gz"}
+    return Subject(f"patient01-study{number}", images, {}, "unlabelled")
+
+
+def _registered(start: str) -> tuple[RawFile, ...]:
+    return tuple(file for file in supplied.manifest(MANIFEST) if file.name.startswith(start))
+
+
+DATASETS = (
+    Mslub(),
+    OpenMsData(
+        name="ms-lesion-mni",
+        note="two of the 30 patients of MSLUB, as their publisher prepared them: brain only, bias-corrected "
+        "and registered to MNI152 at 1 mm, the lesion masks resampled with them",
+        subjects=(_brain("patient07"), _brain("patient19")),
+        files=_registered("MNI/"),
+        guide="flair",
+        prepared=True,
+    ),
+    OpenMsData(
+        name="mslub-longitudinal-patient01",
+        note="one patient at two time points, raw; the lesions are not delineated, only their change is",
+        subjects=(_study(1), _study(2)),
+        files=_registered("longitudinal/"),
+        guide="t1",
+        prepared=False,
+    ),
+)

@@ -1,0 +1,40 @@
+"""One healthy head: the T1 image that comes with the viewers MRIcroGL and NiiVue.
+
+`chris_t1.nii.gz`, 188 x 256 x 190 voxels of 0.88 mm, uint8, with skull and face.
+"""
+
+from dataclasses import dataclass
+
+from latent_anatomy.datasets.contract import RawFile, Subject
+
+FILE = "chris_t1.nii.gz"
+
+
+@dataclass(frozen=True)
+class SingleHead:
+    """The data set `chris-t1`, for the imaging chain: one subject is no split."""
+
+    name: str = "chris-t1"
+    family: str = "brain"
+    stands_for: None = None
+    note: str = "one healthy adult, T1"
+    phantom: bool = False
+    licence: str = "CC BY-NC 4.0"
+    how_to_get: str = (
+        f"take {FILE} from github.com/neurolabusc/niivue-images and put it into the folder named by "
+        "LATENT_ANATOMY_MIRROR"
+    )
+    files: tuple[RawFile, ...] = (
+        RawFile(FILE, None, "sha256", "534a240d1d41881bd33ae5b48ac22051836968775275f1261c4115dca0099649"),
+    )
+    sliced: str = "t1"
+    guide: str = "t1"
+    prepared: bool = False
+    modality: str = "MR T1"
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        return (Subject("chris", {"t1": FILE}, {}, "unlabelled"),)
+
+
+DATASETS = (SingleHead(),)
