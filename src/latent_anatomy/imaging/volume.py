@@ -21,7 +21,7 @@ GZIP = b"\x1f\x8b"
 FEWEST_VOXELS = 8  # along an axis
 EXTENT_MM = (60, 400)  # of a head, or of a field of view around it
 SHEAR = 1e-3  # largest cosine between two axes: 0.2 mm across a head; ITK has no sheared grids
-COMPRESSION = 1  # noise does not compress: level 9 takes ten times as long for a few per cent
+COMPRESSION = 6  # of a 1 mm head: 4 MB in 0.3 s; level 9 is 1 % smaller and takes twice the time
 
 
 @dataclass(frozen=True, eq=False)
