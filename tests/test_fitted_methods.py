@@ -161,6 +161,8 @@ def test_a_position_of_which_little_is_known_is_refused():
     method.fit(Data(volumes.stored, position=position))
     with pytest.raises(ValueError, match=r"found fewer at \[9, 11, 12\]"):
         method.anomaly_map(stack(torch.zeros(4, 1, 5, 4), 9))
+    with pytest.raises(ValueError, match=r"found fewer at \[13, 14\]"):  # beyond those of the training data
+        method.anomaly_map(stack(torch.zeros(2, 1, 5, 4), 13))
 
 
 def test_a_floor_of_nothing_is_refused():

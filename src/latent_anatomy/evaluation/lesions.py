@@ -102,8 +102,8 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     """Metrics and arrays as above; ValueError for data without the masks, or without a lesion to find."""
     method.eval()
     chain = settings.post
-    brains = {name: mask(name, data, REGIONS) for name, data in splits.items()}
-    lesions = {name: mask(name, splits[name], ("lesion",)) for name in ("val", "test") if name in splits}
+    brains = {name: mask(name, splits[name], REGIONS) for name in ("train", "val", "test")}
+    lesions = {name: mask(name, splits[name], ("lesion",)) for name in ("val", "test")}
     shown = np.flatnonzero(lesions["test"].any(axis=(1, 2)))
     if not len(shown):
         raise ValueError("split test: expected slices with lesions, found none: there is nothing to find")
@@ -120,7 +120,7 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     pooled, single = ranked(test)
 
     thresholds = {"training": percentile(training, settings.percent)}
-    if "val" in splits and lesions["val"].any():
+    if lesions["val"].any():
         rows = np.flatnonzero(lesions["val"].any(axis=(1, 2)))
         diseased = sorted({splits["val"].subject[row] for row in rows})
         thresholds["validation"] = best_dice(ranked(patients("val", diseased))[1])[0]

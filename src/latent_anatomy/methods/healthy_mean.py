@@ -54,11 +54,10 @@ class Method(nn.Module):
     def anomaly_map(self, stack: Stack) -> Tensor:
         """The distance above, (S, 1, H, W) float32; ValueError where fewer than two slices are known."""
         positions = self._positions(stack.position)
-        rare = positions[self.count[positions] < 2]
-        if len(rare):
-            found = sorted(set(rare.tolist()))
+        enough = torch.nonzero(self.count >= 2)[:, 0]
+        if rare := set(positions.tolist()) - set(enough.tolist()):
             raise ValueError(
-                f"expected positions with two training slices or more, found fewer at {found}: "
+                f"expected positions with two training slices or more, found fewer at {sorted(rare)}: "
                 "train on the slices that are tested, or set by_position: false"
             )
         distance = (stack.images - self.mean[positions]).abs()
