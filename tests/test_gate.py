@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -34,6 +34,7 @@ def failed(verdicts: list[Verdict]) -> list[str]:
     return [verdict.subject for verdict in verdicts if not verdict.passed]
 
 
+@settings(max_examples=50, deadline=None)
 @given(VALUES, st.floats(0.01, 100), st.floats(-100, 100), st.floats(0.01, 10))
 def test_scores_do_not_depend_on_unit_or_origin(values, factor, shift, spread):
     moved = modified_z(np.array(values) * factor + shift, spread * factor)
@@ -47,6 +48,7 @@ def test_scores_are_those_of_the_definition():
     np.testing.assert_allclose(modified_z(values, 2.0), 0.6745 * (np.array(values) - 3) / 2)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.floats(500, 2500), st.integers(1, 30))
 def test_nobody_fails_in_an_identical_cohort(value, count):
     rows = {f"s{index}": {"brain_ml": value, "dice": value / 2500, "field_cv": 0.1} for index in range(count)}
@@ -55,6 +57,7 @@ def test_nobody_fails_in_an_identical_cohort(value, count):
     assert {verdict.score for verdict in verdicts} == ({0.0} if count >= Params().subjects else {None})
 
 
+@settings(max_examples=50, deadline=None)
 @given(SCALED, st.floats(-1, 1))
 def test_differences_that_do_not_matter_fail_nobody(measure, part):
     values = sound(measure, 1).repeat(12)
@@ -62,6 +65,7 @@ def test_differences_that_do_not_matter_fail_nobody(measure, part):
     assert failed(judge(cohort(measure, values), Params())) == []
 
 
+@settings(max_examples=50, deadline=None)
 @given(SCALED, st.integers(0, 20), st.floats(60, 100), st.booleans())
 def test_an_inserted_outlier_is_found_where_its_direction_is_bad(measure, place, far, up):
     values = sound(measure)
@@ -79,6 +83,7 @@ def test_an_inserted_outlier_is_found_where_its_direction_is_bad(measure, place,
         assert verdicts[place].score == 0
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.permutations(range(15)))
 def test_the_order_of_the_subjects_decides_nothing(order):
     rows = cohort("brain_ml", 1000 + np.arange(15.0) ** 3 / 4)
@@ -125,7 +130,7 @@ def test_a_registration_that_made_it_worse_fails():
     rows = {"a": {"r/similarity_before": 1.2, "r/similarity_after": 1.1, "c/similarity_before": 1.0}}
     [verdict] = judge(rows, Params())
     assert not verdict.passed and verdict.reason.startswith("r/similarity_after 1.1 is below the 1.2")
-    rows["a"]["r/similarity_after"] = 1.198
+    rows["a"]["r/similarity_after"] = 1.185
     assert failed(judge(rows, Params())) == []
 
 
@@ -162,6 +167,7 @@ def test_parameters_are_added_to_the_defaults_and_checked():
             Params(**wrong)
 
 
+@settings(max_examples=15, deadline=None)
 @given(
     st.dictionaries(
         st.text("ab,\"' \n", min_size=1),

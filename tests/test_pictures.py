@@ -1,4 +1,4 @@
-"""Pictures show the right planes at the right size and the right way round, with the same bytes every time."""
+"""Pictures show the right planes at the right size and the right way round: the same bytes every time."""
 
 import io
 from dataclasses import replace

@@ -121,15 +121,17 @@ def distributions(cohort: Cohort) -> Figure:
             panel.axhline(np.median(sound), lw=0.8, color="#999999", zorder=1)
         for place, (subject, value) in enumerate(ranked):
             if not passed[subject]:
-                right = place > len(ranked) / 2
+                high = 2 * value > ranked[0][1] + ranked[-1][1]  # names run away from the frame
+                offset, side = ((0, -5), "top") if high else ((0, 5), "bottom")
                 panel.annotate(
                     subject,
                     (place, value),
-                    (-4 if right else 4, 0),
+                    offset,
                     textcoords="offset points",
                     fontsize=7,
-                    ha="right" if right else "left",
-                    va="center",
+                    rotation=90,
+                    ha="center",
+                    va=side,
                 )
     for label, colour in (("passed", PASSED), ("left out", FAILED)):
         axes[0, 0].scatter([], [], s=12, c=colour, label=label)

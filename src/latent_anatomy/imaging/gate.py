@@ -13,6 +13,7 @@ measure, at least 0. Deviations, each a parameter:
               In a sound cohort of 10 a subject in 60 is above 3.5 in a two-sided measure, one in 220 above 5
     spread    MAD counts as at least this, so that in a cohort of near twins nobody fails for a difference
               that does not matter, and a MAD of 0 needs no rule of its own
+    loss      a registration that lowers the similarity by more fails; less may be interpolation's doing
     subjects  below 8 there is no score: in a cohort of 5 a sound subject in 36 is above 5
 """
 
@@ -26,7 +27,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from latent_anatomy import tables
 from latent_anatomy.slices import defect
@@ -68,6 +69,7 @@ class Params(Strict):
     """What the gate lets pass. What `measures` says of a measure is added to what MEASURES says."""
 
     limit: PositiveFloat = Field(5.0, description="Highest score that passes.")
+    loss: NonNegativeFloat = Field(0.02, description="Most similarity that registration may lose.")
     subjects: int = Field(8, ge=3, description="Fewest subjects with a measure for it to be scored.")
     measures: dict[str, Measure] = Field(description="By name; the defaults are MEASURES.")
 
@@ -131,7 +133,9 @@ def judge(rows: Rows, params: Params, excluded: Mapping[str, str] | None = None)
     rules = {measure: params.of(measure) for row in rows.values() for measure in row}
     rules = {measure: rule for measure, rule in sorted(rules.items()) if rule is not None}
     failed = {
-        subject: "; ".join(reasons) for subject, row in rows.items() if (reasons := _faults(row, rules))
+        subject: "; ".join(reasons)
+        for subject, row in rows.items()
+        if (reasons := _faults(row, rules, params.loss))
     } | {subject: f"excluded by hand: {reason}" for subject, reason in (excluded or {}).items()}
     verdicts = [Verdict(subject, None, False, reason) for subject, reason in failed.items()]
 
@@ -157,7 +161,7 @@ def judge(rows: Rows, params: Params, excluded: Mapping[str, str] | None = None)
     return sorted(verdicts, key=lambda verdict: verdict.subject)
 
 
-def _faults(row: Mapping[str, float], rules: Mapping[str, Measure]) -> list[str]:
+def _faults(row: Mapping[str, float], rules: Mapping[str, Measure], loss: float) -> list[str]:
     """Why a subject fails whatever the others have."""
     faults = [f"{measure} is {value}" for measure, value in sorted(row.items()) if not math.isfinite(value)]
     for measure, rule in rules.items():
@@ -170,7 +174,7 @@ def _faults(row: Mapping[str, float], rules: Mapping[str, Measure]) -> list[str]
         if rule.maximum is not None and value > rule.maximum:
             faults.append(f"{measure} {value:.4g} is above {rule.maximum:g}")
         before = row.get(measure.removesuffix(AFTER) + BEFORE) if measure.endswith(AFTER) else None
-        if before is not None and value < before - rule.spread:
+        if before is not None and value < before - loss:
             faults.append(f"{measure} {value:.4g} is below the {before:.4g} of before the registration")
     return faults
 

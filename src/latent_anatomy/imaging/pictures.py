@@ -24,7 +24,7 @@ SQUARE_MM = 25  # of the checkerboard
 BESIDE_MM = 6  # from the centre to the sagittal plane: between the hemispheres no cortex would be seen
 # Okabe and Ito's orange and sky blue, which colour-blind readers can tell apart
 ORANGE, BLUE, LIGHT = (230, 159, 0), (86, 180, 233), (220, 220, 220)
-TINT = np.array([1.0, 0.86, 0.62])  # of the atlas in the checkerboard
+TINT = np.array([1.0, 0.86, 0.62])  # of the target in the checkerboard
 PLANES = (((0, 1), "LR"), ((0, 2), "LR"), ((1, 2), "PA"))  # axes along a picture's width and height, letters
 Title = list[tuple[str, tuple[int, int, int]]]
 
@@ -47,16 +47,17 @@ def outline(volume: Volume, mask: Volume, reference: Volume | None = None) -> by
 
 
 def checkerboard(volume: Volume, atlas_t1: Volume, atlas_brain: Volume) -> bytes:
-    """A volume in atlas space as PNG: above with the atlas' brain outlined, below in squares with the atlas.
+    """A registered volume as PNG: above with the outline of its target, below in squares with the target.
 
-    Squares of 25 mm alternate between the volume and the atlas, which is tinted; edges that run on from one
-    to the other say that they match. Raises ValueError when the grids differ in shape.
+    Squares of 25 mm alternate between the volume and the target, which is tinted; edges that run on from one
+    to the other say that they match. The target is the atlas, or another image with a mask. Raises ValueError
+    when the grids differ in shape.
     """
     _same_grid(volume, atlas_t1, atlas_brain)
     centre = _centre(atlas_brain.values > 0.5)
     image: Title = [("image", LIGHT)]
-    brain: Title = [("brain of the atlas", ORANGE)]
-    atlas: Title = [("atlas", tuple(int(255 * part) for part in TINT))]
+    brain: Title = [("outline of the target", ORANGE)]
+    atlas: Title = [("target", tuple(int(255 * part) for part in TINT))]
     return _png(
         [
             _strip(volume, centre, image + brain, [(atlas_brain, ORANGE, 1)]),
