@@ -7,8 +7,7 @@ publisher, with their checksum. Neither is needed by default.
 from dataclasses import dataclass
 from pathlib import Path
 
-from latent_anatomy.datasets.contract import RawFile
-from latent_anatomy.datasets.fetch import fetch, mirror_folder
+from latent_anatomy.datasets.contract import RawFile, mirror_folder
 
 DATA = Path("data/raw")  # below the project's folder, where all raw files lie
 
@@ -26,6 +25,8 @@ class Download:
 
     def bring(self, data: Path = DATA) -> tuple[Path, ...]:
         """Where the files lie in `data`, fetched if they are missing; their checksums are verified."""
+        from latent_anatomy.datasets.fetch import fetch
+
         fetch(self, data / self.name, mirror_folder())
         return tuple(data / self.name / file.name for file in self.files)
 
