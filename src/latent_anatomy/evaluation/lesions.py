@@ -33,7 +33,6 @@ figure needs the reconstructions and they may take seconds.
 """
 
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -43,16 +42,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from latent_anatomy.evaluation.common import Results, Settings, infer, pictures, spaced
-from latent_anatomy.lesions.measures import LEAST_OVERLAP, Counts, count, summary
+from latent_anatomy.lesions.measures import LEAST_OVERLAP, summary
+from latent_anatomy.lesions.patients import Patient, histogram, ranked
 from latent_anatomy.lesions.postprocessing import PostProcessing
-from latent_anatomy.lesions.ranking import Ranking, VoxelRanking, best_dice
+from latent_anatomy.lesions.ranking import best_dice
 from latent_anatomy.lesions.stacks import stacks
 from latent_anatomy.lesions.thresholds import PERCENTILE, percentile
 from latent_anatomy.methods.contract import Data, Stack
 
 REGIONS = ("brain", "head")  # the first that the data have; a head is what is left without skull stripping
-BINS = 100
-UPPER = 99.9  # percentile of the healthy training residuals that the histogram reaches at least
 
 
 class Params(Settings):
@@ -68,89 +66,62 @@ class Params(Settings):
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Patient:
-    """One patient's slices in the order of their positions, all arrays (S, H, W).
-
-    rows (S,) of the split; stacks: which slices lie together; smoothed: maps after the filter, 0 outside
-    of region, the eroded brain mask; reconstructions: of the rows that are pictured, (C, H, W) each.
-    """
-
-    subject: str
-    rows: NDArray[np.int64]
-    stacks: list[slice]
-    smoothed: NDArray[np.float32]
-    brain: NDArray[np.bool_]
-    region: NDArray[np.bool_]
-    lesion: NDArray[np.bool_]
-    reconstructions: dict[int, Tensor]
-
-    def segment(self, chain: PostProcessing, threshold: float) -> NDArray[np.bool_]:
-        """What is called a lesion, stack by stack."""
-        return np.concatenate([chain.segment(self.smoothed[part], threshold) for part in self.stacks])
-
-    def compare(self, segmentation: NDArray, chain: PostProcessing, least_overlap: float) -> Counts:
-        """A segmentation against the reference, summed over the stacks."""
-        each = (
-            count(segmentation[part], self.lesion[part], chain.connectivity, least_overlap)
-            for part in self.stacks
-        )
-        return sum(each, Counts())
-
-
 def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task: str, seed: int) -> Results:
     """Metrics and arrays as above; ValueError for data without the masks, or without a lesion to find."""
     method.eval()
     chain = settings.post
     brains = {name: mask(name, splits[name], REGIONS) for name in ("train", "val", "test")}
     lesions = {name: mask(name, splits[name], ("lesion",)) for name in ("val", "test")}
-    shown = np.flatnonzero(lesions["test"].any(axis=(1, 2)))
-    if not len(shown):
+    lesions["train"] = np.zeros_like(brains["train"])  # not asked for: healthy, or taken to be
+    ill = {name: np.flatnonzero(lesion.any(axis=(1, 2))) for name, lesion in lesions.items()}
+    if not len(ill["test"]):
         raise ValueError("split test: expected slices with lesions, found none: there is nothing to find")
-    shown = shown[spaced(len(shown))]
+    shown = ill["test"][spaced(len(ill["test"]))].tolist()
 
-    def patients(name: str, subjects: Sequence[str], pictured: Container[int] = ()) -> Iterator[Patient]:
-        lesion = lesions.get(name, np.zeros_like(brains[name]))
-        return delineated(method, splits[name], brains[name], lesion, chain, subjects, pictured)
+    def patients(name: str, subjects: Container[str]) -> Iterator[tuple[Patient, Tensor | None]]:
+        return scored(method, splits[name], brains[name], lesions[name], chain, subjects)
 
     subjects = sorted(set(splits["train"].subject))
     chosen = [subjects[index] for index in spaced(len(subjects), settings.threshold_subjects)]
-    training = [patient.smoothed[patient.region] for patient in patients("train", chosen)]
-    test = list(patients("test", sorted(set(splits["test"].subject)), set(shown.tolist())))
+    training = [patient.smoothed[patient.region] for patient, _ in patients("train", chosen)]
+    test, reconstructions = [], {}
+    for patient, told in patients("test", splits["test"].subject):
+        test.append(patient)
+        if told is not None:
+            places = {row: i for i, row in enumerate(patient.rows.tolist()) if row in shown}
+            reconstructions |= {row: told[i].clone() for row, i in places.items()}
     pooled, single = ranked(test)
 
     thresholds = {"training": percentile(training, settings.percent)}
-    if lesions["val"].any():
-        rows = np.flatnonzero(lesions["val"].any(axis=(1, 2)))
-        diseased = sorted({splits["val"].subject[row] for row in rows})
-        thresholds["validation"] = best_dice(ranked(patients("val", diseased))[1])[0]
+    if len(ill["val"]):
+        diseased = {splits["val"].subject[row] for row in ill["val"]}
+        thresholds["validation"] = best_dice(ranked(each for each, _ in patients("val", diseased))[1])[0]
     thresholds["oracle"] = best_dice([each for each in single if each.lesion_voxels])[0]
 
-    found = {
-        "lesions/auprc": pooled.average_precision(),
-        "lesions/prevalence": pooled.lesion_voxels / pooled.voxels,
-    }
+    found = {"auprc": pooled.average_precision(), "prevalence": pooled.lesion_voxels / pooled.voxels}
     arrays: dict[str, NDArray] = {"lesions/subject": np.array([patient.subject for patient in test])}
-    segmentations: dict[int, NDArray] = {}
     for kind, threshold in thresholds.items():
-        counts = []
-        for patient in test:
-            segmentation = patient.segment(chain, threshold)
-            counts.append(patient.compare(segmentation, chain, settings.least_overlap))
-            if kind == "training":
-                segmentations |= {row: segmentation[i] for i, row in enumerate(patient.rows) if row in shown}
+        counts = [
+            patient.compare(patient.segment(chain, threshold), chain, settings.least_overlap)
+            for patient in test
+        ]
         measured = summary(counts)
-        for name in ("patients", "patients_without_lesions"):
-            found[f"lesions/{name}"] = measured.pop(name)
-        found |= {f"lesions/{kind}/threshold": threshold}
-        found |= {f"lesions/{kind}/{name}": value for name, value in measured.items()}
+        found |= {name: measured.pop(name) for name in ("patients", "patients_without_lesions")}
+        found |= {f"{kind}/{name}": value for name, value in ({"threshold": threshold} | measured).items()}
         arrays[f"lesions/{kind}/dice"] = np.array([each.dice for each in counts])
-    for kind in thresholds.keys() - {"oracle"}:
-        found[f"lesions/gap/{kind}"] = found["lesions/oracle/dice"] - found[f"lesions/{kind}/dice"]
+    found |= {
+        f"gap/{kind}": found["oracle/dice"] - found[f"{kind}/dice"] for kind in thresholds if kind != "oracle"
+    }
 
-    arrays |= histogram(training, test)
-    white = arrays["lesions/histogram/edges"][-1]
-    return found, arrays | figure(method, splits["test"], test, shown, segmentations, white)
+    counted = histogram(training, test)
+    arrays |= {f"lesions/histogram/{name}": values for name, values in counted.items()}
+    images = splits["test"].batch(torch.tensor(shown, device=splits["test"].device)).images
+    planes = {"original": images} | drawn(test, shown, chain, thresholds["training"], counted["edges"][-1])
+    if hasattr(method, "reconstruct"):
+        rebuilt = [reconstructions[row] for row in shown if row in reconstructions]
+        planes["reconstruction"] = torch.stack(rebuilt) if rebuilt else infer(method.reconstruct, images)
+    arrays |= {f"figure/lesions/{name}": pictures(values) for name, values in planes.items()}
+    return {f"lesions/{name}": value for name, value in found.items()}, arrays
 
 
 def mask(split: str, data: Data, names: Sequence[str]) -> NDArray[np.bool_]:
@@ -171,16 +142,18 @@ def mask(split: str, data: Data, names: Sequence[str]) -> NDArray[np.bool_]:
     return plane.astype(bool)
 
 
-def delineated(
+def scored(
     method: nn.Module,
     data: Data,
     brain: NDArray,
     lesion: NDArray,
     chain: PostProcessing,
-    subjects: Sequence[str],
-    pictured: Container[int] = (),
-) -> Iterator[Patient]:
-    """The given subjects of a split, in the order of their names; brain and lesion (N, H, W) bool."""
+    subjects: Container[str],
+) -> Iterator[tuple[Patient, Tensor | None]]:
+    """The given subjects of a split, in the order of their names, and their reconstructions, see `answer`.
+
+    brain and lesion (N, H, W) bool.
+    """
     runs = stacks(np.array(data.subject), data.position.cpu().numpy())
     for subject, group in groupby(runs, key=lambda run: run[0]):
         if subject not in subjects:
@@ -188,17 +161,13 @@ def delineated(
         parts = [rows for _, rows in group]
         rows = np.concatenate(parts)
         ends = np.cumsum([len(part) for part in parts])
-        together = [slice(end - len(part), end) for end, part in zip(ends, parts, strict=True)]
         indices = torch.from_numpy(rows).to(data.device)
         region = torch.from_numpy(brain[rows]).to(data.device)
-        maps, reconstructions = answer(
-            method, Stack(data.batch(indices).images, region, data.position[indices])
-        )
-        kept = {}
-        if reconstructions is not None:
-            kept = {row: reconstructions[i].clone() for i, row in enumerate(rows.tolist()) if row in pictured}
+        stack = Stack(data.batch(indices).images, region, data.position[indices])
+        maps, reconstructions = answer(method, stack)
+        together = [slice(end - len(part), end) for end, part in zip(ends, parts, strict=True)]
         smoothed = [chain.smooth(maps[part], brain[rows[part]]) for part in together]
-        yield Patient(
+        patient = Patient(
             subject=subject,
             rows=rows,
             stacks=together,
@@ -206,8 +175,8 @@ def delineated(
             brain=brain[rows],
             region=chain.region(brain[rows]),
             lesion=lesion[rows],
-            reconstructions=kept,
         )
+        yield patient, reconstructions
 
 
 @torch.no_grad()
@@ -225,58 +194,17 @@ def answer(method: nn.Module, stack: Stack) -> tuple[NDArray[np.float32], Tensor
     return maps[:, 0].cpu().numpy(), reconstructions
 
 
-def ranked(patients: Iterator[Patient] | list[Patient]) -> tuple[Ranking, list[Ranking]]:
-    """The voxels of all patients together, and of each; those in the brain or delineated as lesion."""
-    pooled, single = VoxelRanking(), []
+def drawn(
+    patients: list[Patient], shown: list[int], chain: PostProcessing, threshold: float, white: float
+) -> dict[str, Tensor]:
+    """Residual divided by `white`, segmentation and reference of the rows `shown`, (n, 1, H, W) float32."""
+    planes: dict[int, tuple[NDArray, ...]] = {}
     for patient in patients:
-        asked = patient.brain | patient.lesion
-        scores, lesion = patient.smoothed[asked], patient.lesion[asked]
-        own = VoxelRanking()
-        for ranking in (pooled, own):
-            ranking.update(scores, lesion)
-        single.append(own.result())
-    return pooled.result(), single
-
-
-def histogram(training: list[NDArray], test: list[Patient]) -> dict[str, NDArray]:
-    """Residuals inside the eroded brain masks: training patients (n,) each, and the test patients."""
-    lesion = [patient.smoothed[patient.region & patient.lesion] for patient in test]
-    healthy = [patient.smoothed[patient.region & ~patient.lesion] for patient in test]
-    upper = max(percentile(training, UPPER), *(float(each.max(initial=0)) for each in lesion))
-    edges = np.linspace(0, upper or 1, BINS + 1)
-    found = {"lesions/histogram/edges": edges}
-    for name, residuals in (("healthy_training", training), ("healthy_test", healthy), ("lesion", lesion)):
-        counts = (np.histogram(np.minimum(each, edges[-1]), edges)[0] for each in residuals)
-        found[f"lesions/histogram/{name}"] = sum(counts, np.zeros(BINS, np.int64))
-    return found
-
-
-def figure(
-    method: nn.Module,
-    data: Data,
-    patients: list[Patient],
-    shown: NDArray[np.int64],
-    segmentations: dict[int, NDArray],
-    white: float,
-) -> dict[str, NDArray]:
-    """Pictures (n, C, H, W) uint8 of the rows `shown`; residuals are divided by `white`."""
-    images = data.batch(torch.from_numpy(shown).to(data.device)).images
-    slices = {row: (patient, i) for patient in patients for i, row in enumerate(patient.rows.tolist())}
-    places = [slices[row] for row in shown.tolist()]
-    planes = {
-        "residual": [patient.smoothed[i] / white for patient, i in places],
-        "segmentation": [segmentations[row] for row in shown.tolist()],
-        "reference": [patient.lesion[i] for patient, i in places],
+        if not set(shown).isdisjoint(patient.rows.tolist()):
+            volumes = (patient.smoothed / white, patient.segment(chain, threshold), patient.lesion)
+            planes |= dict(zip(patient.rows.tolist(), zip(*volumes, strict=True), strict=True))
+    columns = zip(*(planes[row] for row in shown), strict=True)
+    return {
+        name: torch.from_numpy(np.stack(column).astype(np.float32))[:, None]
+        for name, column in zip(("residual", "segmentation", "reference"), columns, strict=True)
     }
-    found = {
-        name: torch.from_numpy(np.stack(each).astype(np.float32))[:, None] for name, each in planes.items()
-    }
-    found["original"] = images
-    if hasattr(method, "residual"):
-        told = [
-            patient.reconstructions[row] for (patient, _), row in zip(places, shown.tolist(), strict=True)
-        ]
-        found["reconstruction"] = torch.stack(told)
-    elif hasattr(method, "reconstruct"):
-        found["reconstruction"] = infer(method.reconstruct, images)
-    return {f"figure/lesions/{name}": pictures(values) for name, values in found.items()}

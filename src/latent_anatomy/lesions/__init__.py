@@ -8,6 +8,7 @@ together and never with another patient's.
     thresholds      where to cut: from training residuals
     ranking         what every possible cut gives, over all voxels of a set: AUPRC and best Dice
     measures        what one cut gives, per patient, per lesion and over the set
+    patients        a patient of several stacks, and what patients give together
 
 Anomaly maps are float32, finite and never negative; 0 says "nothing here", also outside of the eroded
 brain mask. A voxel is called a lesion where its score lies *above* the threshold, so that a threshold of
