@@ -1,7 +1,7 @@
 """Tables, figures and pictures of the imaging steps, for notebooks/qc.ipynb; docs/qc.md."""
 
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -37,39 +37,29 @@ class Cohort:
         return sorted(names, key=lambda name: (_position(name.split("/")[0]), name))
 
 
-def load(
-    datasets: Sequence[str],
-    qc_files: Iterable[str | Path],
-    picture_files: Iterable[str | Path],
-    numbers_files: Iterable[str | Path],
-) -> list[Cohort]:
-    """The cohorts of `datasets`, from results/imaging/<dataset>/qc.csv and from picture.png and numbers.json
-    of data/interim/<dataset>/<subject>/<step>/.
+def load(qc_files: Iterable[str | Path], picture_files: Iterable[str | Path]) -> list[Cohort]:
+    """A cohort for each results/imaging/<dataset>/qc.csv, with its pictures, which are
+    data/interim/<dataset>/<subject>/<step>/picture.png.
 
-    Raises ValueError when a data set has no qc.csv or two, when a picture's or a number's subject is not in
-    it, and when its numbers are not those of the steps.
+    Raises ValueError when a data set has two tables, or a picture's data set or subject none.
     """
-    tables, pictures, numbers = (
-        [Path(file) for file in files] for files in (qc_files, picture_files, numbers_files)
-    )
-    cohorts = []
-    for dataset in datasets:
-        found = [path for path in tables if path.parts[-2] == dataset]
-        if len(found) != 1:
-            raise defect(dataset, "one qc.csv", [str(path) for path in found], "run the gate, give its file")
-        verdicts, rows = gate.read(found[0])
-        steps = gate.collect(path for path in numbers if path.parts[-4] == dataset)
-        for subject, row in steps.items():
-            _check_numbers(found[0], subject, row, rows.get(subject, {}))
-        shown: dict[str, dict[str, Path]] = {}
-        for path in sorted(pictures, key=lambda path: _position(path.parts[-2])):
-            if path.parts[-4] == dataset:
-                shown.setdefault(path.parts[-3], {})[path.parts[-2]] = path
-        unknown = sorted((shown.keys() | steps.keys()) - rows.keys())
-        if unknown:
-            raise defect(found[0], "every subject of the steps", f"none of {unknown}", "run the gate again")
-        cohorts.append(Cohort(dataset, sorted(verdicts, key=_badness), rows, shown))
-    return cohorts
+    pictures: dict[str, dict[str, dict[str, Path]]] = {}
+    for path in sorted(map(Path, picture_files), key=lambda path: _position(path.parts[-2])):
+        dataset, subject, step = path.parts[-4:-1]
+        pictures.setdefault(dataset, {}).setdefault(subject, {})[step] = path
+    cohorts: dict[str, Cohort] = {}
+    for path in map(Path, qc_files):
+        dataset = path.parts[-2]
+        if dataset in cohorts:
+            raise defect(path, f"one table of {dataset}", "a second", "give each once")
+        verdicts, rows = gate.read(path)
+        shown = pictures.pop(dataset, {})
+        if unknown := sorted(shown.keys() - rows.keys()):
+            raise defect(path, "everybody who has pictures", f"none of {unknown}", "run the gate again")
+        cohorts[dataset] = Cohort(dataset, sorted(verdicts, key=_badness), rows, shown)
+    if pictures:
+        raise defect("pictures", "a table of each data set", f"none of {sorted(pictures)}", "give its qc.csv")
+    return list(cohorts.values())
 
 
 def table(cohort: Cohort) -> str:
@@ -150,7 +140,7 @@ def gallery(cohort: Cohort) -> Iterator[str]:
         parts = [f"<h4>{escape(verdict.subject)}: {state}{score}</h4><p>{escape(verdict.reason)}</p>"]
         pictures = cohort.pictures.get(verdict.subject, {})
         parts += [_figure(step, path) for step, path in pictures.items()]
-        yield "".join(parts if pictures else [*parts, "<p>No picture: its steps were not run.</p>"])
+        yield "".join(parts if pictures else [*parts, "<p>No pictures at hand.</p>"])
 
 
 def _figure(step: str, path: Path) -> str:
@@ -160,14 +150,6 @@ def _figure(step: str, path: Path) -> str:
     source = f"data:image/png;base64,{b64encode(picture).decode()}"
     image = f"<img src='{source}' alt='{escape(step)}' style='max-width:100%'>"
     return f"<figure style='margin:0 0 8px'><figcaption>{escape(step)}</figcaption>{image}</figure>"
-
-
-def _check_numbers(path: Path, subject: str, steps: dict[str, float], table: dict[str, float]) -> None:
-    """The numbers of a subject are those in its line, to the digits that the line has."""
-    for name, value in steps.items():
-        if not np.isclose(value, table.get(name, np.nan), rtol=1e-8, atol=0, equal_nan=name in table):
-            found = f"{table.get(name)} in qc.csv and {value} in the step"
-            raise defect(f"{path}, {subject}", f"one number {name}", found, "run the gate again")
 
 
 def _badness(verdict: Verdict) -> tuple[bool, bool, float, str]:
