@@ -5,8 +5,10 @@ import re
 import subprocess
 
 import pytest
+import yaml
+from conftest import ROOT
 
-from latent_anatomy import datasets
+from latent_anatomy import datasets, params
 from latent_anatomy.datasets import supplied
 from latent_anatomy.datasets.contract import checked
 from latent_anatomy.datasets.fetch import fetch
@@ -371,3 +373,15 @@ def test_names_of_bids_folders_are_known_and_others_not(mirror):
         assert not datasets.known(name)
         with pytest.raises(ValueError, match=r"expected one of bloodmnist, .* or bids-<folder>"):
             datasets.find(name)
+
+
+def test_a_bids_folder_needs_only_its_name_in_the_parameters():
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    at_hand = content["collections"]["at-hand"]
+    content |= {"data": "at-hand", "collections": {"at-hand": at_hand}, "imaging": {}}
+    at_hand["volumes"].append("bids-mystudy")
+    at_hand["studies"]["baur"]["datasets"].append("bids-mystudy")
+    assert "bids-mystudy" in params.validate(content).collection.volumes
+    at_hand["volumes"][-1] = at_hand["studies"]["baur"]["datasets"][-1] = "bids mystudy"
+    with pytest.raises(params.ParamsError, match=r"collections\.at-hand\.volumes: .*'bids mystudy'"):
+        params.validate(content)
