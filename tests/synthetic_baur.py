@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latent_anatomy import papers
+from latent_anatomy.evaluation import lesions
 from latent_anatomy.evaluation.comparison import compare
 
 PAPER = Path(__file__).parents[1] / "papers" / "baur.yaml"
 MODELS = ("dae", "sae1", "sae3", "sae-gan", "dvae", "svae", "anovaegan", "anogan")
 BASELINES = ("intensity", "healthy-mean", "chance")
 KINDS = ("training", "validation", "oracle")
-PATIENTS = 12  # the last one without lesions
+PATIENTS = 17  # the last one without lesions
 SIZE = 48
 
 
@@ -59,18 +60,16 @@ def result(run: str, dataset: str, seed: int = 1, shift: float = 0.0, kinds: tup
         "seed": seed,
         "metrics": metrics,
         "params": copy.deepcopy(paper().runs[run].settings) if run in MODELS else {},
-        "evaluation": copy.deepcopy(paper().evaluation),
+        "evaluation": {"lesions": lesions.Params().model_dump(mode="json")},
         "job": "evaluate",
     }
 
 
 def comparison(dataset: str, runs: tuple[str, ...]) -> dict:
-    """Job and metrics of the paired tests of these runs, on every kind of threshold."""
+    """Job and metrics of the paired tests of these runs, at the threshold from training."""
     subject = np.array([f"patient-{number}" for number in range(PATIENTS)])
     common = {"subject": subject, "lesions/subject": subject}
-    left = {
-        run: [common | {f"lesions/{kind}/dice": each for kind, each in dice(run).items()}] for run in runs
-    }
+    left = {run: [common | {"lesions/training/dice": dice(run)["training"]}] for run in runs}
     return {"study": "baur", "dataset": dataset, "metrics": compare(left), "job": "paired-tests"}
 
 
@@ -115,10 +114,9 @@ def write_arrays(metrics: Path, run: str) -> Path:
 
 
 def write_history(root: Path, run: str, dataset: str) -> Path:
-    """The history.csv of a run: three epochs, or none where nothing is trained step by step."""
+    """The history.csv of a run: three epochs, or one line where it is fitted in one go."""
     path = Path(root, "models", "baur", dataset, run, "seed-1", "history.csv")
     path.parent.mkdir(parents=True, exist_ok=True)
-    epochs = [] if run in BASELINES else [(1, 90, 95), (2, 40, 50), (3, 30, 45)]
-    lines = ["epoch,train/l1,val/l1", *(",".join(map(str, epoch)) for epoch in epochs)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    trained = "epoch,rate/autoencoder,train/l1,val/l1\n1,0.001,90,95\n2,0.001,40,50\n3,0.001,30,45\n"
+    path.write_text("epoch\n1\n" if run in BASELINES else trained, encoding="utf-8")
     return path
