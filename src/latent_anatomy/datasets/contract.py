@@ -47,8 +47,8 @@ class Dataset(Protocol):
 
     name         its name in every path and table; begins with "phantom-" exactly if `phantom`
     family       folder of a mirror in which its files may lie, beside one of its own name
-    stands_for   the published data set with which a paper's numbers may be compared; None if there is none, and
-                 for a phantom
+    stands_for   the published data set with which a paper's numbers may be compared; None if there is
+                 none, and for a phantom
     note         why it is not that very file; "" if it is
     channels, classes, task   as of `Slices`
     files        empty where only the user's folder can tell and it is not here (see `supplied`)
