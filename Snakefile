@@ -19,10 +19,12 @@ rule all:
         [metrics(study) for study in STUDIES],
         "results/ledger.csv",
         "results/ledger-phantom.csv",
-        expand("reports/{study}.html", study=STUDIES),
+        expand("reports/{study}.html", study=REPORTS),
 
 
 include: "workflow/rules/fetch.smk"
+include: "workflow/rules/imaging.smk"
+include: "workflow/rules/volumes.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"

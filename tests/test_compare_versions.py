@@ -107,10 +107,12 @@ def row(method: str, verdict: str, ours: str) -> str:
 
 def write_version(root: Path, letter: str) -> None:
     """Everything of a version, each kind otherwise in A than in B."""
-    collection = {"unoranic": {"datasets": ["breastmnist"], "seeds": list(SEEDS)}}
+    chosen = {"unoranic": {"datasets": ["breastmnist"], "seeds": list(SEEDS)}}
+    collection = {"images": ["breastmnist"], "studies": chosen}
+    nothing = {"studies": {"unoranic": {"datasets": [], "seeds": [1]}}}
     params = {
         "methods": {"ae": {"method": "autoencoder", "epochs": {"A": 5, "B": 6}[letter], "note": "<b>"}},
-        "collections": {"real": collection, "phantom": {"unoranic": {"datasets": [], "seeds": [1]}}},
+        "collections": {"real": collection, "phantom": nothing},
         "data": collection,
     }
     put(root / "params.yaml", yaml.safe_dump(params))

@@ -92,7 +92,7 @@ def choose(project: Path, methods: dict[str, dict], changes: list[dict] | None =
         "training": PARAMS["training"],
         "methods": methods,
         "studies": {"unoranic": study},
-        "collections": {"phantom": {"unoranic": collection}},
+        "collections": {"phantom": {"images": [DATASET], "studies": {"unoranic": collection}}},
         "data": "phantom",
     }
     (project / "params.yaml").write_text(yaml.safe_dump(content))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from latent_anatomy import params
 
 CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text())
-REAL, PHANTOM = (("collections", name, "unoranic") for name in ("real", "phantom"))
+REAL, PHANTOM = (("collections", name, "studies", "unoranic") for name in ("real", "phantom"))
 
 
 def with_entry(keys: tuple, value: object) -> dict:
@@ -77,21 +77,21 @@ def test_a_missing_key(keys):
         (("data",), "imaginary", "data: expected names of collections"),
         (("methods", "ae", "method"), "imaginary", "methods.ae.method"),
         (("studies", "unoranic", "runs"), ["imaginary"], "studies.unoranic.runs"),
-        ((*REAL, "datasets"), ["imaginary"], "collections.real.unoranic.datasets"),
+        ((*REAL, "datasets"), ["imaginary"], "collections.real"),
         (
             (*REAL, "changes"),
             [{"runs": ["imaginary"], "params": {"epochs": 1}}],
-            "collections.real.unoranic.changes.runs",
+            "collections.real.studies.unoranic.changes.runs",
         ),
         (
             (*REAL, "changes"),
             [{"runs": ["ae"], "datasets": ["imaginary"], "params": {}}],
-            "collections.real.unoranic.changes.datasets",
+            "collections.real.studies.unoranic.changes.datasets",
         ),
         (
             (*REAL, "evaluation"),
             {"imaginary": {}},
-            "collections.real.unoranic.evaluation",
+            "collections.real.studies.unoranic.evaluation",
         ),
     ],
 )
@@ -101,12 +101,16 @@ def test_unknown_names(keys, value, named):
 
 
 def test_phantoms_and_real_data_in_one_collection():
-    keys = (*REAL, "datasets")
-    line = only_line(with_entry(keys, ["retinamnist", "phantom-retinamnist"]))
-    assert ".".join(keys) in line and "both" in line
+    content = with_entry(("collections", "real", "images"), ["retinamnist", "phantom-retinamnist"])
+    content["collections"]["real"]["studies"]["unoranic"] = {
+        "datasets": ["retinamnist", "phantom-retinamnist"],
+        "seeds": [1],
+    }
+    line = only_line(content)
+    assert "collections.real: " in line and "both" in line
 
 
-PLACES = ((), ("training",), ("studies", "unoranic"), PHANTOM)
+PLACES = ((), ("training",), ("imaging",), ("studies", "unoranic"), PHANTOM[:2], PHANTOM)
 
 
 @given(
@@ -120,21 +124,22 @@ def test_an_unknown_key_is_named_wherever_it_stands(place, key):
 def test_data_is_an_alias_or_a_name_of_a_collection():
     by_alias, by_name = params.validate(CONTENT), params.validate(CONTENT | {"data": "phantom"})
     assert by_alias == by_name and by_alias.data == "phantom"
-    line = only_line(CONTENT | {"data": CONTENT["collections"]["real"] | {"unoranic": {"datasets": []}}})
+    line = only_line(CONTENT | {"data": CONTENT["collections"]["real"] | {"volumes": ["ixi"]}})
     assert "data: expected one of the collections, as *phantom or *real or *at-hand" in line
 
 
 def test_a_collection_says_something_of_every_study():
-    assert "collections.real: expected" in only_line(without_entry("collections", "real", "unoranic"))
-    nothing = with_entry((*REAL, "datasets"), []) | {"data": "real"}
-    nothing["collections"]["real"]["unoranic"] = {"datasets": [], "seeds": [1]}
+    assert "collections.real.studies: expected" in only_line(without_entry(*REAL))
+    nothing = with_entry(("collections", "real", "images"), []) | {"data": "real"}
+    nothing["collections"]["real"]["studies"]["unoranic"] = {"datasets": [], "seeds": [1]}
     assert params.validate(nothing).chosen == {}
 
 
 def test_without_leaves_the_rest_of_the_collection():
     found = params.validate(CONTENT | {"data": "real"})
-    left = found.without(["bloodmnist", "dermamnist"]).collections["real"]["unoranic"]
-    assert left.datasets == ["breastmnist", "pneumoniamnist", "retinamnist"]
-    assert left.seeds == found.collections["real"]["unoranic"].seeds
+    left = found.without(["bloodmnist", "dermamnist"]).collection
+    assert left.images == ["breastmnist", "pneumoniamnist", "retinamnist"]
+    assert left.studies["unoranic"].datasets == left.images
+    assert left.studies["unoranic"].seeds == found.collection.studies["unoranic"].seeds
     with pytest.raises(params.ParamsError, match="none of the data sets of 'real' can be had"):
-        found.without(found.collections["real"]["unoranic"].datasets)
+        found.without(found.collection.datasets)

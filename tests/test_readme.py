@@ -15,7 +15,7 @@ from latent_anatomy.cli import app
 
 PAGES = ("README.md", "docs/workflow.md")
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
-REAL = PARAMS["collections"]["real"]["unoranic"]["datasets"]
+REAL = PARAMS["collections"]["real"]["images"]
 
 
 def printed(page: str, tool: str = "snakemake") -> list[str]:

@@ -32,7 +32,7 @@ def times(folder: Path) -> dict[Path, int]:
 def test_a_job_has_every_parameter_of_its_method():
     for name, job in resolved().items():
         if name.startswith("train/"):
-            model = methods.load(job["method"]).Params
+            model = methods.load(job["method"]).Method.Params
             assert job["params"].keys() == model.model_fields.keys()
             assert model.model_validate(job["params"]).model_dump(mode="json") == job["params"]
 
@@ -46,7 +46,7 @@ def test_real_runs_have_the_length_of_the_paper_unless_shortened():
         if job["job"] == "train" and job["run"] == "ae"
     }
     assert set(ae.values()) == {default} and len(ae) == 5 * 3
-    for change in CONTENT["collections"]["at-hand"]["unoranic"]["changes"]:
+    for change in CONTENT["collections"]["at-hand"]["studies"]["unoranic"]["changes"]:
         for run in change["runs"]:
             for dataset in change["datasets"]:
                 job = at_hand["train/" + RUN.format(run=run, dataset=dataset)]
@@ -88,7 +88,7 @@ def test_a_wrong_protocol_or_setting_is_named(evaluation, named):
     studies["unoranic"]["evaluation"] = evaluation
     collections = deepcopy(CONTENT["collections"])
     for collection in collections.values():
-        collection["unoranic"].pop("evaluation", None)
+        collection["studies"]["unoranic"].pop("evaluation", None)
     with pytest.raises(params.ParamsError) as caught:
         resolved(studies=studies, collections=collections, data="phantom")
     assert str(caught.value).startswith(f"params.yaml: {named}")
@@ -96,8 +96,8 @@ def test_a_wrong_protocol_or_setting_is_named(evaluation, named):
 
 def test_a_wrong_setting_of_a_collection_is_named():
     collections = deepcopy(CONTENT["collections"])
-    collections["phantom"]["unoranic"]["evaluation"] = {"probing": {"draws": 0}}
-    with pytest.raises(params.ParamsError, match=r"phantom\.unoranic\.evaluation\.probing\.draws: "):
+    collections["phantom"]["studies"]["unoranic"]["evaluation"] = {"probing": {"draws": 0}}
+    with pytest.raises(params.ParamsError, match=r"phantom\.studies\.unoranic\.evaluation\.probing\.draws: "):
         resolved(collections=collections, data="phantom")
 
 
@@ -161,6 +161,7 @@ def test_a_protocol_runs_on_the_data_sets_that_it_names():
 
 def test_an_impossible_value_for_some_data_sets_names_where_it_stands():
     content = deepcopy(CONTENT)
-    content["collections"]["phantom"]["unoranic"]["changes"] = [{"runs": ["ae"], "params": {"epochs": 0}}]
-    with pytest.raises(params.ParamsError, match=r"phantom\.unoranic\.changes\.params\.epochs.*found 0"):
+    changes = [{"runs": ["ae"], "params": {"epochs": 0}}]
+    content["collections"]["phantom"]["studies"]["unoranic"]["changes"] = changes
+    with pytest.raises(params.ParamsError, match=r"phantom\.studies\.unoranic\.changes\.params\.epochs.*found 0"):
         resolution.resolve(params.validate(content))

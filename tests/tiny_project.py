@@ -38,10 +38,15 @@ def parameters() -> dict:
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     content["data"] = "phantom"
     content["studies"]["unoranic"] = {"runs": list(RUNS), "evaluation": {"reconstruction": {}}}
+    nothing = {"datasets": [], "external": [], "seeds": [1]}
     for collection in content["collections"].values():
-        collection["unoranic"] = {"datasets": ["breastmnist"], "seeds": [1]}
+        unoranic = {"datasets": ["breastmnist"], "seeds": [1]}
+        collection |= {"images": ["breastmnist"], "volumes": []}
+        collection["studies"] = {"unoranic": unoranic, "baur": nothing}
     tiny = {"runs": list(RUNS), "params": {"epochs": 1, "width": 4, "latent": 8, "batch_size": 128}}
-    content["collections"]["phantom"]["unoranic"] = {
+    content["imaging"] = {}
+    content["collections"]["phantom"]["images"] = [DATASET]
+    content["collections"]["phantom"]["studies"]["unoranic"] = {
         "datasets": [DATASET],
         "seeds": list(SEEDS),
         "changes": [tiny],

@@ -9,11 +9,14 @@ from typing import Annotated
 
 import typer
 
+from latent_anatomy.cli_imaging import image
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 bench = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
 app.add_typer(bench, name="bench")
 sync = typer.Typer(no_args_is_help=True, help="Bring Snakemake's outputs and DVC's record into agreement.")
 app.add_typer(sync, name="sync")
+app.add_typer(image, name="image")
 
 EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
 
@@ -78,12 +81,15 @@ def evaluate(
     roc: Annotated[Path, typer.Option(help="ROC curve to write, CSV.")],
     psnr: Annotated[Path, typer.Option(help="PSNR by corruption to write, CSV.")],
     passport: Annotated[Path, typer.Option(help="Passport of them to write, JSON.")],
+    trained_on: Annotated[
+        Path | None, typer.Option(help="Slices it was trained on, if others.", exists=True, dir_okay=False)
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Evaluate a trained method with every protocol that it has the capabilities for."""
     from latent_anatomy.jobs.evaluate import run
 
-    run(params, slices, model, metrics, arrays, roc, psnr, passport, device)
+    run(params, slices, model, metrics, arrays, roc, psnr, passport, device, trained_on)
 
 
 @app.command("paired-tests")

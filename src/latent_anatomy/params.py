@@ -28,24 +28,71 @@ class Training(Strict):
 
 
 class Change(Strict):
-    """Other parameters for some runs on some data sets (all of them, where not named)."""
+    """Other parameters or settings of protocols, for some runs on some data sets (all, where not named)."""
 
-    runs: list[str]
+    runs: list[str] | None = None
     datasets: list[str] | None = None
-    params: dict[str, object]
+    params: dict[str, object] = {}
+    evaluation: dict[str, dict] = {}
+
+    def concerns(self, run: str, dataset: str) -> bool:
+        """Whether it is about this run on this data set."""
+        return (self.runs is None or run in self.runs) and (self.datasets is None or dataset in self.datasets)
 
 
-class Collection(Strict):
-    """Data sets (none: not built) and seeds of a study that are built together, and what they change.
+class External(Strict):
+    """A data set on whose test split the models are evaluated that were trained on another."""
+
+    dataset: str
+    trained_on: str
+
+
+class Chosen(Strict):
+    """Data sets (none: not built) and seeds of a study in a collection, and what they change.
 
     `evaluation` changes settings of the study's protocols; there, `datasets` names those of the
-    collection on which a protocol runs (all of them, where it does not).
+    study on which a protocol runs (all of them, where it does not).
     """
 
     datasets: list[str]
+    external: list[External] = []
     seeds: list[int] = Field(min_length=1)
     changes: list[Change] = []
     evaluation: dict[str, dict] = {}
+
+    @property
+    def tested(self) -> dict[str, str]:
+        """Every data set that models are evaluated on, and the one that they were trained on."""
+        return {name: name for name in self.datasets} | {
+            each.dataset: each.trained_on for each in self.external
+        }
+
+
+class Collection(Strict):
+    """What is built together: the data sets of all its studies, those of images and those of volumes."""
+
+    images: list[str] = []
+    volumes: list[str] = []
+    studies: dict[str, Chosen]
+
+    @property
+    def datasets(self) -> list[str]:
+        """All data sets of the collection."""
+        return [*self.images, *self.volumes]
+
+
+class Prepared(Strict):
+    """How the volumes of one data set become slices, where otherwise than `imaging` says."""
+
+    steps: dict[str, dict] = {}
+    excluded: dict[str, str] = Field({}, description="Subject -> why it is left out.")
+
+
+class Imaging(Strict):
+    """How volumes become slices: the parameters of each step of `imaging`, for all data sets and for some."""
+
+    steps: dict[str, dict] = {}
+    datasets: dict[str, Prepared] = {}
 
 
 class Study(Strict):
@@ -60,9 +107,10 @@ class Params(Strict):
 
     data: str
     training: Training
+    imaging: Imaging = Imaging()
     methods: dict[str, dict]
     studies: dict[str, Study]
-    collections: dict[str, dict[str, Collection]]
+    collections: dict[str, Collection]
 
     @model_validator(mode="before")
     @classmethod
@@ -90,41 +138,85 @@ class Params(Strict):
         for name, study in self.studies.items():
             _among(f"studies.{name}.runs", study.runs, self.methods, "methods")
         _among("data", [self.data], self.collections, "collections")
-        for label, collections in self.collections.items():
-            _among(f"collections.{label}", collections, self.studies, "studies")
-            _among(f"collections.{label}", self.studies, collections, f"collections.{label}, as studies has")
-            for name, collection in collections.items():
-                _check(f"collections.{label}.{name}", collection, f"studies.{name}", self.studies[name])
+        _among("imaging.datasets", self.imaging.datasets, self._volumes(), "the volumes of a collection")
+        for label, collection in self.collections.items():
+            here = f"collections.{label}.studies"
+            _among(here, collection.studies, self.studies, "studies")
+            _among(here, self.studies, collection.studies, f"{here}, as studies has")
+            _check_kinds(f"collections.{label}", collection)
+            for name, chosen in collection.studies.items():
+                _check(f"{here}.{name}", chosen, f"studies.{name}", self.studies[name])
         return self
 
+    def _volumes(self) -> set[str]:
+        return {name for collection in self.collections.values() for name in collection.volumes}
+
     @property
-    def chosen(self) -> dict[str, Collection]:
-        """The collection `data` of each study that has data sets in it."""
-        return {name: each for name, each in self.collections[self.data].items() if each.datasets}
+    def collection(self) -> Collection:
+        """The collection `data`."""
+        return self.collections[self.data]
+
+    @property
+    def chosen(self) -> dict[str, Chosen]:
+        """What the collection `data` has of each study that has data sets in it."""
+        return {name: each for name, each in self.collection.studies.items() if each.datasets}
 
     def without(self, missing: Iterable[str]) -> "Params":
         """The collection `data` less the data sets `missing`; ParamsError when nothing is left of it."""
-        collections = {}
-        for name, collection in self.collections[self.data].items():
-            left = [dataset for dataset in collection.datasets if dataset not in missing]
-            collections[name] = collection.model_copy(update={"datasets": left})
-        reduced = self.model_copy(update={"collections": {self.data: collections}})
+        kinds = {kind: _less(getattr(self.collection, kind), missing) for kind in ("images", "volumes")}
+        studies = {}
+        for name, chosen in self.collection.studies.items():
+            left = _less(chosen.datasets, missing)
+            external = [
+                each for each in chosen.external if each.dataset not in missing and each.trained_on in left
+            ]
+            studies[name] = chosen.model_copy(update={"datasets": left, "external": external})
+        collection = self.collection.model_copy(update={**kinds, "studies": studies})
+        reduced = self.model_copy(update={"collections": {self.data: collection}})
         if not reduced.chosen:
             raise ParamsError(f"params.yaml: data: none of the data sets of {self.data!r} can be had")
         return reduced
 
 
-def _check(here: str, collection: Collection, where: str, study: Study) -> None:
-    _among(f"{here}.datasets", collection.datasets, datasets.NAMES, "the known data sets")
-    if len({datasets.find(dataset).phantom for dataset in collection.datasets}) > 1:
-        raise ValueError(f"{here}.datasets: expected phantoms or real data sets, found both")
-    _among(f"{here}.evaluation", collection.evaluation, study.evaluation, f"{where}.evaluation")
-    for protocol, block in collection.evaluation.items():
+def _less(names: Iterable[str], missing: Iterable[str]) -> list[str]:
+    return [name for name in names if name not in missing]
+
+
+def _check_kinds(here: str, collection: Collection) -> None:
+    """Every data set is listed once, under its kind, and used by a study."""
+    for kind, names in (("images", collection.images), ("volumes", collection.volumes)):
+        unknown = [name for name in names if not datasets.known(name)]
+        _among(f"{here}.{kind}", unknown, datasets.NAMES, "the known data sets")
+        wrong = [name for name in names if (kind == "volumes") != hasattr(datasets.find(name), "subjects")]
+        if wrong:
+            raise ValueError(f"{here}.{kind}: expected data sets of {kind}, found {wrong[0]!r}")
+    used = {name for chosen in collection.studies.values() for name in chosen.tested}
+    listed = collection.datasets
+    if set(listed) != used or len(set(listed)) != len(listed):
+        differing = sorted(used ^ set(listed)) or sorted(listed)
+        raise ValueError(
+            f"{here}: expected each data set of its studies once under images or volumes, and no other, "
+            f"found a difference in {', '.join(differing)}"
+        )
+    if len({datasets.find(name).phantom for name in listed}) > 1:
+        raise ValueError(f"{here}: expected phantoms or real data sets, found both")
+
+
+def _check(here: str, chosen: Chosen, where: str, study: Study) -> None:
+    for each in chosen.external:
+        _among(f"{here}.external", [each.trained_on], chosen.datasets, f"{here}.datasets")
+        if each.dataset in chosen.datasets:
+            raise ValueError(
+                f"{here}.external: expected data sets not under datasets, found {each.dataset!r}"
+            )
+    _among(f"{here}.evaluation", chosen.evaluation, study.evaluation, f"{where}.evaluation")
+    for protocol, block in chosen.evaluation.items():
         key = f"{here}.evaluation.{protocol}.datasets"
-        _among(key, block.get("datasets", []), collection.datasets, f"{here}.datasets")
-    for change in collection.changes:
-        _among(f"{here}.changes.runs", change.runs, study.runs, f"{where}.runs")
-        _among(f"{here}.changes.datasets", change.datasets or [], collection.datasets, f"{here}.datasets")
+        _among(key, block.get("datasets", []), chosen.tested, f"{here}.datasets")
+    for change in chosen.changes:
+        _among(f"{here}.changes.runs", change.runs or [], study.runs, f"{where}.runs")
+        _among(f"{here}.changes.datasets", change.datasets or [], chosen.tested, f"{here}.datasets")
+        _among(f"{here}.changes.evaluation", change.evaluation, study.evaluation, f"{where}.evaluation")
 
 
 def _among(key: str, found: Iterable[str], allowed: Iterable[str], source: str) -> None:
@@ -156,3 +248,11 @@ def faults(error: ValidationError, prefix: str = "") -> str:
         found = "" if fault["type"] in ("value_error", "missing") else f", found {fault['input']!r}"
         lines.append(f"params.yaml: {key}{': ' if key else ''}{message}{found}")
     return "\n".join(lines)
+
+
+def typed(model: type[BaseModel], block: Mapping, key: str) -> dict:
+    """The block, complete with the model's defaults, as plain JSON values; ParamsError names `key`."""
+    try:
+        return model.model_validate(dict(block)).model_dump(mode="json")
+    except ValidationError as error:
+        raise ParamsError(faults(error, key)) from error

@@ -21,6 +21,12 @@ PACKAGE = "latent_anatomy"
 PACKAGE_ROOT = Path(__file__).parent
 LOCK = PACKAGE_ROOT.parents[1] / "requirements.lock"
 LIBRARIES = {  # whose versions a passport names, beside the lock of them all, by kind of job
+    "bias": ("numpy", "nibabel", "SimpleITK"),
+    "coregister": ("numpy", "scipy", "nibabel", "antspyx"),
+    "register": ("numpy", "scipy", "nibabel", "antspyx", "nilearn"),
+    "strip": ("numpy", "scipy", "nibabel", "antspyx", "nilearn"),
+    "normalise": ("numpy", "nibabel", "SimpleITK"),
+    "gate": ("numpy",),
     "slice": ("numpy", "h5py"),
     "train": ("torch", "numpy", "h5py", "safetensors"),
     "evaluate": ("torch", "numpy", "scikit-learn", "h5py", "safetensors"),

@@ -10,10 +10,8 @@ import json
 from importlib import import_module
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
-
-from latent_anatomy import datasets, methods
-from latent_anatomy.params import Collection, Params, ParamsError, Study, faults
+from latent_anatomy import datasets, methods, preparation
+from latent_anatomy.params import Chosen, Params, ParamsError, Study, typed
 from latent_anatomy.provenance import (
     PACKAGE_ROOT,
     canonical_json,
@@ -72,20 +70,30 @@ def _holds(record: Path, basis: str) -> bool:
 def resolve(params: Params) -> dict[str, dict]:
     """All jobs of the collection `params.data`: name (its path below `.params`) -> content."""
     jobs: dict[str, dict] = {}
-    for name, collection in params.chosen.items():
+    for dataset in params.collection.datasets:
+        jobs[f"raw/{dataset}"] = _raw(dataset)
+    for dataset in params.collection.images:
+        jobs[f"slice/{dataset}"] = _with_source({"job": "slice", "dataset": dataset})
+    for dataset in params.collection.volumes:
+        steps = preparation.jobs(params.imaging, dataset)
+        jobs[f"slice/{dataset}"] = _with_source(steps.pop("slab"))
+        jobs |= {f"imaging/{dataset}/{step}": _with_source(job) for step, job in steps.items()}
+    for name, chosen in params.collection.studies.items():
         study = params.studies[name]
-        for dataset in collection.datasets:
-            jobs[f"raw/{dataset}"] = _raw(dataset)
-            jobs[f"slice/{dataset}"] = _with_source({"job": "slice", "dataset": dataset})
-            jobs[f"paired-tests/{name}/{dataset}"] = _paired_tests(name, study, collection, dataset)
+        for dataset, trained_on in chosen.tested.items():
+            jobs[f"paired-tests/{name}/{dataset}"] = _paired_tests(name, study, chosen, dataset)
             for run in study.runs:
-                for seed in collection.seeds:
-                    train = _train(params, name, collection, run, dataset, seed)
-                    where = f"{name}/{dataset}/{run}/seed-{seed}"
-                    jobs[f"train/{where}"] = train
-                    jobs[f"evaluate/{where}"] = _evaluate(params, name, study, collection, train)
+                for seed in chosen.seeds:
+                    train = _train(params, name, chosen, run, trained_on, seed)
+                    if dataset == trained_on:
+                        jobs[f"train/{name}/{dataset}/{run}/seed-{seed}"] = train
+                    evaluate = _evaluate(params, name, study, chosen, train, dataset)
+                    jobs[f"evaluate/{name}/{dataset}/{run}/seed-{seed}"] = evaluate
         jobs[f"ledger/{name}"] = _with_source({"job": "ledger", "study": name})
-        jobs[f"report/{name}"] = _report(params, name, study, collection)
+        jobs[f"report/{name}"] = _report(params, name, study, chosen)
+    if params.collection.volumes:
+        qc = {"job": "report", "study": "qc", "data": params.data, "datasets": params.collection.volumes}
+        jobs["report/qc"] = _with_source(qc)
     return jobs
 
 
@@ -96,8 +104,11 @@ def _modules_of(job: dict) -> tuple[str, ...]:
     """
     kind = job["job"]
     if kind in ("raw", "slice"):
-        own = type(datasets.find(job["dataset"])).__module__.removeprefix(f"{PACKAGE}.")
-        return (own,) if kind == "raw" else (own, "slices")
+        source = datasets.find(job["dataset"])
+        own = type(source).__module__.removeprefix(f"{PACKAGE}.")
+        return (own,) if kind == "raw" else (own, "jobs.slab" if hasattr(source, "subjects") else "slices")
+    if kind in preparation.STEPS:
+        return (f"jobs.{kind}",)
     if kind == "train":
         return ("jobs.train", f"methods.{job['method']}")
     if kind == "evaluate":
@@ -106,7 +117,7 @@ def _modules_of(job: dict) -> tuple[str, ...]:
     return {
         "paired-tests": ("jobs.paired_tests", "evaluation.comparison"),
         "ledger": ("ledger",),
-        "report": ("figures", "jobs.seal", "ledger", "papers", "report", "results"),
+        "report": ("figures", "figures_lesions", "jobs.seal", "ledger", "papers", "report", "results"),
     }[kind]
 
 
@@ -128,15 +139,15 @@ def _raw(dataset: str) -> dict:
     return {"job": "raw", "dataset": dataset, "checksums": checksums}
 
 
-def _train(params: Params, study: str, collection: Collection, run: str, dataset: str, seed: int) -> dict:
+def _train(params: Params, study: str, collection: Chosen, run: str, dataset: str, seed: int) -> dict:
     block = dict(params.methods[run])
     method = block.pop("method")
     model = methods.load(method).Method.Params
-    chosen = _typed(model, block, f"methods.{run}")
+    chosen = typed(model, block, f"methods.{run}")
     for change in collection.changes:
-        if run in change.runs and dataset in (change.datasets or [dataset]):
+        if change.concerns(run, dataset):
             block |= change.params
-            chosen = _typed(model, block, f"collections.{params.data}.{study}.changes.params")
+            chosen = typed(model, block, f"collections.{params.data}.studies.{study}.changes.params")
     job = {
         "job": "train",
         "study": study,
@@ -150,9 +161,10 @@ def _train(params: Params, study: str, collection: Collection, run: str, dataset
     return _with_source(job)
 
 
-def _evaluate(params: Params, name: str, study: Study, collection: Collection, train: dict) -> dict:
+def _evaluate(params: Params, name: str, study: Study, chosen: Chosen, train: dict, dataset: str) -> dict:
     from latent_anatomy import evaluation  # here, because it loads torch
 
+    here = f"collections.{params.data}.studies.{name}"
     protocols = {}
     for protocol, block in study.evaluation.items():
         if protocol not in evaluation.PROTOCOLS:
@@ -161,18 +173,24 @@ def _evaluate(params: Params, name: str, study: Study, collection: Collection, t
                 f"{', '.join(evaluation.PROTOCOLS)}, found {protocol!r}"
             )
         model = import_module(f"{PACKAGE}.evaluation.{protocol}").Params
-        chosen = _typed(model, block, f"studies.{name}.evaluation.{protocol}")
-        if protocol in collection.evaluation:
-            merged = block | collection.evaluation[protocol]
-            if train["dataset"] not in merged.pop("datasets", collection.datasets):
+        settings = typed(model, block, f"studies.{name}.evaluation.{protocol}")
+        if protocol in chosen.evaluation:
+            block = block | chosen.evaluation[protocol]
+            if dataset not in block.pop("datasets", chosen.tested):
                 continue
-            where = f"collections.{params.data}.{name}.evaluation.{protocol}"
-            chosen = _typed(model, merged, where)
-        protocols[protocol] = chosen
-    return _with_source({**train, "job": "evaluate", "evaluation": protocols})
+            settings = typed(model, block, f"{here}.evaluation.{protocol}")
+        for change in chosen.changes:
+            if protocol in change.evaluation and change.concerns(train["run"], dataset):
+                block = block | change.evaluation[protocol]
+                settings = typed(model, block, f"{here}.changes.evaluation.{protocol}")
+        protocols[protocol] = settings
+    elsewhere = {} if dataset == train["dataset"] else {"trained_on": train["dataset"]}
+    return _with_source(
+        {**train, "job": "evaluate", "dataset": dataset, **elsewhere, "evaluation": protocols}
+    )
 
 
-def _paired_tests(name: str, study: Study, collection: Collection, dataset: str) -> dict:
+def _paired_tests(name: str, study: Study, collection: Chosen, dataset: str) -> dict:
     job = {
         "job": "paired-tests",
         "study": name,
@@ -183,21 +201,13 @@ def _paired_tests(name: str, study: Study, collection: Collection, dataset: str)
     return _with_source(job)
 
 
-def _report(params: Params, name: str, study: Study, collection: Collection) -> dict:
+def _report(params: Params, name: str, study: Study, collection: Chosen) -> dict:
     job = {
         "job": "report",
         "study": name,
         "data": params.data,
         "runs": study.runs,
-        "datasets": collection.datasets,
+        "datasets": list(collection.tested),
         "seeds": collection.seeds,
     }
     return _with_source(job)
-
-
-def _typed(model: type[BaseModel], block: dict, key: str) -> dict:
-    """The block, complete with the model's defaults, as plain JSON values."""
-    try:
-        return model.model_validate(block).model_dump(mode="json")
-    except ValidationError as error:
-        raise ParamsError(faults(error, key)) from error

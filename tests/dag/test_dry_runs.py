@@ -11,7 +11,7 @@ from latent_anatomy import datasets
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 STUDY = PARAMS["studies"]["unoranic"]
-COLLECTIONS = {name: studies["unoranic"] for name, studies in PARAMS["collections"].items()}
+COLLECTIONS = {name: each["studies"]["unoranic"] for name, each in PARAMS["collections"].items()}
 REAL = COLLECTIONS["real"]["datasets"]
 AT_HAND = COLLECTIONS["at-hand"]["datasets"]
 
@@ -89,7 +89,7 @@ def test_a_changed_source_of_a_method_remakes_the_runs_of_that_method(project):
 @pytest.mark.slow
 def test_a_changed_protocol_evaluates_again_and_trains_nothing(project):
     settings = {"probing": {"draws": 3, "epochs": 3}}
-    project.choose("collections", "phantom", "unoranic", "evaluation", value=settings)
+    project.choose("collections", "phantom", "studies", "unoranic", "evaluation", value=settings)
     assert project.plan() == jobs_after("evaluate", STUDY["runs"])
 
 

@@ -51,9 +51,14 @@ def shorten(project: Project) -> None:
     """One data set, two runs."""
     content = yaml.safe_load((project.path / "params.yaml").read_text())
     content["studies"]["unoranic"]["runs"] = list(RUNS)
+    content["imaging"] = {}
     for collection in content["collections"].values():
-        collection["unoranic"] |= {"changes": [], "evaluation": {}}
-    content["collections"]["phantom"]["unoranic"]["datasets"] = [DATASET]
+        collection["studies"]["unoranic"] |= {"changes": [], "evaluation": {}}
+        used = collection["studies"]["unoranic"]["datasets"]
+        collection |= {"images": used, "volumes": []}
+        collection["studies"]["baur"] = {"datasets": [], "external": [], "seeds": [1]}
+    content["collections"]["phantom"]["images"] = [DATASET]
+    content["collections"]["phantom"]["studies"]["unoranic"]["datasets"] = [DATASET]
     (project.path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 
@@ -98,8 +103,9 @@ def test_both_tools_make_the_same_files_whatever_params_yaml_says(clean, tmp_pat
         content = yaml.safe_load((project.path / "params.yaml").read_text())
         content["methods"]["narrow"] = {"method": "autoencoder", "latent": 8}
         content["studies"]["unoranic"]["runs"].append("narrow")
-        content["collections"]["phantom"]["unoranic"] |= {"datasets": ["phantom-dermamnist"], "seeds": [1, 4]}
-        content["collections"]["phantom"]["unoranic"]["evaluation"] = {}
+        chosen = {"datasets": ["phantom-dermamnist"], "seeds": [1, 4], "evaluation": {}}
+        content["collections"]["phantom"]["images"] = chosen["datasets"]
+        content["collections"]["phantom"]["studies"]["unoranic"] |= chosen
         (project.path / "params.yaml").write_text(yaml.safe_dump(content))
     made = outputs_of_snakemake(project)
     assert any("narrow/seed-4" in path for path in made) == changed

@@ -8,7 +8,8 @@ import pytest
 from conftest import Project
 
 DATASET = "phantom-pneumoniamnist"
-PHANTOM = ("collections", "phantom", "unoranic")
+COLLECTION = ("collections", "phantom")
+PHANTOM = (*COLLECTION, "studies", "unoranic")
 TINY = [
     {"runs": ["unoranic", "ae"], "params": {"epochs": 1, "width": 4, "latent": 8}},
     {"runs": ["resnet18", "resnet18-corruption"], "params": {"epochs": 1, "batch_size": 256}},

@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from latent_anatomy import availability, datasets, params, resolution
+from latent_anatomy import availability, datasets, params, preparation, resolution
 from latent_anatomy.datasets.contract import mirror_folder
 
 
@@ -13,8 +13,7 @@ def checked():
     """The parameters, less the data sets that cannot be had, with the file of each job written."""
     try:
         found = params.validate(config)
-        names = dict.fromkeys(name for each in found.chosen.values() for name in each.datasets)
-        missing = availability.missing(names, Path("data/raw"), mirror_folder())
+        missing = availability.missing(found.collection.datasets, Path("data/raw"), mirror_folder())
         for _, reason in missing:
             print(f"Not built: {reason}", file=sys.stderr)
         found = found.without([name for name, _ in missing])
@@ -25,11 +24,13 @@ def checked():
 
 
 PARAMS = checked()
-COLLECTIONS = PARAMS.chosen
-STUDIES = {name: PARAMS.studies[name] for name in COLLECTIONS}
-DATASETS = list(dict.fromkeys(name for each in COLLECTIONS.values() for name in each.datasets))
-SEEDS = sorted({seed for each in COLLECTIONS.values() for seed in each.seeds})
+STUDIES = PARAMS.studies
+CHOSEN = PARAMS.collection.studies
+DATASETS = PARAMS.collection.datasets
+VOLUMES = [datasets.find(name) for name in PARAMS.collection.volumes]
+SEEDS = sorted({seed for each in CHOSEN.values() for seed in each.seeds})
 PHANTOM = datasets.find(DATASETS[0]).phantom
+REPORTS = [*PARAMS.chosen, *(["qc"] if VOLUMES else [])]
 # A job asks for the GPU only where there is one, so that processors are not left idle elsewhere.
 GPU = int(shutil.which("nvidia-smi") is not None)
 JOB = "{study}/{dataset}/{run}/seed-{seed}"
@@ -49,25 +50,23 @@ def raw_files(dataset):
     return [f"data/raw/{dataset}/{file.name}" for file in datasets.find(dataset).files]
 
 
-def of_runs(pattern, study, names=None):
-    """The files of all runs and seeds of a study, on all its data sets or on those in `names`."""
+def trained_on(study, dataset):
+    """The data set whose models are evaluated on `dataset`."""
+    return CHOSEN[study].tested[dataset]
+
+
+def of_runs(pattern, study, names):
+    """The files of all runs and seeds of a study on the data sets `names`."""
     return expand(
-        pattern,
-        study=study,
-        run=STUDIES[study].runs,
-        dataset=names or COLLECTIONS[study].datasets,
-        seed=COLLECTIONS[study].seeds,
+        pattern, study=study, run=STUDIES[study].runs, dataset=list(names), seed=CHOSEN[study].seeds
     )
 
 
 def metrics(study):
     """The metrics that this collection makes for a study."""
-    compared = expand(
-        "results/{study}/comparison/{dataset}/metrics.json",
-        study=study,
-        dataset=COLLECTIONS[study].datasets,
-    )
-    return of_runs(f"results/{JOB}/metrics.json", study) + compared
+    tested = CHOSEN[study].tested
+    compared = expand("results/{study}/comparison/{dataset}/metrics.json", study=study, dataset=list(tested))
+    return of_runs(f"results/{JOB}/metrics.json", study, tested) + compared
 
 
 def committed_metrics(study):
@@ -78,7 +77,7 @@ def committed_metrics(study):
     return sorted(
         str(path)
         for dataset, path in of_dataset
-        if not dataset.startswith("phantom-") and dataset not in COLLECTIONS[study].datasets
+        if not dataset.startswith("phantom-") and dataset not in CHOSEN[study].tested
     )
 
 

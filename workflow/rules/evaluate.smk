@@ -1,8 +1,16 @@
+def model_tested(wildcards):
+    """The checkpoint that is evaluated, and the slices that it was trained on where they are others."""
+    origin = trained_on(wildcards.study, wildcards.dataset)
+    job = JOB.format(**{**wildcards, "dataset": origin})
+    files = {"model": f"models/{job}/model.safetensors"}
+    return files if origin == wildcards.dataset else {**files, "trained_on": f"data/slices/{origin}.h5"}
+
+
 # Evaluation of each trained method, and paired tests between the runs of a study.
 rule evaluate:
     input:
+        unpack(model_tested),
         slices="data/slices/{dataset}.h5",
-        model=f"models/{JOB}/model.safetensors",
         params=f".params/evaluate/{JOB}.json",
     output:
         metrics=f"results/{JOB}/metrics.json",
@@ -19,10 +27,14 @@ rule evaluate:
         gpu=GPU,
         mem_mb=4000,
         runtime=240,
+    params:
+        trained_on=lambda wildcards, input: (
+            f"--trained-on {input.trained_on}" if "trained_on" in input.keys() else ""
+        ),
     shell:
         "latent-anatomy evaluate --params {input.params} --slices {input.slices} --model {input.model}"
         " --metrics {output.metrics} --arrays {output.arrays} --roc {output.roc} --psnr {output.psnr}"
-        " --passport {output.passport} 2>&1 | tee {log} >&2"
+        " --passport {output.passport} {params.trained_on} 2>&1 | tee {log} >&2"
 
 
 rule paired_tests:

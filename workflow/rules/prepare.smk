@@ -1,4 +1,4 @@
-# One HDF5 schema for everything.
+# One HDF5 schema for everything: of images here, of volumes in imaging.smk.
 rule slice:
     input:
         raw=lambda wildcards: raw_files(wildcards.dataset),
@@ -9,6 +9,8 @@ rule slice:
         "logs/slice/{dataset}.log",
     benchmark:
         "benchmarks/slice/{dataset}.tsv"
+    wildcard_constraints:
+        dataset="|".join(map(re.escape, PARAMS.collection.images)) or "(?!)",
     resources:
         mem_mb=2000,
         runtime=30,

@@ -19,6 +19,17 @@ rule ledger:
         " 2>&1 | tee {log} >&2"
 
 
+# No inputs, no script from elsewhere, and no cell with a random name: same numbers, same bytes.
+REPORT = (
+    '(parameters={params.notebook:q}; papermill {input.notebook} - -y "$parameters" --progress-bar'
+    " | jupyter nbconvert --stdin --stdout --to html --no-input"
+    " --TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=injected-parameters"
+    " --HTMLExporter.require_js_url= --HTMLExporter.mathjax_url="
+    " | latent-anatomy seal --params {input.params} --notebook {input.notebook}"
+    ' --parameters "$parameters" --out {output}) 2>&1 | tee {log} >&2'
+)
+
+
 rule report:
     input:
         notebook="notebooks/{study}.ipynb",
@@ -26,8 +37,12 @@ rule report:
         papers="papers/{study}.yaml",
         ledger="results/ledger-phantom.csv" if PHANTOM else "results/ledger.csv",
         metrics=lambda wildcards: shown_metrics(wildcards.study),
-        arrays=lambda wildcards: of_runs(f"results/{JOB}/arrays.npz", wildcards.study),
-        histories=lambda wildcards: of_runs(f"models/{JOB}/history.csv", wildcards.study),
+        arrays=lambda wildcards: of_runs(
+            f"results/{JOB}/arrays.npz", wildcards.study, CHOSEN[wildcards.study].tested
+        ),
+        histories=lambda wildcards: of_runs(
+            f"models/{JOB}/history.csv", wildcards.study, CHOSEN[wildcards.study].datasets
+        ),
     output:
         "reports/{study}.html",
     log:
@@ -39,11 +54,28 @@ rule report:
         runtime=30,
     params:
         notebook=lambda wildcards, input: notebook_parameters(input),
-    # No inputs, no script from elsewhere, and no cell with a random name: same numbers, same bytes.
     shell:
-        '(parameters={params.notebook:q}; papermill {input.notebook} - -y "$parameters" --progress-bar'
-        " | jupyter nbconvert --stdin --stdout --to html --no-input"
-        " --TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=injected-parameters"
-        " --HTMLExporter.require_js_url= --HTMLExporter.mathjax_url="
-        " | latent-anatomy seal --params {input.params} --notebook {input.notebook}"
-        ' --parameters "$parameters" --out {output}) 2>&1 | tee {log} >&2'
+        REPORT
+
+
+rule qc_report:
+    input:
+        notebook="notebooks/qc.ipynb",
+        params=".params/report/qc.json",
+        tables=expand("results/imaging/{dataset}/qc.csv", dataset=[each.name for each in VOLUMES]),
+        pictures=[path for each in VOLUMES for path in steps_of_subjects(each.name, "picture.png")],
+    output:
+        "reports/qc.html",
+    log:
+        "logs/report/qc.log",
+    benchmark:
+        "benchmarks/report/qc.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        notebook=lambda wildcards, input: json.dumps(
+            {"qc_files": list(input.tables), "picture_files": list(input.pictures)}
+        ),
+    shell:
+        REPORT

@@ -69,6 +69,8 @@ def _evaluate(root: Path, artefact: Artefact, passport: dict, folder: Path) -> s
         "device": device,
         **{role: folder / name for role, name in OUTPUTS.items()},
     }
+    if "trained_on" in artefact.inputs:
+        options["trained-on"] = (root / artefact.inputs["trained_on"]).resolve()
     command = [sys.executable, "-m", "latent_anatomy", "evaluate"]
     path = os.pathsep.join([str(PACKAGE_ROOT.parent), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | ONE_THREAD | {"PYTHONPATH": path}

@@ -5,7 +5,16 @@ The user's own BIDS folders need no entry: any name that begins with "bids-" is 
 
 from pathlib import Path
 
-from latent_anatomy.datasets import bids, ixi, lgg_flair, medmnist, mslub, phantom_medmnist, single_head
+from latent_anatomy.datasets import (
+    bids,
+    ixi,
+    lgg_flair,
+    medmnist,
+    mslub,
+    phantom_brain,
+    phantom_medmnist,
+    single_head,
+)
 from latent_anatomy.datasets.contract import Dataset, Volumes, find_in_mirror, unregistered
 
 DATASETS: tuple[Dataset | Volumes, ...] = (
@@ -15,6 +24,8 @@ DATASETS: tuple[Dataset | Volumes, ...] = (
     *ixi.DATASETS,
     *single_head.DATASETS,
     *phantom_medmnist.DATASETS,
+    *phantom_brain.DATASETS,
+    *phantom_brain.DATASETS,
 )
 NAMES = tuple(dataset.name for dataset in DATASETS)
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from latent_anatomy.datasets import phantom_heads
 from latent_anatomy.datasets.contract import RawFile, Subject
@@ -24,8 +23,8 @@ from latent_anatomy.datasets.phantom_heads import CENTRE, Head, Scan, move, scan
 from latent_anatomy.imaging import volume
 from latent_anatomy.imaging.volume import Volume
 
-FIELD_MM = (196.0, 236.0, 186.0)  # field of view, right, front and up
-FIELD_CENTRE = CENTRE + (0, 4, -4)  # where it lies on the head
+FIELD_MM = (196.0, 236.0, 194.0)  # field of view, right, front and up
+FIELD_CENTRE = CENTRE + np.array([0, 4, 8])  # where it lies on the head
 FILES = {"flair": "FLAIR", "t1": "T1W", "brain": "brainmask", "lesion": "consensus_gt"}
 
 
@@ -83,7 +82,7 @@ class PhantomBrain:
 
     @property
     def files(self) -> tuple[RawFile, ...]:
-        return tuple(RawFile(file) for s in self.subjects for file in (s.images | s.masks).values())
+        return tuple(RawFile(file) for subject in self.subjects for file in subject.files)
 
     @property
     def how_to_get(self) -> str:
@@ -140,6 +139,8 @@ def _subject(name: str, split: str) -> Subject:
 
 def _rigid(random: np.random.Generator, degrees: float, mm: float) -> NDArray[np.float64]:
     """(4, 4): turned by up to `degrees` about each axis through the brain's centre, then shifted."""
+    from scipy.spatial.transform import Rotation  # slow to load, and only drawing needs it
+
     matrix = np.eye(4)
     matrix[:3, :3] = Rotation.from_euler(
         "xyz", random.uniform(-degrees, degrees, 3), degrees=True

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
 from latent_anatomy.imaging import volume
 from latent_anatomy.imaging.volume import Volume
@@ -39,7 +38,10 @@ SPACE_MM = 2.5  # of fluid between brain and skull
 CLOSING_MM = 20.0  # grooves of the brain narrower than twice this are bridged by the skull
 CENTRE = np.array([0.0, -18.0, 0.0])  # of the brain, atlas mm: what sizes and rotations leave in place
 VENTRICLES = np.array([0.0, -15.0, 12.0]), np.array([24.0, 32.0, 20.0])  # centre and reach, atlas mm
+LIMBIC = ((38, 5, 0), (4, 10, 32), (25, -12, -20))  # insula, cingulum, medial temporal lobe; right side
+LIMBIC_MM, LIMBIC_GAIN = 16.0, 0.25  # reach, and how much brighter FLAIR is there
 LESION_MM3 = 150.0, 1.2  # volume: median, and standard deviation of its logarithm
+NOISE = 0.022  # standard deviation in each channel of the receiver; white matter in T1 is 1
 EDGE_MM = 0.6  # half-width of a soft edge
 
 
@@ -52,6 +54,8 @@ class Map:
 
     def __call__(self, points: Array) -> Array:
         """(N,) values at world `points` (N, 3)."""
+        from scipy.ndimage import map_coordinates  # slow to load, and only drawing needs it
+
         voxels = move(np.linalg.inv(self.affine), points).T
         return map_coordinates(self.values, voxels, np.float64, order=1, mode="nearest")
 
@@ -77,6 +81,9 @@ class Atlas:
 @cache
 def atlas() -> Atlas:
     """The tissue maps of the installed nilearn (not imported), and what follows from them."""
+    from scipy.ndimage import distance_transform_edt, gaussian_filter
+    from scipy.spatial import KDTree
+
     package = find_spec("nilearn")
     if package is None:
         raise ModuleNotFoundError("expected the package nilearn, which has the tissue maps: install it")
@@ -86,29 +93,31 @@ def atlas() -> Atlas:
         key: volume.read(folder / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz")
         for key, name in names.items()
     }
-    affine = read["brain"].affine
-    maps = {key: Map(read[key].values.astype(np.uint8), affine) for key in ("white", "grey")}
-    brain = read["brain"].values > 0
-    maps["brain"] = Map(brain.astype(np.uint8), affine)
+    # Nothing beyond the edge: the brain stem is cut by the lowest plane, and would go on as at the edge.
+    affine = read["brain"].affine.copy()
+    affine[:3, 3] -= affine[:3, :3].sum(axis=1)
+    padded = {key: np.pad(image.values, 1) for key, image in read.items()}
+    padded["brain"] = padded["brain"] > 0
+    maps = {key: Map(values.astype(np.uint8), affine) for key, values in padded.items()}
 
     # Distances need no finer grid than 2 mm, but room around the brain.
     step, margin = 2.0, 30
     coarse = affine @ np.diag([step, step, step, 1])
     coarse[:3, 3] -= margin * step
-    inside = np.pad(brain[::2, ::2, ::2], margin)
+    inside = np.pad(padded["brain"][::2, ::2, ::2], margin)
     from_brain = distance_transform_edt(~inside) * step
     hull = distance_transform_edt(from_brain <= CLOSING_MM) * step > CLOSING_MM
     from_hull = gaussian_filter(distance_transform_edt(~hull) * step, 1.5)
     white, grey = (np.pad(maps[key].values[::2, ::2, ::2] / 255.0, margin) for key in ("white", "grey"))
-    deep = distance_transform_edt(inside) * step > 12
-    from_ventricles = distance_transform_edt(~(deep & (white + grey < 0.3))) * step
-    places = np.argwhere(white > 0.8)
-    odds = np.exp(-from_ventricles[white > 0.8] / 7) + 0.005
+    fluid = move(coarse, np.argwhere(inside & (white + grey < 0.3)))
+    ventricles = fluid[(np.abs(fluid - VENTRICLES[0]) < 1.3 * VENTRICLES[1]).all(axis=1)]
+    places = move(coarse, np.argwhere(white > 0.8))
+    odds = np.exp(-KDTree(ventricles).query(places)[0] / 7) + 0.005
     return Atlas(
         **maps,
         from_brain=Map(gaussian_filter(from_brain, 0.5), coarse),
         from_hull=Map(from_hull, coarse),
-        lesion_places=move(coarse, places),
+        lesion_places=places,
         lesion_odds=odds / odds.sum(),
     )
 
@@ -144,7 +153,7 @@ class Waves:
         return np.sin(points @ self.vectors.T + self.phases) @ self.amplitudes
 
     def on_grid(self, affine: Array, shape: tuple[int, int, int]) -> Array:
-        """(N, C) at all voxels of a grid, without a sine for each: a plane wave is a product over the axes."""
+        """(N, C) at all voxels of a grid, faster: there, a plane wave is a product over the axes."""
         steps, start = self.vectors @ affine[:3, :3], self.phases + self.vectors @ affine[:3, 3]
         x, y, z = (np.exp(1j * np.outer(np.arange(n), step)) for n, step in zip(shape, steps.T, strict=True))
         plane = (x[:, None] * y * np.exp(1j * start)).reshape(-1, len(start))
@@ -175,11 +184,11 @@ class Lesions:
         lengths = np.exp(random.normal(0, 0.25, (count, 3)))
         radii = (volumes * 3 / (4 * np.pi * lengths.prod(axis=1)))[:, None] ** (1 / 3) * lengths
         turned = np.linalg.qr(random.standard_normal((count, 3, 3)))[0]
-        brightness = random.uniform(0.84, 1.1, count)
+        brightness = random.uniform(0.8, 1.05, count)
         return cls(centres, turned / radii[:, :, None], volumes, brightness, random.uniform(0.55, 0.8, count))
 
     def __call__(self, points: Array) -> tuple[Array, Array, Array]:
-        """Fraction (N,) of lesion at atlas `points`, and the FLAIR and T1 signal of the densest lesion there."""
+        """Fraction (N,) of lesion at atlas `points`, and the FLAIR and T1 signal of that lesion."""
         fraction, bright, dark = np.zeros((3, len(points)))
         for centre, shape, volume_mm3, flair, t1 in zip(
             self.centres, self.shapes, self.volumes, self.brightness, self.darkness, strict=True
@@ -212,7 +221,7 @@ class Head:
         size[:3, 3] = CENTRE - scale * CENTRE
         return cls(
             size,
-            folds=Waves.draw(random, 12, (110, 220), 1.2, 3) + Waves.draw(random, 16, (35, 60), 0.5, 3),
+            folds=Waves.draw(random, 12, (110, 220), 1.0, 3) + Waves.draw(random, 16, (35, 60), 0.45, 3),
             ventricles=random.uniform(-0.22, 0.28),
             skull=random.uniform(5, 8),
             scalp=random.uniform(5, 9),
@@ -261,12 +270,22 @@ def signal(head: Head, contrast: str, points: Array) -> tuple[Array, Array, Arra
     white, grey = (tissue(points[inner]) / 255 for tissue in (atlas().white, atlas().grey))
     lesion, bright, dark = head.lesions(points[inner])
     lesion *= soft((white - 0.6) * 10)  # an edge of some 2 mm: lesions end where white matter does
-    tissue = white * shade["white"] + grey * shade["grey"] + (1 - white - grey) * shade["fluid"]
+    fluid = 1 - white - grey
+    if contrast == "flair":  # limbic cortex is brighter than other (Hirai et al., Radiology 215:470, 2000)
+        grey *= 1 + LIMBIC_GAIN * _limbic(points[inner])
+    tissue = white * shade["white"] + grey * shade["grey"] + fluid * shade["fluid"]
     tissue += lesion * ((bright if contrast == "flair" else dark) - tissue)
     canvas[inner] += (tissue - canvas[inner]) * brain[inner]
     fraction = np.zeros(len(points))
     fraction[inner] = lesion
     return canvas, fraction, brain
+
+
+def _limbic(points: Array) -> Array:
+    """How much (N,), 0 to 1, `points` of the atlas belong to the limbic lobe."""
+    sides = np.column_stack([np.abs(points[:, 0]), points[:, 1:]])
+    squares = [(((sides - centre) / LIMBIC_MM) ** 2).sum(axis=1) for centre in np.array(LIMBIC)]
+    return np.exp(-np.minimum.reduce(squares) / 2)
 
 
 def _surroundings(head: Head, points: Array, paint: Callable[[str, Array], None]) -> None:
@@ -313,15 +332,17 @@ def scan(
     Texture, a bias field of up to 30 %, a gain and Rician noise (Gudbjartsson & Patz, MRM 34:910, 1995).
     A voxel is lesion or brain where at least half of it is.
     """
+    from scipy.ndimage import gaussian_filter
+
     points = head.on_grid(head.size @ to_head @ grid, shape)
     clean, lesion, brain = signal(head, contrast, points)
     texture = gaussian_filter(random.standard_normal(shape), 1.2)
     bias = Waves.draw(random, 5, (180, 400), 1.0, 1).on_grid(grid, shape)[:, 0]
     bias *= random.uniform(0.15, 0.3) / np.abs(bias[brain > 0]).max()
     clean *= (1 + 0.03 * texture.ravel() / texture.std()) * np.clip(1 + bias, 0.6, 1.4)
-    noise = 0.025 * random.standard_normal((2, len(clean)))
+    noise = NOISE * random.standard_normal((2, len(clean)))
     magnitude = np.hypot(clean + noise[0], noise[1])
-    gain = random.uniform(90, 150)
+    gain = random.uniform(90, 140)
     image = np.clip(np.round(gain * magnitude), 0, 255)
     volumes = (
         Volume(v.reshape(shape).astype(np.float32), grid) for v in (image, lesion >= 0.5, brain >= 0.5)

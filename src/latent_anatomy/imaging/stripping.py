@@ -30,7 +30,7 @@ from latent_anatomy.imaging.volume import Volume
 from latent_anatomy.imaging.weights import DATA, SYNTHSTRIP
 from latent_anatomy.slices import defect
 
-MARGIN_MM = 6.0  # around the atlas' brain, in which the deformation is sought
+MARGIN_MM = 10.0  # around the atlas' brain, in which the deformation is sought
 
 
 class Params(BaseModel):
@@ -40,7 +40,7 @@ class Params(BaseModel):
 
     kind: Literal["atlas", "synthstrip", "hdbet", "given"] = Field("atlas", description="See the module.")
     spacing_mm: float = Field(3.0, ge=1, le=6, description="atlas: of the copies that are registered.")
-    iterations: tuple[int, ...] = Field((40, 20), description="atlas: of SyN at most, coarse to fine.")
+    iterations: tuple[int, ...] = Field((20, 10), description="atlas: of SyN at most, coarse to fine.")
     seed: int = Field(1, ge=1, description="atlas: of ANTs.")
 
 

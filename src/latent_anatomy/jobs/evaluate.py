@@ -12,6 +12,7 @@ from latent_anatomy import evaluation, provenance, tables
 from latent_anatomy.evaluation import curves
 from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_job
+from latent_anatomy.methods.contract import Shape
 from latent_anatomy.provenance import atomic_write, hashes, sealed, write_json
 from latent_anatomy.training import derived_seed
 
@@ -26,18 +27,26 @@ def run(
     psnr: Path,
     passport: Path,
     device: str,
+    trained_on: Path | None = None,
 ) -> None:
     """Write `metrics` (JSON, name -> number), `arrays` (npz: values per image), curves and their passport.
 
-    `roc` and `psnr` are the tables of `evaluation.curves`.
+    `roc` and `psnr` are the tables of `evaluation.curves`. Where the method was trained on another data set,
+    `trained_on` has its slices: training and validation are then theirs, and only the test split is that of
+    `slices`. ValueError when it is missing there, or given elsewhere.
     """
     job = read_job(params, "evaluate")
     torch_device = choose_device(device)
-    proof = provenance.passport(
-        inputs={"slices": slices, "model": model}, job=job, device=device_name(torch_device)
-    )
+    inputs = {"slices": slices, "model": model} | ({"trained_on": trained_on} if trained_on else {})
+    proof = provenance.passport(inputs=inputs, job=job, device=device_name(torch_device))
     content = read_slices(slices, job["dataset"])
     splits, shape = splits_on(torch_device, content), shape_of(content)
+    if (trained_on is not None) != ("trained_on" in job):
+        raise ValueError(f"{params}: expected --trained-on exactly for a method trained on other slices")
+    if trained_on is not None:
+        others = read_slices(trained_on, job["trained_on"])
+        splits = splits_on(torch_device, others) | {"test": splits["test"]}
+        shape = fitting(shape_of(others), shape, slices)
     method = build(job, shape, torch_device)
     load_checkpoint(method.eval(), model)
     values = {f"data/{name}/images": len(split) for name, split in splits.items()}
@@ -59,6 +68,13 @@ def run(
     write_json(metrics, values)
     outputs = {"metrics": metrics, "arrays": arrays, "roc": roc, "psnr": psnr}
     write_json(passport, sealed(proof, outputs=hashes(outputs)))
+
+
+def fitting(trained: Shape, tested: Shape, path: Path) -> Shape:
+    """The shape that a method was trained for, if it can see images of another data set; else ValueError."""
+    if (trained.channels, trained.height, trained.width) != (tested.channels, tested.height, tested.width):
+        raise ValueError(f"{path}: expected images of {trained}, found {tested}: cut both data sets alike")
+    return trained
 
 
 def load_checkpoint(method: nn.Module, path: Path) -> None:
