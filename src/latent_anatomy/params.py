@@ -183,7 +183,7 @@ def _less(names: Iterable[str], missing: Iterable[str]) -> list[str]:
 
 
 def _check_kinds(here: str, collection: Collection) -> None:
-    """Every data set is listed once, under its kind, and used by a study."""
+    """Every data set of a study is listed, and once, under its kind; others are only prepared."""
     for kind, names in (("images", collection.images), ("volumes", collection.volumes)):
         unknown = [name for name in names if not datasets.known(name)]
         _among(f"{here}.{kind}", unknown, datasets.NAMES, "the known data sets")
@@ -192,11 +192,11 @@ def _check_kinds(here: str, collection: Collection) -> None:
             raise ValueError(f"{here}.{kind}: expected data sets of {kind}, found {wrong[0]!r}")
     used = {name for chosen in collection.studies.values() for name in chosen.tested}
     listed = collection.datasets
-    if set(listed) != used or len(set(listed)) != len(listed):
-        differing = sorted(used ^ set(listed)) or sorted(listed)
+    wrong = sorted(used - set(listed)) or sorted(name for name in listed if listed.count(name) > 1)
+    if wrong:
         raise ValueError(
-            f"{here}: expected each data set of its studies once under images or volumes, and no other, "
-            f"found a difference in {', '.join(differing)}"
+            f"{here}: expected each data set of its studies once under images or volumes, "
+            f"found {wrong[0]!r} {listed.count(wrong[0])} times"
         )
     if len({datasets.find(name).phantom for name in listed}) > 1:
         raise ValueError(f"{here}: expected phantoms or real data sets, found both")

@@ -114,6 +114,8 @@ def _modules_of(job: dict) -> tuple[str, ...]:
     if kind == "evaluate":
         protocols = (f"evaluation.{name}" for name in job["evaluation"])
         return ("jobs.evaluate", f"methods.{job['method']}", *protocols)
+    if kind == "report" and job["study"] == "qc":
+        return ("jobs.seal", "qc")
     return {
         "paired-tests": ("jobs.paired_tests", "evaluation.comparison"),
         "ledger": ("ledger",),

@@ -25,7 +25,6 @@ DATASETS: tuple[Dataset | Volumes, ...] = (
     *single_head.DATASETS,
     *phantom_medmnist.DATASETS,
     *phantom_brain.DATASETS,
-    *phantom_brain.DATASETS,
 )
 NAMES = tuple(dataset.name for dataset in DATASETS)
 
