@@ -21,7 +21,7 @@ def test_the_page_gives_a_data_set_that_is_fetched_sliced_and_planned(clean, tmp
     project = clean.copy(tmp_path / "project")
     folder = project.path / "src" / "latent_anatomy" / "datasets"
     names = (folder / "__init__.py").read_text(encoding="utf-8")
-    names = names.replace("import bids, ", "import bids, mine, ")
+    names = names.replace("    bids,\n", "    bids,\n    mine,\n")
     names = names.replace("    *medmnist.DATASETS,", "    *mine.DATASETS,\n    *medmnist.DATASETS,")
     (folder / "__init__.py").write_text(names, encoding="utf-8")
     project.choose("collections", "mine", value=yaml.safe_load(block)["mine"])
