@@ -175,17 +175,21 @@ def test_isotropic_keeps_the_centre_and_the_mean():
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rigid", "affine"])
 def test_a_head_is_brought_to_the_atlas_from_20_degrees_and_30_mm(target, head, kind):
-    """The moving head has FLAIR's contrast, thick slices, and bytes are the same twice."""
+    """The moving head has FLAIR's contrast and thick slices."""
     truth = movement((14, -8, 12), (18, -15, 18), 0.9 if kind == "affine" else 1.0)
     grid = Volume(np.zeros((80, 90, 60), np.float32), np.diag([3.0, 3.0, 4.5, 1.0]))
     grid.affine[:3, 3] = (-118.5, -152, -125)
     brain = np.where(head.values > 0, 260 - 0.8 * head.values, 0).astype(np.float32)
     moving = resample(Volume(brain, head.affine), grid, truth.inverse(), "linear")
-    found = register(target.t1, moving, Params(transform=kind), target.around)
+    found = register(target.t1, moving, Params(transform=kind, spacing_mm=3), target.around)
     points = points_of(target.brain)
     error = np.linalg.norm(found.points(points) - truth.points(points), axis=1)
     assert np.median(error) < 1 and error.max() < 2
     if kind == "rigid":
         assert np.allclose(found.matrix[:3, :3] @ found.matrix[:3, :3].T, np.eye(3), atol=1e-6)
-        again = register(target.t1, moving, Params(transform=kind), target.around)
-        assert again.matrix.tobytes() == found.matrix.tobytes()
+
+
+def test_the_same_images_give_the_same_bytes(target, head):
+    params = Params(spacing_mm=4, angles_deg=(0,), shifts_mm=(0,), starts=1, iterations=(20,))
+    once, again = (register(target.t1, head, params, target.around).matrix for _ in range(2))
+    assert once.tobytes() == again.tobytes()

@@ -62,24 +62,15 @@ def load(name: Literal["mni152", "sri24"], spacing_mm: float = 1.0, data: Path =
     else:
         raise defect("atlas", "mni152 or sri24", f"{name!r}", "choose one of them")
     brain = Volume((t1.values > 0).astype(np.float32), t1.affine)
+    if spacing_mm != 1:
+        t1, brain, white_matter, grey_matter = (
+            None if one is None else isotropic(one, spacing_mm)
+            for one in (t1, brain, white_matter, grey_matter)
+        )
+        brain = Volume((brain.values >= 0.5).astype(np.float32), brain.affine)
     distance = ndimage.distance_transform_edt(brain.values == 0, sampling=t1.spacing_mm)
     around = Volume((distance <= RIM_MM).astype(np.float32), t1.affine)
-
-    def at_spacing(one: Volume | None) -> Volume | None:
-        return one if one is None or spacing_mm == 1 else isotropic(one, spacing_mm)
-
-    def mask_at_spacing(one: Volume) -> Volume:
-        coarse = at_spacing(one)
-        return Volume((coarse.values >= 0.5).astype(np.float32), coarse.affine)
-
-    return Atlas(
-        name,
-        at_spacing(t1),
-        mask_at_spacing(brain),
-        mask_at_spacing(around),
-        at_spacing(white_matter),
-        at_spacing(grey_matter),
-    )
+    return Atlas(name, t1, brain, around, white_matter, grey_matter)
 
 
 def _from_nilearn(kind: str) -> Volume:
