@@ -6,9 +6,10 @@ image. This phantom has the same files, FLAIR and T1W as they leave the scanner:
 
     patient01/FLAIR.nii.gz, T1W.nii.gz, brainmask.nii.gz, consensus_gt.nii.gz
 
-The heads (`phantom_heads`) differ in size, shape, ventricles, skull and scalp. They lie askew in the scanner
-and move between the two scans, whose planes are oblique. Everything about a subject depends only on the seed
-and its number. They show no patient, and no number measured on them says anything about MSLUB.
+The heads differ in size, shape, ventricles, skull and scalp (`phantom_people`, `phantom_heads`). They lie
+askew in the scanner and move between the two scans, whose planes are oblique. Everything about one depends
+only on the seed, its number and whether it is healthy. They show no patient, and no number measured on them
+says anything about MSLUB.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 
 from latent_anatomy.datasets import phantom_heads
 from latent_anatomy.datasets.contract import RawFile, Subject
-from latent_anatomy.datasets.phantom_heads import CENTRE, Head, Scan, move, scan
+from latent_anatomy.datasets.phantom_heads import Scan, scan
+from latent_anatomy.datasets.phantom_people import CENTRE, Head, move
 from latent_anatomy.imaging import volume
 from latent_anatomy.imaging.volume import Volume
 
