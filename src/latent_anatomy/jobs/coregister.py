@@ -23,7 +23,7 @@ def run(params: Path, place: Place) -> None:
     numbers, pictured = {}, []
     for name, path in images.items():
         moving = volume.read(path)
-        transform = registration.register(fixed, moving, settings)
+        transform = registration.register(fixed, moving, settings, head)
         transform.write(out / transform_name(name))
         before, after = (
             resample(moving, fixed, each, "linear") for each in (Transform.identity(), transform)
