@@ -616,7 +616,7 @@ def test_comparison_needs_subjects():
 
 def dice_of(values: np.ndarray) -> dict[str, np.ndarray]:
     patients = np.array([f"p{index}" for index in range(len(values))])
-    kinds = {f"lesions/{kind}/dice": values for kind in ("training", "oracle")}
+    kinds = {f"lesions/{kind}/dice": values for kind in ("training", "validation")}
     return {"subject": np.repeat(patients, 3), "lesions/subject": patients} | kinds
 
 

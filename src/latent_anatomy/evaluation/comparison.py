@@ -6,7 +6,7 @@ From the arrays that the protocols left:
     reconstruction/...                           mean over images
     probing/<task>/<variant>, classification/<task>      AUC and ACC
     robustness/clean|<family>                            AUC and ACC, mean over the family's conditions
-    lesions/<kind>/dice                          mean over patients with lesions, where there are two or more
+    lesions/training|validation/dice             mean over patients with lesions, where there are two or more
 
 A run that classifies answers with classification/<task> for every probe of that task of another run.
 Runs are pooled over their seeds: a metric is the mean over the seeds. For each metric, and each pair of
@@ -34,6 +34,8 @@ from latent_anatomy.statistics import Statistic, bootstrap, holm, sign_flip
 Arrays = Mapping[str, NDArray]
 
 SEED = 1333
+# At thresholds that can be known. An oracle's Dice is a bound: nothing is claimed of it, so nothing is tested.
+THRESHOLDED = ("lesions/training/dice", "lesions/validation/dice")
 
 
 def compare(runs: Mapping[str, Sequence[Arrays]]) -> dict[str, float]:
@@ -63,7 +65,7 @@ def _keys(arrays: Arrays) -> dict[str, list[str]]:
     """What a run has: stem of a metric -> the arrays that it is made of."""
     found = {key: [key] for key in arrays if key.startswith("reconstruction/")}
     if "lesions/subject" in arrays and len(_diseased(arrays)) > 1:
-        found |= {key: [key] for key in arrays if key.startswith("lesions/") and key.endswith("/dice")}
+        found |= {key: [key] for key in THRESHOLDED if key in arrays}
     for key in arrays:
         stem, _, last = key.rpartition("/")
         protocol = key.split("/")[0]
