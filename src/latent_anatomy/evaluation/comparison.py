@@ -34,7 +34,7 @@ from latent_anatomy.statistics import Statistic, bootstrap, holm, sign_flip
 Arrays = Mapping[str, NDArray]
 
 SEED = 1333
-# At thresholds that can be known. An oracle's Dice is a bound: nothing is claimed of it, so nothing is tested.
+# At thresholds that can be known. An oracle's Dice is a bound: nothing is claimed of it, nothing is tested.
 THRESHOLDED = ("lesions/training/dice", "lesions/validation/dice")
 
 
