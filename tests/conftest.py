@@ -5,6 +5,7 @@ A `Project` has the checkout's Snakefile, rules, parameters and sources, no netw
 content, so that, as with the real one, a file changes exactly when what it is made of does.
 """
 
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,8 @@ import pytest
 import yaml
 
 from latent_anatomy import datasets
+from latent_anatomy.datasets.contract import Volumes
+from latent_anatomy.jobs import step
 
 ROOT = Path(__file__).parents[1]
 PIPELINE = (
@@ -24,7 +27,8 @@ PIPELINE = (
     *("dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/.gitignore", ".gitignore"),
 )
 NO_NETWORK = "http://127.0.0.1:9"  # a proxy that nobody serves
-VERBS = """#!{python}
+# Starts in milliseconds, because it imports nothing of the package: names.json beside it has what it asks for.
+VERBS = """#!{python} -IS
 import hashlib
 import json
 import sys
@@ -32,14 +36,16 @@ from pathlib import Path
 
 words = sys.argv[1:]
 options = dict(zip(words, words[1:]))
+names = json.loads(Path(__file__).with_name("names.json").read_text())
 if words[0] in ("fetch", "phantom"):
-    from latent_anatomy import datasets
-
-    made = [Path(options["--out"], file.name) for file in datasets.find(words[1]).files]
+    made = [Path(options["--out"], name) for name in names["raw"][words[1]]]
+elif words[0] == "image" and "--out" not in options:
+    step, dataset, subject = words[1:4]
+    made = [Path(options["--interim"], subject, step, name) for name in names[step][dataset]]
 else:
     read = ("--model",) if words[0] == "evaluate" else ()
     made = [Path(options[name]) for name in options if name in {outputs} and name not in read]
-job = Path(options["--params"]).read_text() if "--params" in options else ""
+job = "".join(Path(options[name]).read_text() for name in ("--params", "--qc") if name in options)
 for path in made:
     path.parent.mkdir(parents=True, exist_ok=True)
     number = int(hashlib.sha256(job.encode()).hexdigest()[:6], 16)
@@ -51,6 +57,30 @@ OUTPUTS = (
     *("--out", "--phantom-out", "--model", "--history"),
     *("--metrics", "--arrays", "--roc", "--psnr", "--passport"),
 )
+
+
+def names_of_files() -> dict[str, dict[str, list[str]]]:
+    """For every data set, the names of its raw files and of what each step of `imaging` leaves of a subject."""
+    names = {"raw": {each.name: [file.name for file in each.files] for each in datasets.DATASETS}}
+    with_subjects = [each for each in datasets.DATASETS if getattr(each, "subjects", ())]
+    for dataset in with_subjects:
+        for step_name, files in files_of_steps(dataset).items():
+            beside = [step.PICTURE, step.NUMBERS, step.PASSPORT]
+            names.setdefault(step_name, {})[dataset.name] = [*files, *beside]
+    return names
+
+
+def files_of_steps(dataset: Volumes) -> dict[str, list[str]]:
+    """Step -> what it makes of a subject; prepared data sets do not go through the first two."""
+    images = list(dataset.subjects[0].images)
+    others = [name for name in images if name != dataset.sliced]
+    return {
+        "bias": [step.volume_name(name) for name in images],
+        "coregister": [step.transform_name(name) for name in others],
+        "register": ["to_atlas.txt", *map(step.volume_name, [*images, *step.masks_of(dataset)])],
+        "strip": [step.volume_name("brain")],
+        "normalise": [step.volume_name(dataset.sliced)],
+    }
 
 
 @dataclass(frozen=True)
@@ -139,6 +169,7 @@ def clean(tmp_path_factory) -> Project:
         "papermill": "#!/bin/sh",
         "jupyter": "#!/bin/sh",
     }
+    (project.commands / "names.json").write_text(json.dumps(names_of_files()))
     for name, text in stubs.items():
         (project.commands / name).write_text(text)
         (project.commands / name).chmod(0o755)

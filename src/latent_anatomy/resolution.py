@@ -36,7 +36,10 @@ def write(params: Params, folder: Path = FOLDER) -> None:
     keeps the digest of what the jobs were resolved from and the hashes of the files, and where both
     still hold there is nothing to resolve.
     """
-    basis = digest({"params": params.model_dump(mode="json"), "sources": _all_sources()})
+    names = params.collection.datasets
+    # A user's folder changes without any source doing so.
+    files = {name: [[file.name, file.checksum] for file in datasets.find(name).files] for name in names}
+    basis = digest({"params": params.model_dump(mode="json"), "sources": _all_sources(), "files": files})
     record = folder / WRITTEN
     if _holds(record, basis):
         return
@@ -91,10 +94,8 @@ def resolve(params: Params) -> dict[str, dict]:
                     jobs[f"evaluate/{name}/{dataset}/{run}/seed-{seed}"] = evaluate
         jobs[f"ledger/{name}"] = _with_source({"job": "ledger", "study": name})
         jobs[f"report/{name}"] = _report(params, name, study, chosen)
-    if params.collection.volumes:
-        qc = {"job": "report", "study": "qc", "data": params.data, "datasets": params.collection.volumes}
-        jobs["report/qc"] = _with_source(qc)
-    return jobs
+    qc = {"job": "report", "study": "qc", "data": params.data, "datasets": params.collection.volumes}
+    return jobs | {"report/qc": _with_source(qc)}
 
 
 def _modules_of(job: dict) -> tuple[str, ...]:

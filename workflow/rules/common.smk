@@ -30,10 +30,18 @@ DATASETS = PARAMS.collection.datasets
 VOLUMES = [datasets.find(name) for name in PARAMS.collection.volumes]
 SEEDS = sorted({seed for each in CHOSEN.values() for seed in each.seeds})
 PHANTOM = datasets.find(DATASETS[0]).phantom
-REPORTS = [*PARAMS.chosen, *(["qc"] if VOLUMES else [])]
+# Of everything, so that what this collection has nothing of is said, and DVC's stages are the same for all.
+REPORTS = [*STUDIES, "qc"]
 # A job asks for the GPU only where there is one, so that processors are not left idle elsewhere.
 GPU = int(shutil.which("nvidia-smi") is not None)
 JOB = "{study}/{dataset}/{run}/seed-{seed}"
+# DVC's stages depend on whole folders, which must be there even if this collection has nothing in them.
+for folder in (
+    "data/interim",
+    "results/imaging",
+    *(f"{top}/{each}" for top in ("models", "results") for each in STUDIES),
+):
+    Path(folder).mkdir(parents=True, exist_ok=True)
 
 
 # Rules make what this collection builds, and nothing else: results of other data sets, as they come with

@@ -18,8 +18,9 @@ def steps_of_subjects(dataset, file):
 def sliced_files(wildcards):
     """What the slices of a data set are cut from."""
     dataset = datasets.find(wildcards.dataset)
-    masks = [f"register/{name}.nii.gz" for name in dataset.subjects[0].masks if name != "brain"]
-    files = [f"normalise/{dataset.sliced}.nii.gz", "strip/brain.nii.gz", *masks]
+    masks = {name for subject in dataset.subjects for name in subject.masks} - {"brain"}
+    drawn = [f"register/{name}.nii.gz" for name in sorted(masks)]
+    files = [f"normalise/{dataset.sliced}.nii.gz", "strip/brain.nii.gz", *drawn]
     return of_subjects(wildcards.dataset, files)
 
 
