@@ -3,6 +3,7 @@
 Run in the root of a copy of the pipeline, with that copy's package, as `finish` does.
 """
 
+import copy
 import io
 import os
 import shutil
@@ -16,41 +17,44 @@ ROOT = Path(__file__).parents[1]
 DATASET = "phantom-breastmnist"
 RUNS = ("ae", "unoranic")
 SEEDS = (1, 2)
+STUDIES = ("unoranic", "baur")
 LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")
 LOCK = "requirements.lock"
 
 
-def finish(path: Path) -> None:
-    """Make the project at `path`: commit the pipeline, then run every job of it."""
+def finish(path: Path, content: dict | None = None, script: str = __file__) -> None:
+    """Make the project at `path`: commit the pipeline, then run every job of it, which `script` does.
+
+    `content` is that of params.yaml, by default `parameters`.
+    """
     for name in ("src", "papers", "notebooks"):
         shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / LOCK, path / LOCK)
-    (path / "params.yaml").write_text(yaml.safe_dump(parameters(), sort_keys=False), encoding="utf-8")
+    (path / "params.yaml").write_text(
+        yaml.safe_dump(content or parameters(), sort_keys=False), encoding="utf-8"
+    )
     git = ["git", "-C", str(path), "-c", "user.name=test", "-c", "user.email=test@example.org"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "A tiny project"]):
         subprocess.run([*git, *words], check=True)
     environment = os.environ | {"PYTHONPATH": str(path / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    subprocess.run([sys.executable, __file__], cwd=path, env=environment, check=True)
+    subprocess.run([sys.executable, script], cwd=path, env=environment, check=True)
 
 
 def parameters() -> dict:
     """params.yaml with one phantom, one epoch and the cheapest protocol."""
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    content["data"] = "phantom"
+    content |= {"data": "phantom", "imaging": {}}
     content["studies"]["unoranic"] = {"runs": list(RUNS), "evaluation": {"reconstruction": {}}}
-    nothing = {"datasets": [], "external": [], "seeds": [1]}
-    for collection in content["collections"].values():
-        unoranic = {"datasets": ["breastmnist"], "seeds": [1]}
-        collection |= {"images": ["breastmnist"], "volumes": []}
-        collection["studies"] = {"unoranic": unoranic, "baur": nothing}
+    real = {"images": ["breastmnist"], "studies": {"unoranic": {"datasets": ["breastmnist"], "seeds": [1]}}}
     tiny = {"runs": list(RUNS), "params": {"epochs": 1, "width": 4, "latent": 8, "batch_size": 128}}
-    content["imaging"] = {}
-    content["collections"]["phantom"]["images"] = [DATASET]
-    content["collections"]["phantom"]["studies"]["unoranic"] = {
-        "datasets": [DATASET],
-        "seeds": list(SEEDS),
-        "changes": [tiny],
+    unoranic = {"datasets": [DATASET], "seeds": list(SEEDS), "changes": [tiny]}
+    content["collections"] = {
+        "phantom": {"images": [DATASET], "studies": {"unoranic": unoranic}},
+        "real": real,
+        "at-hand": copy.deepcopy(real),
     }
+    for collection in content["collections"].values():
+        collection["studies"]["baur"] = {"datasets": [], "seeds": [1]}
     return content
 
 
@@ -81,27 +85,30 @@ def run_all() -> None:
     tests = layout.comparison("unoranic", DATASET, results)
     metrics = [Path(each.outputs["metrics"]) for each in (*results, tests)]
     paired_tests.run(job(tests), Path("results/unoranic", DATASET), metrics[-1], Path(tests.path))
-    ledger.write([Path("papers/unoranic.yaml")], metrics, *map(Path, LEDGERS))
-    report(job(layout.report("unoranic")), results)
+    ledger.write([Path(f"papers/{study}.yaml") for study in STUDIES], metrics, *map(Path, LEDGERS))
+    report("unoranic", shown(LEDGERS[1], "unoranic", results))
 
 
-def report(job: Path, results: list) -> None:
+def shown(ledger: str, study: str, results: list) -> dict:
+    """The parameters of a study's notebook."""
+    return {
+        "ledger_file": ledger,
+        "papers_file": f"papers/{study}.yaml",
+        "metrics_files": [each.outputs["metrics"] for each in results],
+        "arrays_files": [each.outputs["arrays"] for each in results],
+        "history_files": [each.made_of[0].outputs["history"] for each in results],
+    }
+
+
+def report(study: str, given: dict) -> None:
     """A stand-in for the notebook's HTML, sealed as the rule does it."""
     import json
 
     from latent_anatomy.jobs import seal
 
-    given = {
-        "ledger_file": LEDGERS[1],
-        "papers_file": "papers/unoranic.yaml",
-        "metrics_files": [each.outputs["metrics"] for each in results],
-        "arrays_files": [each.outputs["arrays"] for each in results],
-        "history_files": [each.made_of[0].outputs["history"] for each in results],
-    }
-    html = io.BytesIO(
-        b"<html>\n<head>\n</head>\n<body>" + Path(LEDGERS[1]).read_bytes() + b"</body>\n</html>\n"
-    )
-    seal.run(job, Path("notebooks/unoranic.ipynb"), json.dumps(given), html, Path("reports/unoranic.html"))
+    text = f"<html>\n<head>\n</head>\n<body>{json.dumps(given)}</body>\n</html>\n"
+    job, notebook = Path(f".params/report/{study}.json"), Path(f"notebooks/{study}.ipynb")
+    seal.run(job, notebook, json.dumps(given), io.BytesIO(text.encode()), Path(f"reports/{study}.html"))
 
 
 if __name__ == "__main__":

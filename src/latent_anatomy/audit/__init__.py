@@ -1,6 +1,7 @@
-"""Prove a number: from the report to the publisher's checksum, link by link.
+"""Prove a number: from the report to the checksum of the raw file, link by link.
 
-    report -> ledger -> metrics -> checkpoint -> slices -> raw file -> published checksum
+    report -> ledger -> metrics -> checkpoint -> slices -> raw file -> checksum
+    of volumes:                        slices -> table of who passed -> each step of each subject -> raw file
 
 docs/audit.md says what each link states and what an audit finds.
 """
@@ -9,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from latent_anatomy.audit import layout
+from latent_anatomy import datasets
+from latent_anatomy.audit import layout, volumes
 from latent_anatomy.audit.checks import Checks
 from latent_anatomy.audit.jobs import Jobs
 from latent_anatomy.audit.layout import Artefact
@@ -60,7 +62,7 @@ def audit(root: Path, words: Sequence[str] = (), again: bool = False) -> Audit:
     files, jobs = Files(root), Jobs(root)
     walk, books = Walk(Checks(files, jobs)), Ledgers(files, jobs)
     chosen = choose(books.rows(), words)
-    for study in books.papers:
+    for study in (*jobs.params.chosen, *(["qc"] if jobs.params.collection.volumes else [])):
         walk.down(layout.report(study))
     walk.links |= {link.path: [link] for link in books.check()}
     numbers = []
@@ -72,6 +74,11 @@ def audit(root: Path, words: Sequence[str] = (), again: bool = False) -> Audit:
     if not words:
         for result in (*books.results.values(), *books.comparisons.values()):
             walk.down(result)
+        for dataset in sorted({path.parent.name for path in root.glob("results/imaging/*/*")}):
+            walk.down(walk.gate(dataset))
+        for dataset in jobs.params.collection.volumes:  # though no study may use them
+            if files.here(layout.slices(dataset).path):
+                walk.down(layout.slices(dataset))
     behind = {path for number in numbers for path in number.chain}
     links = {path: each for path, each in walk.links.items() if path in behind or not words}
     if again:
@@ -92,6 +99,7 @@ class Walk:
     def down(self, artefact: Artefact) -> list[str]:
         """The paths of the artefact and of all that it is made of, so far as its chain is here."""
         if artefact.path not in self._chains:
+            artefact = self._whole(artefact)
             here = self._here(artefact)
             raw = artefact.job.startswith("raw/")
             checks = self.checks
@@ -101,14 +109,28 @@ class Walk:
             self._chains[artefact.path] = list(dict.fromkeys(chain))
         return self._chains[artefact.path]
 
+    def gate(self, dataset: str) -> Artefact:
+        """The table of who passed, of a data set of volumes."""
+        return volumes.gate(datasets.find(dataset), self.checks.jobs.excluded(dataset))
+
+    def _whole(self, artefact: Artefact) -> Artefact:
+        """The artefact, also where it is one of volumes, with all that it is made of."""
+        dataset = artefact.says.get("dataset")
+        if artefact.job == f"slice/{dataset}" and layout.of_volumes(dataset):
+            return volumes.slices(datasets.find(dataset), self.gate(dataset))
+        return artefact
+
     def _here(self, artefact: Artefact) -> bool:
-        """Whether the chain of an artefact is here: of a result, something that git does not bring."""
+        """Whether the chain of an artefact is here: of what git brings, something that git does not bring."""
         if artefact.job.startswith("evaluate/"):
             trained = artefact.made_of[0]
             own = [path for role, path in artefact.outputs.items() if role != "metrics"]
             return any(map(self.checks.files.here, [*own, trained.path, *trained.outputs.values()]))
         if artefact.job.startswith("paired-tests/"):
             return any(map(self.checks.files.here, artefact.inputs.values()))
+        if artefact.says.get("job") == "gate":
+            below = [layout.slices(artefact.says["dataset"]).path, *(artefact.inputs or {}).values()]
+            return any(map(self.checks.files.here, below))
         return not artefact.job.startswith("report/") or self.checks.files.here(artefact.path)
 
     def report(self, study: str, ledger: str) -> Link:

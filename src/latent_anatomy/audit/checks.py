@@ -8,13 +8,21 @@ from pathlib import Path
 import h5py
 
 from latent_anatomy import content, datasets
+from latent_anatomy.audit import cohorts
 from latent_anatomy.audit.jobs import Jobs
 from latent_anatomy.audit.layout import Artefact
-from latent_anatomy.audit.links import Files, Link, State
+from latent_anatomy.audit.links import Files, Link, State, listed
+from latent_anatomy.audit.volumes import QC
+from latent_anatomy.datasets.contract import unregistered
+from latent_anatomy.datasets.supplied import SUMS
 from latent_anatomy.papers import PHANTOM
 from latent_anatomy.provenance import sha256_file
 
 SHORT = 12  # digits of a hash in a message
+BY_GIT = ("metrics.json", "qc.csv")  # what git brings beside passports
+# Who says what a raw file is: publishers give MD5 sums; SHA-256 sums are taken from files that were had once.
+LISTS = {"md5": "its publisher", "sha256": "this project's list"}
+USERS = f"the user's {SUMS}"
 
 
 class Checks:
@@ -54,6 +62,11 @@ class Checks:
         if not older:
             links.append(Link(path, "environment", *self.jobs.environment(passport)))
         roles = {role: role for role in passport["inputs"]} if artefact.inputs is None else artefact.inputs
+        if QC in roles:  # slices of volumes
+            roles = cohorts.passed(roles, passport)
+            links.append(Link(path, "subjects", *cohorts.subjects(self.files, artefact, passport, make)))
+        if QC in artefact.outputs and roles and self._unchanged(roles, passport["inputs"]):
+            links.append(Link(path, "verdicts", *cohorts.verdicts(self.files, artefact, passport, make)))
         for check, expected in (("inputs", roles), ("outputs", artefact.outputs)):
             links += self._hashes(artefact, check, expected, passport, here)
         return links
@@ -77,25 +90,33 @@ class Checks:
         named, make = passport.get(check, {}), self.jobs.make(artefact, passport)
         absent = [path for path in expected.values() if not self.files.here(path)]
         for path in absent:
-            if check == "outputs" and (here or Path(path).name == "metrics.json"):
+            if check == "outputs" and (here or Path(path).name in BY_GIT):
                 message = f"expected this file, of which {artefact.path} speaks, found none"
                 yield Link(path, "file", State.BROKEN, f"{message}: {self.jobs.bring(artefact, passport)}")
         # An input that is missing where it should be is a break of its own artefact.
         if absent and (check == "inputs" or not here):
-            message = f"{', '.join(absent)} not in this checkout: {self.jobs.bring(artefact, passport)}"
+            message = f"{listed(absent)} not in this checkout: {self.jobs.bring(artefact, passport)}"
             yield Link(artefact.path, check, State.NOT_HERE, message)
         if named.keys() != expected.keys():
-            if "seal" in passport:
-                message = f"expected {_listed(expected)} in its passport, found {_listed(named)}: {make}"
-                yield Link(artefact.path, check, State.BROKEN, message)
-            return
-        present = [role for role in expected if expected[role] not in absent]
+            if "seal" not in passport:
+                return
+            lacks, more = sorted(expected.keys() - named.keys()), sorted(named.keys() - expected.keys())
+            message = f"expected {listed(lacks) or 'no more'} in its passport, found {listed(more) or 'none'}"
+            yield Link(artefact.path, check, State.BROKEN, f"{message}: {make}")
+        present = [role for role in expected if role in named and expected[role] not in absent]
         wrong = [role for role in present if self.files.sha256(expected[role]) != named[role]]
         for role in wrong:
             yield self._unlike(artefact, check, expected[role], named[role], here, make)
-        if named and not (absent or wrong):
-            files = f"{len(named)} files" if len(named) > 1 else next(iter(expected.values()))
+        if named.keys() == expected.keys() and named and not (absent or wrong):
+            files = _several(expected)
             yield Link(artefact.path, check, State.HOLDS, f"{files}, as its passport names them")
+
+    def _unchanged(self, expected: dict[str, str], named: dict[str, str]) -> bool:
+        """Whether all these files are here, and those that a passport names."""
+        return all(
+            self.files.here(path) and self.files.sha256(path) == named.get(role)
+            for role, path in expected.items()
+        )
 
     def _unlike(
         self, artefact: Artefact, check: str, path: str, expected: str, here: bool, make: str
@@ -115,41 +136,55 @@ class Checks:
         return Link(artefact.path, check, state, message)
 
     def raw(self, artefact: Artefact) -> list[Link]:
-        """Whether the raw files are their publisher's or, for a phantom, what this project draws."""
+        """Whether the raw files have the checksums that were registered or, for a phantom, are what this
+        project draws."""
         dataset = datasets.find(artefact.job.removeprefix("raw/"))
+        if not dataset.files:  # where only the folder could tell them
+            message = f"expected the folder of {dataset.name}, found none: {dataset.how_to_get}"
+            return [Link(artefact.path, "file", State.BROKEN, message)]
         absent = [path for path in artefact.outputs.values() if not self.files.here(path)]
         if absent:
             message = f"expected this file, found none: {self.jobs.bring(artefact)}"
             return [Link(path, "file", State.BROKEN, message) for path in absent]
         if dataset.phantom:
             return list(self._drawn(artefact))
-        links = []
+        users = any(file.name == SUMS for file in dataset.files)
+        broken, lists = [], set()
         for file in dataset.files:
             path = artefact.outputs[file.name]
             try:
-                file.verify(self.files.root / path)
-                message = f"the publisher's {file.algorithm} {file.checksum[:SHORT]}"
-                links.append(Link(path, "publisher", State.HOLDS, message))
+                if untrusted := unregistered(dataset, file):
+                    raise untrusted
+                if file.algorithm != "sha256" or self.files.sha256(path) != file.checksum:
+                    file.verify(self.files.root / path)
+                lists.add(f"{file.algorithm} of {USERS if users else LISTS[file.algorithm]}")
             except ValueError as error:
-                links.append(Link(path, "publisher", State.BROKEN, str(error)))
-        return links
+                broken.append(Link(path, "checksum", State.BROKEN, str(error)))
+        message = f"{_several(artefact.outputs)}: {', '.join(sorted(lists))}"
+        return broken or [Link(artefact.path, "checksum", State.HOLDS, message)]
 
     def _drawn(self, artefact: Artefact) -> Iterator[Link]:
         dataset = datasets.find(artefact.job.removeprefix("raw/"))
         with tempfile.TemporaryDirectory() as folder:
             dataset.generate(Path(folder))
             drawn = {file.name: sha256_file(Path(folder, file.name)) for file in dataset.files}
-        for name, path in artefact.outputs.items():
-            found = self.files.sha256(path)
-            if found == drawn[name]:
-                message = "a phantom, drawn by this project: drawn again, it is the same bytes"
-                yield Link(path, "drawing", State.HOLDS, message)
-            else:
-                message = (
-                    f"expected the phantom that this checkout draws, sha256 {drawn[name][:SHORT]}, found "
-                    f"{found[:SHORT]}: it was changed, or the drawing was: {self.jobs.make(artefact)}"
-                )
-                yield Link(path, "drawing", State.BROKEN, message)
+        changed = [name for name, path in artefact.outputs.items() if self.files.sha256(path) != drawn[name]]
+        for name in changed:
+            path = artefact.outputs[name]
+            message = (
+                f"expected the phantom that this checkout draws, sha256 {drawn[name][:SHORT]}, found "
+                f"{self.files.sha256(path)[:SHORT]}: it was changed, or the drawing was: "
+                f"{self.jobs.make(artefact)}"
+            )
+            yield Link(path, "drawing", State.BROKEN, message)
+        if not changed:
+            message = "a phantom, drawn by this project: drawn again, the same bytes"
+            message = f"{_several(artefact.outputs)}: {message}"
+            yield Link(artefact.path, "drawing", State.HOLDS, message)
+
+
+def _several(files: dict[str, str]) -> str:
+    return f"{len(files)} files" if len(files) > 1 else next(iter(files.values()))
 
 
 def _content(path: str, passport: dict, found: str | None, make: str) -> Link:
@@ -186,7 +221,3 @@ def _place(artefact: Artefact, passport: dict, root: Path) -> str:
         own = ", ".join(f"{key} {expected[key]}" for key in wrong)
         return f"expected {own}, as of its path, found " + ", ".join(f"{key} {said[key]}" for key in wrong)
     return ""
-
-
-def _listed(names: dict[str, str]) -> str:
-    return ", ".join(sorted(names)) or "none"

@@ -2,15 +2,17 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 import yaml
 
-from latent_anatomy import params, resolution
+from latent_anatomy import datasets, params, resolution
 from latent_anatomy.audit.history import History
 from latent_anatomy.audit.layout import Artefact
 from latent_anatomy.audit.links import State
+from latent_anatomy.content import read_passport
 
 SHORT = 12  # digits of a hash in a message
 SHOWN = 3  # differing parameters in a message
@@ -30,6 +32,24 @@ class Jobs:
         """Collection -> job's name -> job, the chosen collection first."""
         names = sorted(self.params.collections, key=lambda name: name != self.params.data)
         return {name: resolution.resolve(self.params.model_copy(update={"data": name})) for name in names}
+
+    def excluded(self, dataset: str) -> set[str]:
+        """The subjects of a data set of volumes that params.yaml leaves out."""
+        own = self.params.imaging.datasets.get(dataset)
+        return set() if own is None else set(own.excluded)
+
+    def trained_on(self, result: str) -> str | None:
+        """The other data set that the model of a result was trained on; None where there is no other.
+
+        As params.yaml has it; of a result that no collection has, as its passport has it.
+        """
+        name = "/".join(["evaluate", *Path(result).parts[1:-1]])
+        made = next((jobs[name] for jobs in self.collections.values() if name in jobs), None)
+        if made is None:
+            with suppress(ValueError, OSError, LookupError, TypeError):  # of which the checks speak
+                made = read_passport(self.root / result)["job"]
+        found = made.get("trained_on") if isinstance(made, dict) else None
+        return found if isinstance(found, str) and datasets.known(found) else None
 
     def parameters(self, artefact: Artefact, passport: dict) -> tuple[State, str]:
         """Whether the job is one that params.yaml resolves to, its sources aside.
@@ -107,7 +127,8 @@ class Jobs:
 
         It names the collection that has the job, if possible with the parameters in `passport`.
         """
-        target = next(iter(artefact.outputs.values())) if artefact.job.startswith("raw/") else artefact.path
+        raw = artefact.job.startswith("raw/")
+        target = next(iter(artefact.outputs.values()), artefact.path) if raw else artefact.path
         having = self._having(artefact)
         made = {} if passport is None else passport["job"]
         alike = [name for name, job in having.items() if not list(_differences(made, job))]
@@ -117,7 +138,8 @@ class Jobs:
 
     def bring(self, artefact: Artefact, passport: dict | None = None) -> str:
         """The command that brings a version of an artefact that is not here, or makes it."""
-        if self._recorded & {artefact.path, *artefact.outputs.values()}:
+        files = map(Path, (artefact.path, *artefact.outputs.values()))
+        if self._recorded & {place.as_posix() for path in files for place in (path, *path.parents)}:
             return f"latent-anatomy sync restore (or dvc pull {artefact.path})"
         return self.make(artefact, passport).replace(" --force", "")
 

@@ -37,11 +37,15 @@ def raw(dataset: str) -> Artefact:
 
 
 def slices(dataset: str) -> Artefact:
-    """The slices of a data set."""
-    below = raw(dataset)
-    says = {"job": "slice", "dataset": dataset}
-    path = f"data/slices/{dataset}.h5"
-    return Artefact(path, f"slice/{dataset}", says, below.outputs, {}, (below,))
+    """The slices of a data set; of one of volumes without what they are made of, which `volumes` tells."""
+    below, says = raw(dataset), {"job": "slice", "dataset": dataset}
+    inputs, made_of = (None, ()) if of_volumes(dataset) else (below.outputs, (below,))
+    return Artefact(f"data/slices/{dataset}.h5", f"slice/{dataset}", says, inputs, {}, made_of)
+
+
+def of_volumes(dataset: str) -> bool:
+    """Whether a data set is one of volumes."""
+    return hasattr(datasets.find(dataset), "subjects")
 
 
 def model(study: str, dataset: str, run: str, seed: int) -> Artefact:
@@ -53,21 +57,21 @@ def model(study: str, dataset: str, run: str, seed: int) -> Artefact:
     return Artefact(path, f"train/{where}", says, {"slices": below.path}, outputs, (below,))
 
 
-def result(study: str, dataset: str, run: str, seed: int) -> Artefact:
-    """The metrics of a checkpoint, and the tables and arrays beside them."""
-    where, trained, below = (
-        f"{study}/{dataset}/{run}/seed-{seed}",
-        model(study, dataset, run, seed),
-        slices(dataset),
-    )
+def result(study: str, dataset: str, run: str, seed: int, trained_on: str | None = None) -> Artefact:
+    """The metrics of a checkpoint, and the tables and arrays beside them.
+
+    `trained_on` is the data set of the checkpoint where that is another one.
+    """
+    where, below = f"{study}/{dataset}/{run}/seed-{seed}", slices(dataset)
+    trained = model(study, trained_on or dataset, run, seed)
+    says = {**trained.says, "job": "evaluate", "dataset": dataset}
+    inputs = {"model": trained.path, "slices": below.path}
+    if trained_on:
+        says |= {"trained_on": trained_on}
+        inputs |= {"trained_on": trained.inputs["slices"]}
     outputs = {role: f"results/{where}/{name}" for role, name in OUTPUTS.items()}
     return Artefact(
-        f"results/{where}/{PASSPORT}",
-        f"evaluate/{where}",
-        {**trained.says, "job": "evaluate"},
-        {"model": trained.path, "slices": below.path},
-        outputs,
-        (trained, below),
+        f"results/{where}/{PASSPORT}", f"evaluate/{where}", says, inputs, outputs, (trained, below)
     )
 
 
@@ -87,11 +91,11 @@ def comparison(study: str, dataset: str, results: Iterable[Artefact]) -> Artefac
 
 
 def report(study: str) -> Artefact:
-    """The report of a study; what it shows says its passport."""
+    """The report of a study, or of the imaging steps ("qc"); what it shows says its passport."""
     return Artefact(f"reports/{study}.html", f"report/{study}", {"job": "report", "study": study})
 
 
-def result_at(path: str) -> Artefact:
-    """The result in whose folder `path` lies: results/<study>/<dataset>/<run>/seed-<n>/<file>."""
+def place_of(path: str) -> tuple[str, str, str, int]:
+    """Study, data set, run and seed of results/<study>/<dataset>/<run>/seed-<n>/<file>."""
     _, study, dataset, run, seed, _ = PurePosixPath(path).parts
-    return result(study, dataset, run, int(seed.removeprefix("seed-")))
+    return study, dataset, run, int(seed.removeprefix("seed-"))

@@ -31,17 +31,17 @@ class Ledgers:
 
     def __init__(self, files: Files, jobs: Jobs) -> None:
         self.root, self.files = files.root, files
-        self.papers = {study: papers.load(self.root / f"papers/{study}.yaml") for study in jobs.params.chosen}
-        chosen = jobs.collections[jobs.params.data]
-        built = {name for collection in jobs.params.chosen.values() for name in collection.datasets}
+        studies = {study: jobs.params.collection.studies[study] for study in jobs.params.studies}
+        self.papers = {study: papers.load(self.root / f"papers/{study}.yaml") for study in studies}
         self.results: dict[str, Artefact] = {}
         self.comparisons: dict[tuple[str, str], Artefact] = {}
-        for study in self.papers:
+        for study, chosen in studies.items():
+            built = chosen.tested
             for path in self._lying(f"results/{study}/*/*/seed-*"):
-                artefact = layout.result_at(path)
-                dataset = artefact.says["dataset"]
-                if artefact.job in chosen or (dataset not in built and not dataset.startswith(PHANTOM)):
-                    self.results[artefact.path] = artefact
+                _, dataset, run, seed = place = layout.place_of(path)
+                made = run in jobs.params.studies[study].runs and seed in chosen.seeds
+                if made if dataset in built else not dataset.startswith(PHANTOM):
+                    self.results[path] = layout.result(*place, jobs.trained_on(path))
             for path in self._lying(f"results/{study}/{COMPARISON}/*"):
                 dataset = path.split("/")[3]
                 if dataset in built or not dataset.startswith(PHANTOM):

@@ -1,11 +1,13 @@
 """What an audit says: links, each of which holds or not, and the files that they are about."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from latent_anatomy.provenance import sha256_file
+
+SHOWN = 3  # names in a message
 
 
 class State(StrEnum):
@@ -38,6 +40,12 @@ class Link:
 def worst(states: Iterable[State]) -> State:
     """The state of a chain of links: that of its weakest."""
     return max(states, key=list(State).index, default=State.HOLDS)
+
+
+def listed(names: Collection[str]) -> str:
+    """The first few names of many, in their order."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(list(names)[:SHOWN]) + more
 
 
 class Files:

@@ -1,0 +1,172 @@
+"""A finished project whose slices come from volumes: two BIDS folders, the models of one tested on the other.
+
+As `tiny_project`. The jobs of the imaging steps are the real ones, on heads of a few voxels; what takes
+minutes on heads, the fits and the search for the brain, is replaced by what is known of them.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import yaml
+from tiny_project import LEDGERS, ROOT, STUDIES, finish, report, shown
+
+DATASET, OTHER = "bids-tiny", "bids-other"
+SPLITS = {
+    DATASET: ("train", "train", "train", "val", "test", "test", "train"),
+    OTHER: ("test", "test"),
+}
+FAILED, EXCLUDED = "sub-03", "sub-07"  # of DATASET: by the gate, by hand
+RUNS = ("intensity", "chance")
+SHAPE, MM = (20, 24, 20), 8.0
+STEPS = ("bias", "coregister", "register", "strip", "normalise")
+
+
+def subject(number: int) -> str:
+    return f"sub-{number:02}"
+
+
+def parameters() -> dict:
+    """params.yaml with two BIDS folders and the runs that need no training."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content["data"] = "real"
+    content["imaging"] = {
+        "steps": {"atlas": {"spacing_mm": MM}, "slab": {"count": 4, "size": 32}},
+        "datasets": {DATASET: {"excluded": {EXCLUDED: "moved"}}},
+    }
+    content["studies"]["baur"]["runs"] = list(RUNS)
+    baur = {
+        "datasets": [DATASET],
+        "external": [{"dataset": OTHER, "trained_on": DATASET}],
+        "seeds": [1],
+    }
+    nothing = {"datasets": [], "seeds": [1]}
+    content["collections"] = {
+        "real": {"volumes": [DATASET, OTHER], "studies": {"unoranic": nothing, "baur": baur}},
+    }
+    return content
+
+
+def write_folder(folder: Path, splits: tuple[str, ...]) -> None:
+    """A BIDS folder with FLAIR, T1w and, of who is tested, a lesion mask; with its SHA256SUMS."""
+    from latent_anatomy.imaging import volume
+    from latent_anatomy.imaging.volume import Volume
+    from latent_anatomy.provenance import sha256_file
+
+    affine = np.diag([MM, MM, MM, 1])
+    affine[:3, 3] = -MM * np.array(SHAPE) / 2
+    axes = np.meshgrid(*[np.linspace(-1, 1, length) for length in SHAPE], indexing="ij")
+    head = np.float32(sum(axis**2 for axis in axes) < 0.8)
+    lines = ["participant_id\tsplit"]
+    for number, split in enumerate(splits, start=1):
+        who = subject(number)
+        lines.append(f"{who}\t{split}")
+        random = np.random.default_rng(number + len(splits))
+        for suffix in ("FLAIR", "T1w"):
+            image = head * random.uniform(200, 900, SHAPE).astype(np.float32)
+            volume.write(folder / who / "anat" / f"{who}_{suffix}.nii.gz", Volume(image, affine))
+        if split in ("val", "test"):
+            lesion = head * (random.random(SHAPE) > 0.8)
+            place = folder / "derivatives/raters" / who / "anat" / f"{who}_label-lesion_mask.nii.gz"
+            volume.write(place, Volume(lesion.astype(np.float32), affine), "uint8")
+    (folder / "participants.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sums = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    (folder / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
+
+
+def replace_slow_parts() -> None:
+    """Heads lie on the atlas already, without a bias field, and an ellipsoid is the brain."""
+    from latent_anatomy.imaging import bias, registration, stripping
+    from latent_anatomy.imaging.transform import Transform
+
+    def strip(head, atlas, settings, given):
+        failed = Path(os.environ["FAILED"]).name if "FAILED" in os.environ else ""
+        return atlas.brain, {"brain_ml": 100.0 if failed else 1500.0}
+
+    bias.correct = lambda image, settings: (image, {"field_cv": 0.1})
+    registration.register = lambda *given: Transform.identity()
+    stripping.strip = strip
+
+
+def prepare(dataset: str) -> None:
+    """Every step of every subject that is not excluded, the gate and the slices."""
+    from importlib import import_module
+
+    from latent_anatomy import datasets
+    from latent_anatomy.jobs import gate, slab
+    from latent_anatomy.jobs.step import Place
+
+    raw, interim = Path("data/raw", dataset), Path("data/interim", dataset)
+    jobs, results = Path(".params/imaging", dataset), Path("results/imaging", dataset)
+    found = datasets.find(dataset)
+    subjects = [each for each in found.subjects if (dataset, each.name) != (DATASET, EXCLUDED)]
+    for each in subjects:
+        os.environ.pop("FAILED", None)
+        if (dataset, each.name) == (DATASET, FAILED):
+            os.environ["FAILED"] = each.name
+        for step in STEPS:
+            run = import_module(f"latent_anatomy.jobs.{step}").run
+            run(jobs / f"{step}.json", Place(found, each, raw, interim))
+    names = [each.name for each in subjects]
+    gate.run(jobs / "gate.json", interim, names, list(STEPS), results / "qc.csv", results / "passport.json")
+    job, sliced = Path(f".params/slice/{dataset}.json"), Path(f"data/slices/{dataset}.h5")
+    slab.run(found, job, results / "qc.csv", interim, sliced)
+
+
+def run_all() -> None:
+    """Every job in the current folder, by the functions that the verbs call."""
+    import torch
+
+    from latent_anatomy import ledger, params, resolution
+    from latent_anatomy.audit import layout
+    from latent_anatomy.jobs import evaluate, paired_tests, train
+
+    torch.set_num_threads(1)
+    replace_slow_parts()
+    for dataset, splits in SPLITS.items():
+        write_folder(Path("data/raw", dataset), splits)
+    resolution.write(params.load(Path("params.yaml")))
+    for dataset in SPLITS:
+        prepare(dataset)
+
+    def job(artefact: layout.Artefact) -> Path:
+        return Path(".params", f"{artefact.job}.json")
+
+    results, metrics = [], []
+    for dataset in SPLITS:
+        elsewhere = DATASET if dataset == OTHER else None
+        own = [layout.result("baur", dataset, run, 1, elsewhere) for run in RUNS]
+        for result in own:
+            model, slices = (Path(each.path) for each in result.made_of)
+            trained = result.made_of[0]
+            if elsewhere is None:
+                history = Path(trained.outputs["history"])
+                train.run(job(trained), slices, model, history, Path(".scratch"), "cpu")
+            outputs = map(Path, result.outputs.values())
+            trained_on = Path(trained.inputs["slices"]) if elsewhere else None
+            evaluate.run(job(result), slices, model, *outputs, Path(result.path), "cpu", trained_on)
+        tests = layout.comparison("baur", dataset, own)
+        table = Path(tests.outputs["metrics"])
+        paired_tests.run(job(tests), Path("results/baur", dataset), table, Path(tests.path))
+        results += own
+        metrics += [*(Path(each.outputs["metrics"]) for each in own), table]
+    ledger.write([Path(f"papers/{study}.yaml") for study in STUDIES], metrics, *map(Path, LEDGERS))
+    report("baur", shown(LEDGERS[0], "baur", results))
+    pictures = sorted(path.as_posix() for path in Path("data/interim").glob("*/*/*/picture.png"))
+    report(
+        "qc",
+        {"qc_files": [f"results/imaging/{name}/qc.csv" for name in SPLITS], "picture_files": pictures},
+    )
+    shutil.rmtree(".scratch", ignore_errors=True)
+
+
+def finished(path: Path) -> Path:
+    """The project, made at `path`."""
+    finish(path, parameters(), __file__)
+    return path
+
+
+if __name__ == "__main__":
+    run_all()
