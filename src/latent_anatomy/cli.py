@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
+from latent_anatomy.cli_bench import bench
 from latent_anatomy.cli_imaging import image
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-bench = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
 app.add_typer(bench, name="bench")
 sync = typer.Typer(no_args_is_help=True, help="Bring Snakemake's outputs and DVC's record into agreement.")
 app.add_typer(sync, name="sync")
@@ -223,19 +223,6 @@ def sync_check() -> None:
     from latent_anatomy import sync
 
     sync.check()
-
-
-@bench.command("train")
-def bench_train(
-    method: Annotated[str, typer.Option(help="A method of src/latent_anatomy/methods.")],
-    channels: int = 3,
-    steps: int = 20,
-    device: Device = "auto",
-) -> None:
-    """Images per second of loading, augmentation, the bare step and the whole loop."""
-    from latent_anatomy.benchmark import run
-
-    run(method, channels, steps, device)
 
 
 def main() -> None:
