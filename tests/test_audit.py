@@ -1,5 +1,6 @@
 """An audit holds for a finished project, and finds every way in which a number could be another."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +15,8 @@ from typer.testing import CliRunner
 
 from latent_anatomy import audit, cli, content, datasets, ledger, slices
 from latent_anatomy.audit import layout, links
-from latent_anatomy.audit.links import State
+from latent_anatomy.audit.checks import Checks
+from latent_anatomy.audit.links import Files, State
 from latent_anatomy.datasets.contract import RawFile
 from latent_anatomy.datasets.phantom_medmnist import PhantomMedMnist
 from latent_anatomy.jobs import slice as slice_job
@@ -173,6 +175,14 @@ def test_an_edited_ledger_is_found(project, path):
     assert "99.9" in message and "make them again: snakemake" in message
 
 
+def test_a_ledger_without_a_study_that_this_collection_has_nothing_of_is_found(project):
+    lines = (project / LEDGERS[0]).read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith("baur,")]
+    assert len(kept) < len(lines)
+    (project / LEDGERS[0]).write_text("".join(kept), encoding="utf-8")
+    assert "missing" in the(broken(project), LEDGERS[0], "rows")
+
+
 def test_a_checkpoint_of_another_seed_is_found(project):
     shutil.copy(project / OTHER.made_of[0].path, project / MODEL.path)
     found = broken(project)
@@ -232,8 +242,23 @@ def test_a_raw_file_without_its_publishers_checksum_is_found(project, monkeypatc
     Published.__module__ = PhantomMedMnist.__module__  # whose sources are those of its jobs
     known, find = Published("breastmnist", None, phantom=False), datasets.find
     monkeypatch.setattr(datasets, "find", lambda name: known if name == DATASET else find(name))
-    message = the(broken(project), RAW, "publisher")
+    message = the(broken(project), RAW, "checksum")
     assert f"expected md5 {'0' * 32}, found" in message and "fetch again" in message
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "whose"), [("md5", "its publisher"), ("sha256", "this project's list")]
+)
+def test_it_says_whose_checksum_a_raw_file_has(whole, monkeypatch, algorithm, whose):
+    checksum = hashlib.new(algorithm, (whole / RAW).read_bytes()).hexdigest()
+
+    class Published(PhantomMedMnist):
+        files = (RawFile(f"{DATASET}.npz", None, algorithm, checksum),)
+
+    known = Published("breastmnist", None, phantom=False)
+    monkeypatch.setattr(datasets, "find", lambda name: known)
+    [link] = Checks(Files(whole), None).raw(layout.raw(DATASET))
+    assert (link.state, link.message) == (State.HOLDS, f"{RAW}: {algorithm} of {whose}")
 
 
 @pytest.mark.parametrize("path", [SLICES.path, MODEL.path, RESULT.path, REPORT])
@@ -325,7 +350,7 @@ def test_a_whole_chain_under_a_real_name_ends_at_the_publishers_checksum(project
 
     for artefact in (sliced, trained, real):
         forge(project / artefact.path, renamed(artefact))
-    message = the(broken(project), "data/raw/breastmnist/breastmnist.npz", "publisher")
+    message = the(broken(project), "data/raw/breastmnist/breastmnist.npz", "checksum")
     assert "expected md5" in message
 
 

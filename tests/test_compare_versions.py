@@ -32,6 +32,7 @@ AE, PHANTOM = Run("unoranic", "breastmnist", "ae"), Run("unoranic", "phantom-bre
 PSNR = {"A": (20.0, 21.0, 22.5), "B": (20.25, 21.5, 22.0)}
 IGNORED = "/data/\n/models/\n/reports/\narrays.npz\n/results/*/phantom-*/\n/results/ledger-phantom.csv\n"
 ORIGINAL = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
+INTERIM = "data/interim/heads"
 SHIFT = 7  # of B's reconstruction, in grey levels
 
 
@@ -128,6 +129,7 @@ def write_version(root: Path, letter: str) -> None:
         {"job": "slice", "dataset": "breastmnist"}, letter, **{"breastmnist.npz": sha256(f"raw {letter}")}
     )
     put(root / "data" / "slices" / "breastmnist.h5", hdf5(slices))
+    write_volumes(root, letter)
     for run, seeds in ((AE, SEEDS), (PHANTOM, (1,))):
         for number, seed in enumerate(seeds):
             where = Path(*run, f"seed-{seed}")
@@ -143,6 +145,21 @@ def write_version(root: Path, letter: str) -> None:
             proof = passport(job("train", run, seed, letter), letter, slices=sha256(f"slices {letter}"))
             weights = save({"w": np.zeros(2, np.float32)}, metadata={"passport": json.dumps(proof)})
             put(root / "models" / where / "model.safetensors", weights)
+
+
+def write_volumes(root: Path, letter: str) -> None:
+    """Two subjects of volumes: in B the second has another brain, and is left out."""
+    limit = {"A": 5, "B": 4}[letter]
+    for subject in ("one", "two"):
+        job = {"job": "strip", "dataset": "heads", "params": {"radius": limit}}
+        proof = passport(job, letter, image=sha256(subject))
+        put(root / INTERIM / subject / "strip" / "passport.json", json.dumps(proof))
+        put(root / INTERIM / subject / "strip" / "brain.nii.gz", f"{subject} {letter}")
+    proof = passport({"job": "gate", "dataset": "heads", "params": {"limit": limit}, "excluded": {}}, letter)
+    put(root / "results/imaging/heads/passport.json", json.dumps(proof))
+    last = {"A": "two,yes,0.5,,1400", "B": 'two,no,6.5,"brain, too small",400'}[letter]
+    table = f"subject,passed,score,reason,strip/brain_ml\none,yes,1.5,,1500\n{last}\n"
+    put(root / "results/imaging/heads/qc.csv", table)
 
 
 def commit(root: Path, subject: str, name: str) -> None:
@@ -163,7 +180,7 @@ def original(tmp_path_factory) -> Path:
     put(root / ".gitignore", IGNORED)
     results = [f"results/{'/'.join(run)}/seed-{seed}" for run in (AE, PHANTOM) for seed in SEEDS]
     results = [place for place in results if place.startswith("/".join(["results", *AE])) or place[-1] == "1"]
-    outs = ["data/raw/breastmnist", "data/slices/breastmnist.h5"]
+    outs = ["data/raw/breastmnist", "data/slices/breastmnist.h5", INTERIM]
     outs += [f"{place}/arrays.npz" for place in results]
     outs += [f"{place.replace('results', 'models', 1)}/model.safetensors" for place in results]
     outs += [f"results/{'/'.join(PHANTOM)}/seed-1/{name}.json" for name in ("metrics", "passport")]
@@ -207,7 +224,9 @@ def test_parameters_that_differ_are_found_in_params_and_in_the_jobs(ab):
     a, b = ab
     assert differences.changes(a.params, b.params) == [("methods.ae.epochs", "5", "6", ())]
     assert a.params["data"] == '"real"'
-    (change,) = differences.passport_changes(a, b, differences.parameters)
+    limit, radius, change = differences.passport_changes(a, b, differences.parameters)
+    assert limit == ("params.limit", "5", "4", ("imaging/heads/gate",))
+    assert radius.where == ("imaging/heads/one/strip", "imaging/heads/two/strip")
     assert change[:3] == ("params.slope", "0.01", "0.02")
     jobs = {f"{kind}/{'/'.join(AE)}/seed-{seed}" for kind in ("train", "evaluate") for seed in SEEDS}
     assert jobs < set(change.where)
@@ -227,7 +246,9 @@ def test_sources_and_packages_that_differ_are_found(ab):
     assert read.changed_sources(a.version, b.version) == [("2", "1", "src/method.py")]
     assert read.changed_sources(b.version, a.version) == [("1", "2", "src/method.py")]
     digests = differences.passport_changes(a, b, differences.source)
-    assert {job.split("/")[0] for change in digests for job in change.where} == {"slice", "train", "evaluate"}
+    assert {job.split("/")[0] for change in digests for job in change.where} == {
+        *("imaging", "slice", "train", "evaluate")
+    }
     assert differences.changes(a.packages, b.packages) == [("scipy", "1.16.0", "1.17.0", ())]
     (library,) = differences.passport_changes(a, b, differences.environment)
     assert library[:3] == ("torch", "2.14.0", "2.15.0")
@@ -242,6 +263,36 @@ def test_verdicts_and_rows_that_differ_are_found_and_a_ledger_that_is_not_here_i
     assert [row["method"] for row in found.gone] == ["gone"]
     assert "results/ledger-phantom.csv" in a.not_here
     assert "Not compared: not here in A and B." in page.render(a, b)
+
+
+def test_subjects_whose_verdicts_or_numbers_differ_are_found(ab):
+    a, b = ab
+    assert differences.changes(differences.verdicts(a), differences.verdicts(b)) == [
+        ("heads/two", "passed", "left out: brain, too small", ())
+    ]
+    numbers = differences.changes(differences.qualities(a), differences.qualities(b))
+    assert [change.key for change in numbers] == ["heads/two/score", "heads/two/strip/brain_ml"]
+    shown = page.render(a, b)
+    assert "1 verdict on subjects, 2 numbers of subjects" in shown and "left out: brain, too small" in shown
+
+
+def test_steps_of_volumes_that_the_cache_has_not_are_listed(root):
+    break_cache(cached(root, "A", INTERIM), None)
+    strip = f"{INTERIM}/two/strip/passport.json"
+    inside = read.load("B", root)
+    break_cache(inside.cache / inside.inside[strip][:2] / inside.inside[strip][2:], None)
+    a, b = content(root, "A"), content(root, "B")
+    assert INTERIM in a.not_here and "imaging/heads/two/strip" not in a.passports
+    assert strip in b.not_here and INTERIM not in b.not_here and "imaging/heads/one/strip" in b.passports
+    shutil.rmtree(root / INTERIM)
+    assert f"dvc pull {INTERIM}" in content(root, "workspace").not_here[INTERIM]
+
+
+@pytest.mark.parametrize("name", ["qc.csv", "passport.json"])
+def test_a_damaged_table_of_subjects_is_named(root, name):
+    put(root / "results/imaging/heads" / name, "[1]")
+    with pytest.raises(ValueError, match=rf"{name} at workspace: expected a sound file"):
+        content(root, "workspace")
 
 
 def test_a_claim_that_is_decided_on_other_data_sets_is_one_row():

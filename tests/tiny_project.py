@@ -86,7 +86,9 @@ def run_all() -> None:
     metrics = [Path(each.outputs["metrics"]) for each in (*results, tests)]
     paired_tests.run(job(tests), Path("results/unoranic", DATASET), metrics[-1], Path(tests.path))
     ledger.write([Path(f"papers/{study}.yaml") for study in STUDIES], metrics, *map(Path, LEDGERS))
-    report("unoranic", shown(LEDGERS[1], "unoranic", results))
+    for study, own in (("unoranic", results), ("baur", [])):
+        report(study, shown(LEDGERS[1], study, own))
+    report("qc", {})
 
 
 def shown(ledger: str, study: str, results: list) -> dict:

@@ -8,6 +8,7 @@ docs/audit.md says what each link states and what an audit finds.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from latent_anatomy import datasets
@@ -41,16 +42,19 @@ class Audit:
     links: dict[str, list[Link]]
     hashes: dict[str, str]
 
+    @cached_property
+    def states(self) -> dict[str, State]:
+        """The state of each artefact, by its path."""
+        return {path: worst(link.state for link in links) for path, links in self.links.items()}
+
     def of(self, number: Number) -> State:
         """The state of a number: that of the weakest link of its chain."""
-        chain = [link.state for path in number.chain for link in self.links[path]]
-        return worst([number.shown.state, *chain])
+        return worst({number.shown.state, *map(self.states.__getitem__, number.chain)})
 
     @property
     def state(self) -> State:
         """The state of everything that was looked at."""
-        shown = [number.shown.state for number in self.numbers]
-        return worst([*shown, *(link.state for links in self.links.values() for link in links)])
+        return worst({*self.states.values(), *(number.shown.state for number in self.numbers)})
 
 
 def audit(root: Path, words: Sequence[str] = (), again: bool = False) -> Audit:
@@ -62,7 +66,7 @@ def audit(root: Path, words: Sequence[str] = (), again: bool = False) -> Audit:
     files, jobs = Files(root), Jobs(root)
     walk, books = Walk(Checks(files, jobs)), Ledgers(files, jobs)
     chosen = choose(books.rows(), words)
-    for study in (*jobs.params.chosen, *(["qc"] if jobs.params.collection.volumes else [])):
+    for study in (*books.papers, "qc"):
         walk.down(layout.report(study))
     walk.links |= {link.path: [link] for link in books.check()}
     numbers = []

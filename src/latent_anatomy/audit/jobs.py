@@ -26,6 +26,7 @@ class Jobs:
         self.root = root
         self.params = params.load(root / "params.yaml")
         self.history = History(root)
+        self._digests: dict[tuple[str, tuple[str, ...]], str] = {}
 
     @cached_property
     def collections(self) -> dict[str, dict[str, dict]]:
@@ -95,7 +96,7 @@ class Jobs:
         if "modules" not in made:
             return State.UNPROVEN, f"older passport, which does not say which modules ran: {make}"
         try:
-            found = there.sources.digest(*made["modules"])
+            found = self._digest(str(commit), tuple(made["modules"]))
         except ValueError as error:
             return State.BROKEN, f"at commit {short}, {error}: {make}"
         if found == made.get("source"):
@@ -104,6 +105,12 @@ class Jobs:
             f"expected sources {str(made.get('source'))[:SHORT]}, found {found[:SHORT]} at commit {short}: "
             f"they were changed while the job waited or ran: {make}"
         )
+
+    def _digest(self, commit: str, modules: tuple[str, ...]) -> str:
+        """Of the sources at a commit, which the jobs of all subjects share."""
+        if (commit, modules) not in self._digests:
+            self._digests[commit, modules] = self.history.at(commit).sources.digest(*modules)
+        return self._digests[commit, modules]
 
     def environment(self, passport: dict) -> tuple[State, str]:
         """Whether the lock of the environment is that of the commit."""

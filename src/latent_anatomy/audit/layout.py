@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import PurePosixPath
 
 from latent_anatomy import datasets
@@ -38,13 +39,15 @@ def raw(dataset: str) -> Artefact:
 
 def slices(dataset: str) -> Artefact:
     """The slices of a data set; of one of volumes without what they are made of, which `volumes` tells."""
-    below, says = raw(dataset), {"job": "slice", "dataset": dataset}
-    inputs, made_of = (None, ()) if of_volumes(dataset) else (below.outputs, (below,))
-    return Artefact(f"data/slices/{dataset}.h5", f"slice/{dataset}", says, inputs, {}, made_of)
+    below = () if of_volumes(dataset) else (raw(dataset),)
+    inputs = below[0].outputs if below else None
+    says = {"job": "slice", "dataset": dataset}
+    return Artefact(f"data/slices/{dataset}.h5", f"slice/{dataset}", says, inputs, {}, below)
 
 
+@cache
 def of_volumes(dataset: str) -> bool:
-    """Whether a data set is one of volumes."""
+    """Whether a data set is one of volumes. Asked once, because it may take a look at the user's folder."""
     return hasattr(datasets.find(dataset), "subjects")
 
 

@@ -3,13 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import PurePosixPath
 
 from latent_anatomy.audit import Audit
 from latent_anatomy.audit.ledgers import name
-from latent_anatomy.audit.links import State, worst
+from latent_anatomy.audit.links import State
 from latent_anatomy.provenance import canonical_json
 
 SHORT = 12  # digits of a hash
+STEPS = "data/interim/"
 ONE_BY_ONE = 20  # numbers that are listed one by one; of more, how many came out how
 
 
@@ -32,9 +34,17 @@ def _numbers(audit: Audit) -> Iterator[str]:
 
 
 def _artefacts(audit: Audit, every: bool) -> Iterator[str]:
+    """The steps of imaging that hold as one line for each data set, however many subjects it has."""
+    held = {path for path, state in audit.states.items() if path.startswith(STEPS) and state is State.HOLDS}
+    folders = Counter(PurePosixPath(path).parents[2] for path in held)
     for path, links in audit.links.items():
+        if path in held:
+            folder = PurePosixPath(path).parents[2]
+            if count := folders.pop(folder, 0):
+                yield f"{State.HOLDS:<9} {folder}: {count} steps of its subjects"
+            continue
         sha256 = f"  sha256 {audit.hashes[path][:SHORT]}" if every and path in audit.hashes else ""
-        yield f"{worst(link.state for link in links):<9} {path}{sha256}"
+        yield f"{audit.states[path]:<9} {path}{sha256}"
         for link in links:
             if every or link.state is not State.HOLDS:
                 of = "" if link.path == path else f"{link.path}: "
@@ -73,7 +83,7 @@ def json(audit: Audit) -> str:
             ],
             "artefacts": {
                 path: {
-                    "state": worst(link.state for link in links),
+                    "state": audit.states[path],
                     "sha256": audit.hashes.get(path),
                     "links": [asdict(link) for link in links],
                 }

@@ -35,9 +35,9 @@ def gate(source: Volumes, excluded: Collection[str]) -> Artefact:
 
     Its inputs are None where the folder that would tell the subjects is not here.
     """
-    below, masks = layout.raw(source.name), masks_of(source)
+    below, masks, steps = layout.raw(source.name), masks_of(source), preparation.steps(source.name)
     chains = {
-        subject.name: _steps(source, subject, masks, below)
+        subject.name: _steps(source, subject, steps, masks, below)
         for subject in source.subjects
         if subject.name not in excluded
     }
@@ -56,7 +56,9 @@ def gate(source: Volumes, excluded: Collection[str]) -> Artefact:
     )
 
 
-def _steps(source: Volumes, subject: Subject, masks: list[str], below: Artefact) -> dict[str, Artefact]:
+def _steps(
+    source: Volumes, subject: Subject, steps: Collection[str], masks: list[str], below: Artefact
+) -> dict[str, Artefact]:
     """Step -> its artefact, of one subject. `masks` are those that any subject has, `below` the raw files."""
     folder, names = _folder(source, subject), list(subject.images)
     found: dict[str, Artefact] = {}
@@ -73,10 +75,10 @@ def _steps(source: Volumes, subject: Subject, masks: list[str], below: Artefact)
     images = {name: f"{below.path}/{file}" for name, file in subject.images.items()}
     drawn = {name: f"{below.path}/{file}" for name, file in subject.masks.items()}
     transforms = {}
-    if not source.prepared:
+    if "bias" in steps:
         corrected = add("bias", images, [volume_name(name) for name in names], [below])
         images = {name: of("bias", name) for name in names}
-        if "coregister" in preparation.steps(source.name):
+        if "coregister" in steps:
             files = [transform_name(name) for name in names if name != source.sliced]
             moved = add("coregister", images, files, [corrected])
             transforms = {name: moved.outputs[name] for name in files}

@@ -20,7 +20,7 @@ import yaml
 from numpy.typing import NDArray
 
 from latent_anatomy.results import COMPARISON, PASSPORT
-from latent_anatomy.versions.read import NotHere, Version
+from latent_anatomy.versions.read import INTERIM, NotHere, Version
 
 PARAMS, REQUIREMENTS = "params.yaml", "requirements.lock"
 LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")
@@ -47,14 +47,16 @@ class Content:
     """Everything but the pictures.
 
     params: key in dots -> value as JSON. packages: name -> version. passports: job, as below .params ->
-    passport. results: run -> seed -> result. ledgers: path -> row's key -> row. not_here: path -> how to
-    get it.
+    passport; of a step of volumes imaging/<dataset>/<subject>/<step>. subjects: "<dataset>/<subject>" -> row
+    of the table of who passed. results: run -> seed -> result. ledgers: path -> row's key -> row. not_here:
+    path -> how to get it.
     """
 
     version: Version
     params: dict[str, str]
     packages: dict[str, str]
     passports: dict[str, dict] = field(default_factory=dict)
+    subjects: dict[str, dict[str, str]] = field(default_factory=dict)
     results: dict[Run, dict[int | None, Result]] = field(default_factory=dict)
     ledgers: dict[str, dict[tuple[str, ...], dict[str, str]]] = field(default_factory=dict)
     not_here: dict[str, str] = field(default_factory=dict)
@@ -75,12 +77,18 @@ def gather(version: Version) -> Content:
             _try(content, path, _add_passport_of(_of_checkpoint))
         elif path.startswith("data/slices/") and name.suffix == ".h5":
             _try(content, path, _add_passport_of(_of_slices))
+        elif path.startswith(("data/interim/", "results/imaging/")) and name.name == PASSPORT:
+            _try(content, path, _add_step)
+        elif path.startswith("results/imaging/") and name.name == "qc.csv":
+            _try(content, path, _add_subjects)
+        elif name.parent.as_posix() == INTERIM and not any(map(_in(path), version.paths)):
+            _try(content, path, _open)
     for path in LEDGERS:
         _try(content, path, _add_ledger)
     for seeds in content.results.values():
         for seed, result in seeds.items():
             if seed is not None:
-                _try(content, result.arrays, lambda content, path: version.open(path).close())
+                _try(content, result.arrays, _open)
     return content
 
 
@@ -120,6 +128,32 @@ def _try(content: Content, path: str, add: Callable[[Content, str], None]) -> No
         raise ValueError(
             f"{path} at {content.version.name}: expected a sound file, found {type(error).__name__}: {error}"
         ) from error
+
+
+def _open(content: Content, path: str) -> None:
+    content.version.open(path).close()
+
+
+def _in(folder: str) -> Callable[[str], bool]:
+    return lambda path: path.startswith(f"{folder}/")
+
+
+def _add_step(content: Content, path: str) -> None:
+    """Of data/interim/<dataset>/<subject>/<step>, or of the gate: results/imaging/<dataset>."""
+    passport = json.loads(content.version.read(path))
+    if not isinstance(passport, dict) or not isinstance(passport["job"], dict):
+        raise ValueError("expected a passport, found none")
+    folder = PurePosixPath(path).parts[2:-1]
+    name = folder if path.startswith(INTERIM) else (*folder, "gate")
+    content.passports["/".join(("imaging", *name))] = passport
+
+
+def _add_subjects(content: Content, path: str) -> None:
+    table = csv.DictReader(io.StringIO(content.version.read(path).decode()))
+    if not {"subject", "passed", "reason"} <= set(table.fieldnames or ()):
+        raise ValueError(f"expected a table of who passed, found the columns {table.fieldnames}")
+    dataset = PurePosixPath(path).parts[2]
+    content.subjects.update((f"{dataset}/{row['subject']}", row) for row in table)
 
 
 def _add_result(content: Content, path: str) -> None:

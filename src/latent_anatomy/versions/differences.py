@@ -42,13 +42,15 @@ def parameters(passport: dict) -> dict[str, str]:
 
 
 def data(passport: dict) -> dict[str, str]:
-    """Hashes of raw files and of slices."""
+    """Hashes of raw files and of slices, their own and those that a model was trained on."""
     inputs = passport.get("inputs", {})
-    return inputs if passport["job"]["job"] == "slice" else {k: v for k, v in inputs.items() if k == "slices"}
+    if passport["job"]["job"] in ("slice", "bias"):
+        return inputs
+    return {key: value for key, value in inputs.items() if key in ("slices", "trained_on")}
 
 
 def made(passport: dict) -> dict[str, str]:
-    """Hashes of inputs that a job before made: checkpoints, arrays."""
+    """Hashes of inputs that a job before made: checkpoints, arrays, volumes."""
     return {key: value for key, value in passport.get("inputs", {}).items() if key not in data(passport)}
 
 
@@ -61,6 +63,24 @@ def environment(passport: dict) -> dict[str, str]:
     """Versions of Python and of the libraries, and the device."""
     found = {name: str(value) for name, value in passport.get("environment", {}).items()}
     return found | ({"device": passport["device"]} if "device" in passport else {})
+
+
+def verdicts(content: Content) -> dict[str, str]:
+    """Whether the gate let a subject of volumes pass, and why not."""
+    return {
+        subject: "passed" if row["passed"] == "yes" else f"left out: {row['reason']}"
+        for subject, row in content.subjects.items()
+    }
+
+
+def qualities(content: Content) -> dict[str, str]:
+    """By what a subject of volumes was judged: "<dataset>/<subject>/<measure>" -> number."""
+    return {
+        f"{subject}/{measure}": value
+        for subject, row in content.subjects.items()
+        for measure, value in row.items()
+        if measure not in ("subject", "passed", "reason")
+    }
 
 
 @dataclass(frozen=True)

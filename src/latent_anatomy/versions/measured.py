@@ -12,7 +12,7 @@ from latent_anatomy.versions import differences
 from latent_anatomy.versions.content import LEDGERS, Content, Run, figures
 from latent_anatomy.versions.differences import Metric, RunMetrics
 from latent_anatomy.versions.markup import Html, fold, image, join, table, tag
-from latent_anatomy.versions.parts import MANY, NO_DIFFERENCE, Part, counted, folded, several
+from latent_anatomy.versions.parts import MANY, NO_DIFFERENCE, Part, counted, folded, listing, several
 from latent_anatomy.versions.pictures import Gallery, Pair, compare, strip
 from latent_anatomy.versions.read import NotHere
 
@@ -66,6 +66,21 @@ def _two(a: dict[str, str], b: dict[str, str]) -> tuple:
 def _verdict(row: dict[str, str]) -> Html:
     shade = SHADES.get(row["verdict"], "#ffffff")
     return tag("span", row["verdict"], "verdict", style=f"background:{shade}")
+
+
+def subjects(a: Content, b: Content) -> Part:
+    """Who of the volumes passed the gate in one version and not in the other, and other numbers of theirs."""
+    verdicts = differences.changes(differences.verdicts(a), differences.verdicts(b))
+    numbers = differences.changes(differences.qualities(a), differences.qualities(b))
+    body = listing("Who passed the gate", "subject", verdicts)
+    if numbers:
+        body += fold(
+            several(len(numbers), "number of subjects"),
+            listing("By what they were judged", "measure", numbers),
+        )
+    says = counted((len(verdicts), "verdict on subjects"), (len(numbers), "number of subjects"))
+    quiet = tag("p", "No difference.", "quiet")
+    return Part("subjects", "Subjects of volumes", says or NO_DIFFERENCE, bool(says), body or quiet)
 
 
 def metrics(a: Content, b: Content) -> Part:

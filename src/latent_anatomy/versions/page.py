@@ -25,6 +25,7 @@ def render(a: Content, b: Content) -> str:
         chosen.data(a, b),
         chosen.code(a, b),
         chosen.environment(a, b),
+        measured.subjects(a, b),
         measured.ledgers(a, b),
         measured.metrics(a, b),
         measured.pictures(a, b),

@@ -6,18 +6,22 @@ revision for the MD5 of all others, and DVC's cache for their bytes.
 
 import hashlib
 import io
+import json
 import shlex
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import yaml
 
+from latent_anatomy.results import PASSPORT
+
 WORKSPACE = "workspace"  # the word for the working tree; a branch of this name is refs/heads/workspace
 LOCK = "dvc.lock"
 SOURCES = ("Snakefile", "dvc.yaml", "notebooks", "papers", "src", "workflow")
 ARTEFACTS = ("results", "models", "data/slices")  # folders of the working tree that are looked through
+INTERIM = "data/interim"  # folder of which only the passports are looked at
 
 
 class NotHere(Exception):
@@ -30,7 +34,8 @@ class Version:
 
     `files` are the paths that git has (for the working tree: that lie there); `outputs` is dvc.lock,
     path -> MD5, None where there is no dvc.lock; `cache` the folder of DVC's cache that is named by MD5,
-    None without DVC; `uncommitted` the lines of `git status`, empty for a commit.
+    None without DVC; `uncommitted` the lines of `git status`, empty for a commit; `inside` the passports in
+    those folders of dvc.lock that hold the steps of volumes, path -> MD5, where the cache has the listing.
     """
 
     name: str
@@ -41,11 +46,12 @@ class Version:
     files: frozenset[str]
     outputs: dict[str, str] | None
     cache: Path | None
+    inside: dict[str, str] = field(default_factory=dict)
 
     @property
     def paths(self) -> list[str]:
         """All files that the version knows of, here or not, sorted."""
-        return sorted(self.files | (self.outputs or {}).keys())
+        return sorted(self.files | self._recorded.keys())
 
     def open(self, path: str) -> BinaryIO:
         """The bytes of a file, unchecked; NotHere says how to get one that is not here."""
@@ -62,22 +68,38 @@ class Version:
         """The bytes of a file; ValueError when those in the cache are not the ones that dvc.lock means."""
         with self.open(path) as stream:
             content = stream.read()
-        if path not in self.files and hashlib.md5(content).hexdigest() != self.outputs[path]:
+        if path in self.files:
+            return content
+        if hashlib.md5(content).hexdigest() != (md5 := self._recorded[path]):
             raise ValueError(
-                f"{path} at {self.name}: expected the MD5 {self.outputs[path]} of dvc.lock, found another in "
+                f"{path} at {self.name}: expected the MD5 {md5} of dvc.lock, found another in "
                 f"the cache: remove {self._cached(path)}, then dvc fetch --all-commits"
             )
         return content
 
+    def with_insides(self) -> "Version":
+        """The same, with the passports in the folders that hold the steps of volumes."""
+        found = {}
+        for folder in self.outputs or {}:
+            listing = self._cached(folder) if folder.startswith(f"{INTERIM}/") else None
+            for each in json.loads(listing.read_bytes()) if listing else ():
+                if each["relpath"].endswith(f"/{PASSPORT}"):
+                    found[f"{folder}/{each['relpath']}"] = each["md5"]
+        return replace(self, inside=found)
+
+    @property
+    def _recorded(self) -> dict[str, str]:
+        return (self.outputs or {}) | self.inside
+
     def _cached(self, path: str) -> Path | None:
-        md5 = (self.outputs or {}).get(path)
+        md5 = self._recorded.get(path)
         if self.name == WORKSPACE or md5 is None or self.cache is None:
             return None
         place = self.cache / md5[:2] / md5[2:]
         return place if place.is_file() else None
 
     def _how(self, path: str) -> str:
-        known = path in (self.outputs or {})
+        known = path in self._recorded
         if self.name == WORKSPACE:
             tool = "dvc pull" if known else "snakemake --cores 1 --"
             return f"not in the working tree: {tool} {shlex.quote(path)}"
@@ -111,7 +133,9 @@ def load(revision: str, folder: Path) -> Version:
         outputs=None,
         cache=_cache(root),
     )
-    return replace(version, outputs=_outputs(version.read(LOCK))) if LOCK in files else version
+    if LOCK not in files:
+        return version
+    return replace(version, outputs=_outputs(version.read(LOCK))).with_insides()
 
 
 def changed_sources(a: Version, b: Version) -> list[tuple[str, str, str]]:
@@ -152,6 +176,7 @@ def _cache(root: Path) -> Path | None:
 def _in_working_tree(root: Path) -> list[str]:
     found = [path for path in root.iterdir() if path.is_file()]
     found += [path for name in ARTEFACTS for path in (root / name).rglob("*") if path.is_file()]
+    found += (root / INTERIM).rglob(PASSPORT)
     return [path.relative_to(root).as_posix() for path in found]
 
 
