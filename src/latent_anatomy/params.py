@@ -148,8 +148,8 @@ class Params(Strict):
                 _check(f"{here}.{name}", chosen, f"studies.{name}", self.studies[name])
         return self
 
-    def _volumes(self) -> set[str]:
-        return {name for collection in self.collections.values() for name in collection.volumes}
+    def _volumes(self) -> list[str]:
+        return sorted({name for collection in self.collections.values() for name in collection.volumes})
 
     @property
     def collection(self) -> Collection:

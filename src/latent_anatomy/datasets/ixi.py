@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from latent_anatomy.datasets import supplied
+import latent_anatomy.datasets.supplied as supplied  # and not the package, which has all data sets
 from latent_anatomy.datasets.contract import RawFile, Subject, checked
 from latent_anatomy.datasets.lgg_flair import head_of, normalised
 from latent_anatomy.slices import Slices, defect

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from latent_anatomy.datasets import supplied
+import latent_anatomy.datasets.supplied as supplied  # and not the package, which has all data sets
 from latent_anatomy.datasets.contract import RawFile, Subject
 
 LICENCE = "CC BY"

@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from latent_anatomy.datasets import phantom_heads
 from latent_anatomy.datasets.contract import RawFile, Subject
-from latent_anatomy.datasets.phantom_heads import Scan, scan
+from latent_anatomy.datasets.phantom_heads import CONTRASTS, Scan, scan
 from latent_anatomy.datasets.phantom_people import CENTRE, Head, move
 from latent_anatomy.imaging import volume
 from latent_anatomy.imaging.volume import Volume
@@ -122,7 +121,7 @@ class PhantomBrain:
         return head, {"flair": flair, "t1": flair @ _rigid(random, 3, 4)}
 
     def _scan(self, subject: Subject, head: Head, scanners: dict, contrast: str) -> Scan:
-        random = self._random(subject, 1 + phantom_heads.CONTRASTS.index(contrast))
+        random = self._random(subject, 1 + CONTRASTS.index(contrast))
         spacing = np.array(self.flair_mm if contrast == "flair" else self.t1_mm)
         shape = np.ceil(FIELD_MM / spacing).astype(int)
         # Planes follow the head, though not exactly: the affine is oblique.

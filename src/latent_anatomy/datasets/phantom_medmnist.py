@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from latent_anatomy.datasets import phantom_drawings
 from latent_anatomy.datasets.contract import RawFile
 from latent_anatomy.datasets.medmnist import SIZE, SPLITS, from_arrays, info, read_npz
+from latent_anatomy.datasets.phantom_drawings import blood, breast, derma, pneumonia, retina
 from latent_anatomy.provenance import atomic_write
 from latent_anatomy.slices import Slices
 
@@ -96,9 +96,9 @@ class PhantomMedMnist:
 
 
 DATASETS = (
-    PhantomMedMnist("bloodmnist", phantom_drawings.blood),
-    PhantomMedMnist("breastmnist", phantom_drawings.breast),
-    PhantomMedMnist("dermamnist", phantom_drawings.derma),
-    PhantomMedMnist("pneumoniamnist", phantom_drawings.pneumonia),
-    PhantomMedMnist("retinamnist", phantom_drawings.retina),
+    PhantomMedMnist("bloodmnist", blood),
+    PhantomMedMnist("breastmnist", breast),
+    PhantomMedMnist("dermamnist", derma),
+    PhantomMedMnist("pneumoniamnist", pneumonia),
+    PhantomMedMnist("retinamnist", retina),
 )
