@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
+from latent_anatomy import datasets
 from latent_anatomy.benchmarks import imaging, loop, methods
 from latent_anatomy.benchmarks.chosen import build, noise
 from latent_anatomy.benchmarks.timing import in_turns, speed_ratio, spread
@@ -260,6 +261,10 @@ def test_the_commands_of_a_chain_are_the_verbs_of_its_steps(project, monkeypatch
 def test_bench_imaging_writes_steps_and_scaling(project, monkeypatch):
     ran = project / "ran"
     monkeypatch.setattr(imaging, "cores", lambda: 1)
+    for file in datasets.find("phantom-brain").subjects[0].files:
+        path = project / "data/raw/phantom-brain" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
 
     def quick(dataset, subject, steps, raw, folder, name):
         note = "import os, sys; assert os.path.isfile(sys.argv[1]); open(sys.argv[2], 'a').write('.')"
@@ -281,6 +286,11 @@ def test_up_to_the_cores_there_are(monkeypatch):
     for cores, expected in ((1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])):
         monkeypatch.setattr(imaging, "cores", lambda cores=cores: cores)
         assert imaging.up_to_cores() == expected
+
+
+def test_missing_files_are_named_with_the_way_to_get_them(project):
+    with pytest.raises(ValueError, match=r"patient01/FLAIR.nii.gz: .*run `phantom phantom-brain`"):
+        imaging.run("phantom-brain", None, project / "data/raw/phantom-brain", [1], 1)
 
 
 def test_images_have_no_imaging_steps(project):

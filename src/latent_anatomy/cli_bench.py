@@ -58,9 +58,7 @@ def imaging(
         list[int] | None, typer.Option(min=1, help="Subjects side by side, once for each number.")
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Measurements of each.")] = 3,
-    raw: Annotated[Path, typer.Option(help="Folder of the data sets' files.", exists=True)] = Path(
-        "data/raw"
-    ),
+    raw: Annotated[Path, typer.Option(help="Folder of the data sets' folders.")] = Path("data/raw"),
     out: Out = None,
 ) -> None:
     """Volumes per hour and core from raw files to atlas space, with one subject and several side by side.

@@ -46,6 +46,9 @@ def run(dataset: str, subject: str | None, raw: Path, processes: Sequence[int], 
     if not hasattr(source, "subjects"):
         raise ValueError(f"{dataset}: expected a data set of volumes, found one of images")
     chosen = source.subjects[0] if subject is None else subject_of(source, subject)
+    for file in chosen.files:
+        if not (raw / file).is_file():
+            raise ValueError(f"{raw / file}: expected a raw file, found none: {source.how_to_get}")
     jobs = preparation.jobs(params.load(Path("params.yaml")).imaging, dataset)
     conditions = machine(torch.device("cpu"))
     usages: dict[str, dict[int, list[Usage]]] = {step: {} for step in jobs if step not in OF_ALL_SUBJECTS}
