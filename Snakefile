@@ -16,6 +16,8 @@ include: "workflow/rules/common.smk"
 
 rule all:
     input:
+        # of data sets too that no study uses
+        expand("data/slices/{dataset}.h5", dataset=DATASETS),
         [metrics(study) for study in STUDIES],
         "results/ledger.csv",
         "results/ledger-phantom.csv",

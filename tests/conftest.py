@@ -27,7 +27,7 @@ PIPELINE = (
     *("dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/.gitignore", ".gitignore"),
 )
 NO_NETWORK = "http://127.0.0.1:9"  # a proxy that nobody serves
-# Starts in milliseconds, because it imports nothing of the package: names.json beside it has what it asks for.
+# Imports nothing of the package, so that it starts at once: names.json beside it has the names of files.
 VERBS = """#!{python} -IS
 import hashlib
 import json
@@ -58,9 +58,14 @@ OUTPUTS = (
     *("--metrics", "--arrays", "--roc", "--psnr", "--passport"),
 )
 
+# Subjects of phantom-brain that a finished project has, and that its params.yaml leaves out.
+EVERYBODY = [subject.name for subject in datasets.find("phantom-brain").subjects]
+TAKEN, LEFT_OUT = EVERYBODY[:3], EVERYBODY[3:]
+EXCLUDED = ("imaging", "datasets", "phantom-brain", "excluded")
+
 
 def names_of_files() -> dict[str, dict[str, list[str]]]:
-    """For every data set, the names of its raw files and of what each step of `imaging` leaves of a subject."""
+    """For every data set, the names of its raw files and of what each imaging step leaves of a subject."""
     names = {"raw": {each.name: [file.name for file in each.files] for each in datasets.DATASETS}}
     with_subjects = [each for each in datasets.DATASETS if getattr(each, "subjects", ())]
     for dataset in with_subjects:
@@ -114,14 +119,7 @@ class Project:
         """The jobs of a dry run, each as its rule and its wildcards in their order."""
         result = self.snakemake("-n", *words, mirror=mirror)
         assert result.returncode == 0, result.stdout + result.stderr
-        jobs = set()
-        # "rule train:", then its indented lines
-        for rule, lines in re.findall(
-            r"^(?:local)?rule ([\w-]+):\n((?: +.*\n)*)", result.stdout, re.MULTILINE
-        ):
-            wildcards = re.search(r"^ +wildcards: (.*)$", lines, re.MULTILINE)
-            jobs.add((rule, *(re.findall(r"\w+=([^,\s]+)", wildcards[1]) if wildcards else ())))
-        return jobs
+        return jobs_of(result)
 
     def choose(self, *keys: str, value: object) -> None:
         """Set the entry of params.yaml under these keys; None removes it."""
@@ -146,6 +144,16 @@ class Project:
     def copy(self, path: Path) -> "Project":
         """The same with all its files and their times."""
         return Project(shutil.copytree(self.path, path), self.commands)
+
+
+def jobs_of(dry_run: subprocess.CompletedProcess) -> set[tuple[str, ...]]:
+    """The jobs that a dry run has printed, each as its rule and its wildcards in their order."""
+    jobs = set()
+    # "rule train:", then its indented lines
+    for rule, lines in re.findall(r"^(?:local)?rule ([\w-]+):\n((?: +.*\n)*)", dry_run.stdout, re.MULTILINE):
+        wildcards = re.search(r"^ +wildcards: (.*)$", lines, re.MULTILINE)
+        jobs.add((rule, *(re.findall(r"\w+=([^,\s]+)", wildcards[1]) if wildcards else ())))
+    return jobs
 
 
 @pytest.fixture(scope="session")
@@ -178,8 +186,9 @@ def clean(tmp_path_factory) -> Project:
 
 @pytest.fixture(scope="session")
 def finished(clean, tmp_path_factory) -> Project:
-    """The pipeline after everything ran. Not to be changed: copy it."""
+    """The pipeline after everything ran, with the subjects TAKEN. Not to be changed: copy it."""
     project = clean.copy(tmp_path_factory.mktemp("finished") / "project")
+    project.choose(*EXCLUDED, value=dict.fromkeys(LEFT_OUT, "a test"))
     result = project.snakemake("--cores", "2", "--quiet")
     assert result.returncode == 0, result.stdout + result.stderr
     return project

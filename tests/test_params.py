@@ -121,6 +121,76 @@ def test_an_unknown_key_is_named_wherever_it_stands(place, key):
     assert f"params.yaml: {'.'.join(keys)}: " in only_line(with_entry(keys, 1))
 
 
+BAUR = ("collections", "phantom", "studies", "baur")
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "named"),
+    [
+        (("imaging", "datasets"), {"imaginary": {}}, "imaging.datasets: expected names of the volumes"),
+        (
+            ("collections", "phantom", "volumes"),
+            ["phantom-brain", "phantom-retinamnist"],
+            "collections.phantom.volumes: expected",
+        ),
+        (("collections", "phantom", "images"), ["phantom-brain"], "collections.phantom.images: expected"),
+        (("collections", "phantom", "images"), [], "collections.phantom: expected each data set"),
+        (("collections", "real", "volumes"), ["imaginary"], "collections.real.volumes: expected names"),
+        ((*BAUR, "external"), [{"dataset": "phantom-retinamnist"}], ".external.0.trained_on: "),
+        (
+            (*BAUR, "external"),
+            [{"dataset": "phantom-retinamnist", "trained_on": "phantom-dermamnist"}],
+            "studies.baur.external: expected names of collections.phantom.studies.baur.datasets",
+        ),
+        (
+            (*BAUR, "external"),
+            [{"dataset": "phantom-brain", "trained_on": "phantom-brain"}],
+            "studies.baur.external: expected data sets not under datasets",
+        ),
+        (
+            (*BAUR, "external"),
+            [{"dataset": "retinamnist", "trained_on": "phantom-brain"}],
+            "found 'retinamnist'",
+        ),
+        (
+            (*BAUR, "changes"),
+            [{"evaluation": {"imaginary": {}}}],
+            "studies.baur.changes.evaluation: expected",
+        ),
+    ],
+)
+def test_volumes_and_tests_on_other_data_sets(keys, value, named):
+    assert named in only_line(with_entry(keys, value))
+
+
+def test_volumes_may_be_prepared_for_no_study_and_nothing_be_there_at_all():
+    at_hand = params.validate(CONTENT | {"data": "at-hand"})
+    used = {name for chosen in at_hand.collection.studies.values() for name in chosen.tested}
+    assert set(at_hand.collection.volumes) - used, "for the imaging chain alone"
+    assert (
+        params.validate(with_entry(("collections", "real", "volumes"), [])).collections["real"].volumes == []
+    )
+
+
+def test_a_change_concerns_the_runs_and_data_sets_that_it_names_or_all():
+    change = params.Change
+    assert change().concerns("any", "any")
+    assert change(runs=["ae"]).concerns("ae", "any") and not change(runs=["ae"]).concerns("dae", "any")
+    here = change(datasets=["here"])
+    assert here.concerns("any", "here") and not here.concerns("any", "there")
+
+
+def test_without_a_data_set_nothing_is_tested_that_was_trained_on_it():
+    content = with_entry(
+        (*BAUR, "external"), [{"dataset": "phantom-retinamnist", "trained_on": "phantom-brain"}]
+    )
+    found = params.validate(content)
+    left = found.without(["phantom-brain"]).collection
+    assert left.volumes == [] and left.studies["baur"].tested == {}
+    left = found.without(["phantom-retinamnist"]).collection
+    assert left.studies["baur"].tested == {"phantom-brain": "phantom-brain"}
+
+
 def test_data_is_an_alias_or_a_name_of_a_collection():
     by_alias, by_name = params.validate(CONTENT), params.validate(CONTENT | {"data": "phantom"})
     assert by_alias == by_name and by_alias.data == "phantom"

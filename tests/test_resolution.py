@@ -9,7 +9,7 @@ import yaml
 from conftest import ROOT
 
 from latent_anatomy import methods, params, resolution
-from latent_anatomy.provenance import canonical_json
+from latent_anatomy.provenance import canonical_json, sha256_file
 
 CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text())
 RUN = "unoranic/{dataset}/{run}/seed-1"
@@ -163,5 +163,92 @@ def test_an_impossible_value_for_some_data_sets_names_where_it_stands():
     content = deepcopy(CONTENT)
     changes = [{"runs": ["ae"], "params": {"epochs": 0}}]
     content["collections"]["phantom"]["studies"]["unoranic"]["changes"] = changes
-    with pytest.raises(params.ParamsError, match=r"phantom\.studies\.unoranic\.changes\.params\.epochs.*found 0"):
+    place = r"phantom\.studies\.unoranic\.changes\.params\.epochs.*found 0"
+    with pytest.raises(params.ParamsError, match=place):
         resolution.resolve(params.validate(content))
+
+
+def phantom(**changed: object) -> dict[str, dict]:
+    """The jobs of the phantoms when a key of their part of the study `baur` is changed."""
+    collections = deepcopy(CONTENT["collections"])
+    collections["phantom"]["studies"]["baur"] |= changed
+    return resolved(collections=collections, data="phantom")
+
+
+def test_models_tested_elsewhere_are_trained_once_and_say_on_what():
+    external = [{"dataset": "phantom-retinamnist", "trained_on": "phantom-brain"}]
+    before, after = phantom(), phantom(external=external)
+    new = {name: after[name] for name in after.keys() - before.keys()}
+    runs = CONTENT["studies"]["baur"]["runs"]
+    assert new.keys() == {f"evaluate/baur/phantom-retinamnist/{run}/seed-1" for run in runs} | {
+        "paired-tests/baur/phantom-retinamnist"
+    }
+    for run in runs:
+        job = new[f"evaluate/baur/phantom-retinamnist/{run}/seed-1"]
+        trained = after[f"train/baur/phantom-brain/{run}/seed-1"]
+        assert job["trained_on"] == "phantom-brain" and job["params"] == trained["params"]
+        assert "trained_on" not in after[f"evaluate/baur/phantom-brain/{run}/seed-1"]
+
+
+def test_a_change_without_runs_is_one_of_all_runs_and_may_be_about_a_protocol():
+    settings = {"post": {"erosion_iterations": 9}}
+    change = {"datasets": ["phantom-brain"], "evaluation": {"lesions": settings}}
+    before, after = phantom(changes=[]), phantom(changes=[change])
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {
+        f"evaluate/baur/phantom-brain/{run}/seed-1" for run in CONTENT["studies"]["baur"]["runs"]
+    }
+    for name in changed:
+        assert after[name]["evaluation"]["lesions"]["post"]["erosion_iterations"] == 9
+
+
+def test_every_collection_has_a_report_of_every_study_and_of_the_volumes():
+    for data in CONTENT["collections"]:
+        reports = {name for name in resolved(data=data) if name.startswith("report/")}
+        assert reports == {"report/qc", *(f"report/{study}" for study in CONTENT["studies"])}
+
+
+def test_another_data_set_changes_no_source_of_a_step(monkeypatch):
+    """The sources of a job are those of its own data set alone."""
+    from latent_anatomy.provenance import Sources, running_sources
+
+    other = Sources(lambda name: _with_another(name, running_sources()._read(name)))
+    for name, job in resolved().items():
+        if name.startswith(("imaging/", "slice/", "train/", "evaluate/")):
+            assert other.digest(*job["modules"]) == job["source"], name
+
+
+def _with_another(name: str, text: bytes | None) -> bytes | None:
+    """The sources when datasets/__init__.py and the family of IXI have changed."""
+    changed = name in ("datasets/__init__.py", "datasets/ixi.py")
+    return text + b"\n# changed\n" if changed else text
+
+
+def test_a_users_folder_that_changes_is_noticed(tmp_path, monkeypatch):
+    """Its files are no source and no parameter, but decide its jobs all the same."""
+    mirror = tmp_path / "mirror" / "bids-mine"
+    mirror.mkdir(parents=True)
+    monkeypatch.setenv("LATENT_ANATOMY_MIRROR", str(mirror.parent))
+    content = deepcopy(CONTENT) | {"imaging": {}, "data": "mine"}
+    content["collections"]["mine"] = {
+        "volumes": ["bids-mine"],
+        "studies": {
+            "unoranic": {"datasets": [], "seeds": [1]},
+            "baur": {"datasets": ["bids-mine"], "seeds": [1]},
+        },
+    }
+
+    def jobs_with(*suffixes: str) -> set[str]:
+        names = ["participants.tsv", *(f"sub-01/anat/sub-01_{suffix}.nii.gz" for suffix in suffixes)]
+        texts = {"participants.tsv": "participant_id\tsplit\nsub-01\ttrain\n"}
+        for name in names:
+            (mirror / name).parent.mkdir(parents=True, exist_ok=True)
+            (mirror / name).write_text(texts.get(name, name))
+        lines = (f"{sha256_file(mirror / name)}  {name}\n" for name in names)
+        (mirror / "SHA256SUMS").write_text("".join(lines))
+        resolution.write(params.validate(content), tmp_path / "jobs")
+        return {path.stem for path in (tmp_path / "jobs/imaging/bids-mine").iterdir()}
+
+    alone = {"bias", "register", "strip", "normalise", "gate"}
+    assert jobs_with("FLAIR") == alone
+    assert jobs_with("FLAIR", "T1w") == alone | {"coregister"}

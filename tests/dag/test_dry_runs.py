@@ -5,36 +5,59 @@ import shutil
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import EXCLUDED, LEFT_OUT, ROOT, TAKEN, jobs_of
 
 from latent_anatomy import datasets
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
-STUDY = PARAMS["studies"]["unoranic"]
-COLLECTIONS = {name: each["studies"]["unoranic"] for name, each in PARAMS["collections"].items()}
-REAL = COLLECTIONS["real"]["datasets"]
-AT_HAND = COLLECTIONS["at-hand"]["datasets"]
+STUDIES, COLLECTIONS = PARAMS["studies"], PARAMS["collections"]
+REAL = COLLECTIONS["real"]["images"]
+BRAIN = "phantom-brain"
+END = {("ledger",), *(("report", study) for study in STUDIES), ("all",)}
 
 
-def jobs_after(rule: str, runs: list[str], collection: str = "phantom") -> set[tuple[str, ...]]:
-    """The jobs of `runs` from `rule` (train or evaluate) on, to the report."""
-    chosen = COLLECTIONS[collection]
-    rules = {"train": ("train", "evaluate"), "evaluate": ("evaluate",)}[rule]
-    each = {
-        (name, "unoranic", dataset, run, str(seed))
-        for name in rules
+def of_study(study: str, collection: str, first: str = "train", runs: list[str] | None = None) -> set[tuple]:
+    """The jobs of a study (of these runs) from `first` on, train or evaluate, to the paired tests."""
+    chosen = COLLECTIONS[collection]["studies"][study]
+    tested = [*chosen["datasets"], *(each["dataset"] for each in chosen.get("external", []))]
+    runs = STUDIES[study]["runs"] if runs is None else runs
+    places = {"train": chosen["datasets"], "evaluate": tested}
+    return {
+        (rule, study, dataset, run, str(seed))
+        for rule in (("train", "evaluate") if first == "train" else ("evaluate",))
+        for dataset in places[rule]
         for run in runs
-        for dataset in chosen["datasets"]
         for seed in chosen["seeds"]
-    }
-    tested = {("paired_tests", "unoranic", dataset) for dataset in chosen["datasets"]}
-    return each | tested | {("ledger",), ("report", "unoranic"), ("all",)}
+    } | {("paired_tests", study, dataset) for dataset in tested}
 
 
-def everything(collection: str, raw: set[tuple[str, ...]]) -> set[tuple[str, ...]]:
-    """All jobs of a collection; `raw` are those that bring its raw files."""
-    sliced = {("slice", dataset) for dataset in COLLECTIONS[collection]["datasets"]}
-    return jobs_after("train", STUDY["runs"], collection) | sliced | raw
+def of_subjects(steps: tuple[str, ...], subjects: list[str], dataset: str = BRAIN) -> set[tuple[str, ...]]:
+    """Steps of these subjects."""
+    return {(f"{step}-{dataset}", subject) for step in steps for subject in subjects}
+
+
+def prepared(name: str) -> set[tuple[str, ...]]:
+    """All that becomes of a data set of volumes, from its raw files to slices."""
+    dataset, steps = datasets.find(name), ("register", "strip", "normalise")
+    steps = steps if dataset.prepared else ("bias", *steps)
+    steps = steps if dataset.guide == dataset.sliced else ("coregister", *steps)
+    everybody = [subject.name for subject in dataset.subjects]
+    return of_subjects(steps, everybody, name) | {("gate", name), ("slab", name)}
+
+
+def everything(collection: str) -> set[tuple[str, ...]]:
+    """All jobs of a collection but those that bring its raw files."""
+    chosen = COLLECTIONS[collection]
+    found = {("slice", dataset) for dataset in chosen["images"]} | {("qc_report",)} | END
+    for dataset in chosen["volumes"]:
+        found |= prepared(dataset)
+    for study in STUDIES:
+        found |= of_study(study, collection)
+    return found
+
+
+AFTER_GATE = {("slab", BRAIN)} | of_study("baur", "phantom") | END
+AFTER_STEPS = {("gate", BRAIN), ("qc_report",)} | AFTER_GATE
 
 
 @pytest.fixture
@@ -46,9 +69,8 @@ def project(finished, tmp_path):
 @pytest.mark.slow
 def test_a_fresh_clone_makes_every_target_of_the_phantoms(clean, tmp_path):
     plan = clean.copy(tmp_path / "project").plan("--cores", "2")
-    assert plan == everything(
-        "phantom", {(f"raw-{dataset}",) for dataset in COLLECTIONS["phantom"]["datasets"]}
-    )
+    names = [*COLLECTIONS["phantom"]["images"], *COLLECTIONS["phantom"]["volumes"]]
+    assert plan == everything("phantom") | {(f"raw-{name}",) for name in names}
 
 
 @pytest.mark.slow
@@ -65,10 +87,11 @@ def test_a_finished_project_has_nothing_to_do_and_its_job_files_stay_untouched(p
 @pytest.mark.slow
 def test_a_changed_parameter_of_a_method_remakes_that_run_and_what_follows(project):
     project.choose("methods", "ae", "latent", value=128)
-    assert project.plan() == jobs_after("train", ["ae"])
+    after = of_study("unoranic", "phantom", runs=["ae"]) | END
+    assert project.plan() == after
     # Staleness travels with content: it survives the loss of Snakemake's own records.
     shutil.rmtree(project.path / ".snakemake")
-    assert project.plan() == jobs_after("train", ["ae"])
+    assert project.plan() == after
 
 
 @pytest.mark.slow
@@ -83,20 +106,105 @@ def test_a_parameter_that_is_changed_back_remakes_nothing(project):
 def test_a_changed_source_of_a_method_remakes_the_runs_of_that_method(project):
     with (project.path / "src/latent_anatomy/methods/resnet18.py").open("a") as stream:
         stream.write("# changed\n")
-    assert project.plan() == jobs_after("train", ["resnet18", "resnet18-corruption"])
+    assert project.plan() == of_study("unoranic", "phantom", runs=["resnet18", "resnet18-corruption"]) | END
 
 
 @pytest.mark.slow
 def test_a_changed_protocol_evaluates_again_and_trains_nothing(project):
     settings = {"probing": {"draws": 3, "epochs": 3}}
     project.choose("collections", "phantom", "studies", "unoranic", "evaluation", value=settings)
-    assert project.plan() == jobs_after("evaluate", STUDY["runs"])
+    assert project.plan() == of_study("unoranic", "phantom", "evaluate") | END
 
 
 @pytest.mark.slow
-def test_one_word_plans_the_papers_data(project):
+@pytest.mark.parametrize("collection", ["real", "at-hand"])
+def test_one_word_plans_another_collection(project, collection):
+    chosen = COLLECTIONS[collection]
+    project.give_raw_files(*chosen["images"], *chosen["volumes"])
+    assert project.plan("--config", f"data={collection}") == everything(collection)
+
+
+@pytest.mark.slow
+def test_a_subject_that_comes_back_is_prepared_alone(project):
+    *left_out, comes_back = LEFT_OUT
+    project.choose(*EXCLUDED, value=dict.fromkeys(left_out, "a test"))
+    steps = ("bias", "coregister", "register", "strip", "normalise")
+    assert project.plan() == of_subjects(steps, [comes_back]) | AFTER_STEPS
+
+
+@pytest.mark.slow
+def test_a_subject_that_is_left_out_is_judged_and_nobody_is_prepared_again(project):
+    project.choose(*EXCLUDED, value=dict.fromkeys([*LEFT_OUT, TAKEN[0]], "a test"))
+    assert project.plan() == AFTER_STEPS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("step", "block", "steps"),
+    [
+        ("bias", {"iterations": [3]}, ("bias", "coregister", "register", "strip", "normalise")),
+        ("register", {"starts": 2}, ("register", "strip", "normalise")),
+        ("normalise", {"upper_percentile": 99}, ("normalise",)),
+    ],
+)
+def test_a_changed_parameter_of_a_step_remakes_it_for_everybody_and_what_follows(project, step, block, steps):
+    project.choose("imaging", "steps", step, value=block)
+    assert project.plan() == of_subjects(steps, TAKEN) | AFTER_STEPS
+
+
+@pytest.mark.slow
+def test_other_slices_are_cut_without_a_step_of_anybody(project):
+    project.choose("imaging", "datasets", BRAIN, "steps", "slab", value={"count": 4})
+    assert project.plan() == AFTER_GATE
+
+
+@pytest.mark.slow
+def test_a_changed_source_of_a_step_remakes_that_step_and_what_follows(project):
+    with (project.path / "src/latent_anatomy/imaging/stripping.py").open("a") as stream:
+        stream.write("# changed\n")
+    assert project.plan() == of_subjects(("strip", "normalise"), TAKEN) | AFTER_STEPS
+
+
+@pytest.mark.slow
+def test_a_new_data_set_leaves_the_others_as_they_are(project):
+    """What all data sets have to do with, the ledger and the reports, may be made again."""
+    folder = project.path / "src/latent_anatomy/datasets"
+    (folder / "mine.py").write_text("DATASETS = ()\n")
+    names = (folder / "__init__.py").read_text()
+    names = names.replace("    *medmnist.DATASETS,", "    *mine.DATASETS,\n    *medmnist.DATASETS,")
+    (folder / "__init__.py").write_text(names.replace("    bids,\n", "    bids,\n    mine,\n"))
+    assert project.plan() <= END | {("qc_report",)}
+
+
+@pytest.mark.slow
+def test_models_are_tested_on_another_data_set_than_they_were_trained_on(project):
+    other = "phantom-retinamnist"
+    project.choose(
+        *("collections", "phantom", "studies", "baur", "external"),
+        value=[{"dataset": other, "trained_on": BRAIN}],
+    )
+    expected = {("evaluate", "baur", other, run, "1") for run in STUDIES["baur"]["runs"]}
+    result = project.snakemake("-n", "--printshellcmds")
+    assert result.returncode == 0, result.stderr
+    assert jobs_of(result) == expected | {("paired_tests", "baur", other)} | END
+    [line] = [
+        line for line in result.stdout.splitlines() if f"/{other}/svae/" in line and "evaluate --" in line
+    ]
+    assert f"--slices data/slices/{other}.h5 --model models/baur/{BRAIN}/svae/seed-1/" in line
+    assert f"--trained-on data/slices/{BRAIN}.h5" in line
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_not_here_is_named_and_the_rest_is_planned(project):
+    project.choose("collections", "real", "volumes", value=["bids-mine"])
+    project.choose("imaging", "datasets", "bids-mine", value={"excluded": {"sub-01": "moved"}})
     project.give_raw_files(*REAL)
-    assert project.plan("--config", "data=real") == everything("real", set())
+    result = project.snakemake("-n", "--config", "data=real")
+    assert result.returncode == 0, result.stderr
+    assert (
+        "Not built: bids-mine: its folder is not here: put your BIDS folder into bids-mine" in result.stderr
+    )
+    assert jobs_of(result) == everything("real")
 
 
 @pytest.mark.slow
@@ -109,7 +217,7 @@ def test_what_cannot_be_had_is_named_and_the_rest_is_planned(project):
         assert "does not answer" in line and "LATENT_ANATOMY_MIRROR" in line
     plan = project.plan("--config", "data=real")
     assert {job[2] for job in plan if job[0] == "train"} == {"retinamnist"}
-    assert {("slice", "retinamnist"), ("ledger",), ("report", "unoranic")} < plan
+    assert {("slice", "retinamnist")} | END < plan
 
 
 @pytest.mark.slow
@@ -128,7 +236,7 @@ def test_a_mirror_folder_is_used_and_a_wrong_file_in_it_is_refused(project, tmp_
         (mirror / name).write_bytes(b"mirrored")
     refused = project.snakemake("-n", "--config", "data=at-hand", mirror=mirror)
     assert refused.returncode == 1
-    for dataset in AT_HAND:
+    for dataset in COLLECTIONS["at-hand"]["studies"]["unoranic"]["datasets"]:
         assert f"Not built: {dataset}: " in refused.stderr and "expected" in refused.stderr
 
     source = project.path / "src/latent_anatomy/datasets/medmnist.py"
@@ -144,7 +252,7 @@ def test_results_that_came_with_the_repository_are_taken_as_they_lie(project):
     kept = "results/unoranic/breastmnist/ae/seed-1/metrics.json"
     (project.path / kept).parent.mkdir(parents=True)
     (project.path / kept).write_text("{}")
-    assert project.plan() == {("ledger",), ("report", "unoranic"), ("all",)}
+    assert project.plan() == END
     assert project.snakemake("--cores", "1", "--quiet").returncode == 0
     assert kept in (project.path / "results/ledger.csv").read_text()
     assert "results/unoranic/phantom-" in (project.path / "results/ledger.csv").read_text()
