@@ -296,3 +296,10 @@ def test_the_commands_bring_what_is_not_here(project):
     (project / "dvc.lock").write_text(json.dumps({"stages": {"imaging": stage}}), encoding="utf-8")
     assert Jobs(project).bring(step) == f"latent-anatomy sync restore (or dvc pull {step.path})"
     assert Jobs(project).bring(judged).startswith("snakemake")
+
+
+@pytest.mark.slow
+def test_a_test_on_another_data_set_run_again_gives_the_same_metrics(project):
+    found = audit.audit(project, [OTHER, "dae"], again=True)
+    [link] = [link for link in found.links[EXTERNAL.path] if link.check == "recompute"]
+    assert link.state is State.HOLDS, link.message
