@@ -25,6 +25,7 @@ rule all:
 
 
 include: "workflow/rules/fetch.smk"
+include: "workflow/rules/subjects.smk"
 include: "workflow/rules/imaging.smk"
 include: "workflow/rules/volumes.smk"
 include: "workflow/rules/prepare.smk"

@@ -63,6 +63,14 @@ def trained_on(study, dataset):
     return CHOSEN[study].tested[dataset]
 
 
+def model_tested(wildcards):
+    """The checkpoint that is evaluated, and the slices that it was trained on where they are others."""
+    origin = trained_on(wildcards.study, wildcards.dataset)
+    job = JOB.format(**{**wildcards, "dataset": origin})
+    files = {"model": f"models/{job}/model.safetensors"}
+    return files if origin == wildcards.dataset else {**files, "trained_on": f"data/slices/{origin}.h5"}
+
+
 def of_runs(pattern, study, names):
     """The files of all runs and seeds of a study on the data sets `names`."""
     return expand(

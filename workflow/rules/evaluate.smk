@@ -1,11 +1,3 @@
-def model_tested(wildcards):
-    """The checkpoint that is evaluated, and the slices that it was trained on where they are others."""
-    origin = trained_on(wildcards.study, wildcards.dataset)
-    job = JOB.format(**{**wildcards, "dataset": origin})
-    files = {"model": f"models/{job}/model.safetensors"}
-    return files if origin == wildcards.dataset else {**files, "trained_on": f"data/slices/{origin}.h5"}
-
-
 # Evaluation of each trained method, and paired tests between the runs of a study.
 rule evaluate:
     input:

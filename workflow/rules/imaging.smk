@@ -7,22 +7,6 @@ IMAGE = (
 )
 
 
-def subjects_of(dataset):
-    """The subjects that params.yaml does not leave out, by name."""
-    left_out = preparation.excluded(PARAMS.imaging, dataset.name)
-    return {each.name: each for each in dataset.subjects if each.name not in left_out}
-
-
-def raw_of(dataset, *kinds):
-    """Input function: a subject's raw files, of its `images`, its `masks` or both."""
-    subjects = subjects_of(dataset)
-    return lambda wildcards: [
-        f"data/raw/{dataset.name}/{file}"
-        for kind in kinds
-        for file in getattr(subjects[wildcards.subject], kind).values()
-    ]
-
-
 def volumes_in(step, names):
     """The volumes of a step in a subject's folder of the data set that the loop is at."""
     return [f"{FOLDER}/{step}/{name}.nii.gz" for name in names]

@@ -1,33 +1,4 @@
 # All subjects of a data set of volumes together: who passes the gate, and their slices.
-def subject_steps(dataset):
-    """The steps that each subject goes through by itself."""
-    return [step for step in preparation.steps(dataset) if step not in ("gate", "slab")]
-
-
-def of_subjects(dataset, files):
-    """Files, with a folder before them or without, in every subject's folder of a data set."""
-    names = subjects_of(datasets.find(dataset))
-    return expand(f"data/interim/{dataset}/{{subject}}/{{file}}", subject=names, file=files)
-
-
-def steps_of_subjects(dataset, file):
-    """The same file of every step and subject of a data set."""
-    return of_subjects(dataset, [f"{step}/{file}" for step in subject_steps(dataset)])
-
-
-def sliced_files(wildcards):
-    """What the slices of a data set are cut from."""
-    dataset = datasets.find(wildcards.dataset)
-    masks = {name for subject in dataset.subjects for name in subject.masks} - {"brain"}
-    drawn = [f"register/{name}.nii.gz" for name in sorted(masks)]
-    files = [f"normalise/{dataset.sliced}.nii.gz", "strip/brain.nii.gz", *drawn]
-    return of_subjects(wildcards.dataset, files)
-
-
-def option(name, words):
-    return [each for word in words for each in (f"--{name}", word)]
-
-
 rule gate:
     input:
         numbers=lambda wildcards: steps_of_subjects(wildcards.dataset, "numbers.json"),
