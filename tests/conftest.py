@@ -1,8 +1,8 @@
 """Copies of the pipeline that tests can change, and that run without training anything.
 
 A `Project` has the checkout's Snakefile, rules, parameters and sources, no network, and a
-`latent-anatomy` that makes every file that a verb would make. Its own command line and its job are their
-content, so that, as with the real one, a file changes exactly when what it is made of does.
+`latent-anatomy` that makes every file that a verb would make. Its command line, its job and a hash of all
+that it reads are their content, so that, as with the real one, a file changes when what it is made of does.
 """
 
 import json
@@ -36,22 +36,28 @@ from pathlib import Path
 
 words = sys.argv[1:]
 options = dict(zip(words, words[1:]))
-names = json.loads(Path(__file__).with_name("names.json").read_text())
+names, read = json.loads(Path(__file__).with_name("names.json").read_text()), []
 if words[0] in ("fetch", "phantom"):
     made = [Path(options["--out"], name) for name in names["raw"][words[1]]]
 elif words[0] == "image" and "--out" not in options:
     step, dataset, subject = words[1:4]
     made = [Path(options["--interim"], subject, step, name) for name in names[step][dataset]]
+    earlier = names["steps"][: names["steps"].index(step)]
+    read = [path for name in earlier for path in Path(options["--interim"], subject).glob(name + "/*")]
 else:
-    read = ("--model",) if words[0] == "evaluate" else ()
-    made = [Path(options[name]) for name in options if name in {outputs} and name not in read]
-job = "".join(Path(options[name]).read_text() for name in ("--params", "--qc") if name in options)
+    given = ("--model",) if words[0] == "evaluate" else ()
+    made = [Path(options[name]) for name in options if name in {outputs} and name not in given]
+    below = {{"--interim": "*/normalise/*", "--results": "*/*/arrays.npz"}}
+    read = [path for name in below if name in options for path in Path(options[name]).glob(below[name])]
+read = sorted(set(read) | {{Path(word) for word in words if Path(word).is_file()}} - set(made))
+job = Path(options["--params"]).read_text() if "--params" in options else ""
+state = hashlib.sha256(b"".join(path.read_bytes() for path in read)).hexdigest()
 for path in made:
     path.parent.mkdir(parents=True, exist_ok=True)
-    number = int(hashlib.sha256(job.encode()).hexdigest()[:6], 16)
+    number = int(state[:6], 16)
     content = {{".json": json.dumps({{"number": number}}), ".csv": f"epoch,val/loss\\n1,{{number}}\\n"}}
     whole = "ledger" not in words[0] and path.suffix in content
-    path.write_text(content[path.suffix] if whole else " ".join(words) + job)
+    path.write_text(content[path.suffix] if whole else " ".join([*words, job, state]))
 """
 OUTPUTS = (
     *("--out", "--phantom-out", "--model", "--history"),
@@ -64,9 +70,10 @@ TAKEN, LEFT_OUT = EVERYBODY[:3], EVERYBODY[3:]
 EXCLUDED = ("imaging", "datasets", "phantom-brain", "excluded")
 
 
-def names_of_files() -> dict[str, dict[str, list[str]]]:
+def names_of_files() -> dict:
     """For every data set, the names of its raw files and of what each imaging step leaves of a subject."""
-    names = {"raw": {each.name: [file.name for file in each.files] for each in datasets.DATASETS}}
+    names = {"steps": ["bias", "coregister", "register", "strip", "normalise"]}
+    names["raw"] = {each.name: [file.name for file in each.files] for each in datasets.DATASETS}
     with_subjects = [each for each in datasets.DATASETS if getattr(each, "subjects", ())]
     for dataset in with_subjects:
         for step_name, files in files_of_steps(dataset).items():

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 import yaml
-from conftest import ROOT, Project
+from conftest import EVERYBODY, ROOT, Project, files_of_steps
 
-from latent_anatomy import params, resolution
+from latent_anatomy import datasets, params, resolution
 
-DATASET, RUNS = "phantom-breastmnist", ("unoranic", "ae")
+DATASET, RUNS, BRAIN, MODEL = "phantom-breastmnist", ("unoranic", "ae"), "phantom-brain", "intensity"
 AE, UNORANIC = (f"{DATASET}-{run}-1" for run in ("ae", "unoranic"))
 AFTER_AE = {
     f"train-unoranic@{AE}",
@@ -20,7 +20,22 @@ AFTER_AE = {
     f"paired-tests-unoranic@{DATASET}",
     "ledger",
     "report-unoranic",
+    "report-baur",
 }
+AFTER_IMAGING = {
+    f"imaging@{BRAIN}",
+    f"slab@{BRAIN}",
+    f"train-baur@{BRAIN}-{MODEL}-1",
+    f"evaluate-baur@{BRAIN}-{MODEL}-1",
+    f"evaluate-external-baur@external0-{MODEL}-1",
+    f"paired-tests-baur@{BRAIN}",
+    "paired-tests-external-baur@0",
+    "ledger",
+    "report-unoranic",
+    "report-baur",
+    "report-qc",
+}
+FILES_OF_A_SUBJECT = sum(len(files) + 3 for files in files_of_steps(datasets.find(BRAIN)).values())
 SYNC = "import sys; from latent_anatomy import sync; getattr(sync, sys.argv[1])()"
 
 
@@ -48,17 +63,23 @@ def jobs_run(output: str) -> set[str]:
 
 
 def shorten(project: Project) -> None:
-    """One data set, two runs."""
+    """Images with two runs; volumes of two subjects with one run, which is tested on the images too."""
     content = yaml.safe_load((project.path / "params.yaml").read_text())
-    content["studies"]["unoranic"]["runs"] = list(RUNS)
-    content["imaging"] = {}
-    for collection in content["collections"].values():
-        collection["studies"]["unoranic"] |= {"changes": [], "evaluation": {}}
-        used = collection["studies"]["unoranic"]["datasets"]
-        collection |= {"images": used, "volumes": []}
-        collection["studies"]["baur"] = {"datasets": [], "external": [], "seeds": [1]}
-    content["collections"]["phantom"]["images"] = [DATASET]
-    content["collections"]["phantom"]["studies"]["unoranic"]["datasets"] = [DATASET]
+    content["studies"]["unoranic"] = {"runs": list(RUNS), "evaluation": {"reconstruction": {}}}
+    content["studies"]["baur"] = {"runs": [MODEL], "evaluation": {"lesions": {}}}
+    content["imaging"]["datasets"][BRAIN]["excluded"] = dict.fromkeys(EVERYBODY[2:], "a test")
+    external = [{"dataset": DATASET, "trained_on": BRAIN}]
+    content["collections"] = {
+        "phantom": {
+            "images": [DATASET],
+            "volumes": [BRAIN],
+            "studies": {
+                "unoranic": {"datasets": [DATASET], "seeds": [1]},
+                "baur": {"datasets": [BRAIN], "external": external, "seeds": [1]},
+            },
+        }
+    }
+    content["data"] = content["collections"]["phantom"]
     (project.path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 
@@ -94,21 +115,46 @@ def outputs_of_snakemake(project: Project) -> set[str]:
     return {path for line in lines for path in line.split(", ")}
 
 
+def other_lists(content: dict) -> None:
+    """Another data set, another seed, and models that are tested elsewhere too."""
+    chosen = content["collections"]["phantom"]
+    chosen["images"] = ["phantom-dermamnist", "phantom-retinamnist"]
+    chosen["studies"]["unoranic"] |= {"datasets": ["phantom-dermamnist"], "seeds": [1, 4], "evaluation": {}}
+    chosen["studies"]["baur"]["external"] = [{"dataset": "phantom-retinamnist", "trained_on": BRAIN}]
+
+
+def nothing_of_volumes(content: dict) -> None:
+    """No volumes, and a study without data sets."""
+    chosen, content["imaging"] = content["collections"]["phantom"], {}
+    chosen["volumes"] = []
+    chosen["studies"]["baur"] = {"datasets": [], "external": [], "seeds": [1]}
+
+
+def nothing_of_images(content: dict) -> None:
+    chosen = content["collections"]["phantom"]
+    chosen["images"] = []
+    chosen["studies"]["unoranic"] = {"datasets": [], "seeds": [1]}
+
+
+def at_hand(content: dict) -> None:
+    """Volumes that their publisher has prepared, that have one image, or that no study uses."""
+    content["data"] = content["collections"]["at-hand"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("changed", [False, True])
-def test_both_tools_make_the_same_files_whatever_params_yaml_says(clean, tmp_path, changed):
+@pytest.mark.parametrize("change", [None, other_lists, nothing_of_volumes, nothing_of_images, at_hand])
+def test_both_tools_make_the_same_files_whatever_params_yaml_says(clean, tmp_path, change):
     project = clean.copy(tmp_path / "project")
     git(project, "init", "--quiet")
-    if changed:  # a new run, another data set, another seed: by params.yaml alone
+    if change is not None:
         content = yaml.safe_load((project.path / "params.yaml").read_text())
         content["methods"]["narrow"] = {"method": "autoencoder", "latent": 8}
         content["studies"]["unoranic"]["runs"].append("narrow")
-        chosen = {"datasets": ["phantom-dermamnist"], "seeds": [1, 4], "evaluation": {}}
-        content["collections"]["phantom"]["images"] = chosen["datasets"]
-        content["collections"]["phantom"]["studies"]["unoranic"] |= chosen
+        change(content)
         (project.path / "params.yaml").write_text(yaml.safe_dump(content))
+        project.give_raw_files(*content["data"]["images"], *content["data"]["volumes"])
     made = outputs_of_snakemake(project)
-    assert any("narrow/seed-4" in path for path in made) == changed
+    assert any("narrow/seed-4" in path for path in made) == (change is other_lists)
     versioned = outputs_of_dvc(project) - {".params"}
 
     def covering(path: str) -> list[str]:
@@ -123,8 +169,8 @@ def test_the_jobs_that_dvc_depends_on_are_those_that_are_written():
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     blocks = [block.get("do", block) for block in stages.values()]
     found = {dep for block in blocks for dep in block["deps"] if dep.startswith(".params/")}
-    patterns = [re.escape(re.sub(r"\$\{.*?\}", "*", dep[len(".params/") :])) for dep in found]
-    patterns = [pattern.replace(r"\*", "[^/]+") for pattern in patterns]
+    found = {re.escape(re.sub(r"\$\{.*?\}", "*", dep[len(".params/") :])) for dep in found}
+    patterns = [pattern.replace(r"\*", "[^/]+") for pattern in found]
     for name in resolution.resolve(params.load(ROOT / "params.yaml")):
         assert sum(bool(re.match(f"{pattern}($|/)", f"{name}.json")) for pattern in patterns) == 1, name
 
@@ -163,6 +209,7 @@ def test_a_fresh_clone_restores_a_version_and_then_makes_exactly_what_a_paramete
     differing = json.loads(dvc(clone, "metrics", "diff", "--json"))
     assert set(differing) == {
         f"results/unoranic/{DATASET}/ae/seed-1/metrics.json",
+        f"results/unoranic/comparison/{DATASET}/metrics.json",
     }
 
     clone.choose("methods", "ae", "latent", value=None)
@@ -209,6 +256,44 @@ def test_a_changed_source_of_a_method_makes_its_runs_again(project):
     with (project.path / "src/latent_anatomy/methods/autoencoder.py").open("a") as stream:
         stream.write("# changed\n")
     assert jobs_run(dvc(project, "repro")) == AFTER_AE
+
+
+@pytest.mark.slow
+def test_a_changed_step_of_imaging_makes_what_follows_again_and_changed_back_it_comes_out_of_the_cache(
+    project,
+):
+    project.choose("imaging", "steps", "normalise", value={"upper_percentile": 99})
+    assert jobs_run(dvc(project, "repro")) == AFTER_IMAGING
+    place = f"data/interim/{BRAIN}/{EVERYBODY[0]}/normalise/flair.nii.gz"
+    assert '"upper_percentile": 99' in (project.path / place).read_text()
+    succeeded(sync(project, "restore"))
+    assert project.plan() == set()
+    project.choose("imaging", "steps", "normalise", value=None)
+    assert jobs_run(dvc(project, "repro")) == set()
+
+
+@pytest.mark.slow
+def test_a_subject_that_comes_back_is_recorded_with_what_snakemake_made_of_it(project):
+    project.choose("imaging", "datasets", BRAIN, "excluded", value=dict.fromkeys(EVERYBODY[3:], "a test"))
+    succeeded(project.snakemake("--cores", "2", "--quiet"))
+    succeeded(sync(project, "record"))
+    succeeded(sync(project, "check"))
+    lock = yaml.safe_load((project.path / "dvc.lock").read_text())["stages"]
+    outputs = {out["path"]: out for out in lock[f"imaging@{BRAIN}"]["outs"]}
+    assert outputs[f"data/interim/{BRAIN}"]["nfiles"] == 3 * FILES_OF_A_SUBJECT
+
+
+@pytest.mark.slow
+def test_dvc_makes_a_collection_that_has_nothing_of_a_study(project):
+    """No stage may wait for a folder that only another collection fills."""
+    content = yaml.safe_load((project.path / "params.yaml").read_text())
+    nothing_of_volumes(content)
+    (project.path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    for folder in ("data/interim", "results/imaging", "results/baur", "models/baur"):
+        shutil.rmtree(project.path / folder)
+    made = jobs_run(dvc(project, "repro"))
+    assert {"report-qc", "report-baur", "ledger"} <= made
+    assert not any(DATASET in stage or BRAIN in stage for stage in made)
 
 
 @pytest.mark.slow
