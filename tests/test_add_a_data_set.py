@@ -13,11 +13,12 @@ from conftest import ROOT
 
 from latent_anatomy import slices
 
+PAGE = (ROOT / "docs" / "add-a-data-set.md").read_text(encoding="utf-8")
+
 
 @pytest.mark.slow
 def test_the_page_gives_a_data_set_that_is_fetched_sliced_and_planned(clean, tmp_path):
-    page = (ROOT / "docs" / "add-a-data-set.md").read_text(encoding="utf-8")
-    code, block = (re.search(rf"```{kind}\n(.*?)```", page, re.DOTALL)[1] for kind in ("python", "yaml"))
+    code, block = (re.search(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)[1] for kind in ("python", "yaml"))
     project = clean.copy(tmp_path / "project")
     folder = project.path / "src" / "latent_anatomy" / "datasets"
     names = (folder / "__init__.py").read_text(encoding="utf-8")
@@ -53,3 +54,36 @@ def test_the_page_gives_a_data_set_that_is_fetched_sliced_and_planned(clean, tmp
         command = [sys.executable, "-m", "latent_anatomy", *words]
         subprocess.run(command, cwd=project.path, env=environment, capture_output=True, check=True)
     assert slices.read(project.path / "mine.h5", split="test").subject.tolist() == ["patient-4", "patient-5"]
+
+
+@pytest.mark.slow
+def test_the_page_gives_a_data_set_of_volumes_whose_steps_are_planned(clean, tmp_path):
+    code, block = (re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)[1] for kind in ("python", "yaml"))
+    project = clean.copy(tmp_path / "project")
+    folder = project.path / "src" / "latent_anatomy" / "datasets"
+    names = (folder / "__init__.py").read_text(encoding="utf-8")
+    names = names.replace("    bids,\n", "    bids,\n    heads,\n")
+    names = names.replace("    *medmnist.DATASETS,", "    *heads.DATASETS,\n    *medmnist.DATASETS,")
+    (folder / "__init__.py").write_text(names, encoding="utf-8")
+    mirror = tmp_path / "mirror"
+    for name in ("anna/t1.nii.gz", "anna/brain.nii.gz", "ben/t1.nii.gz"):
+        (mirror / "heads" / name).parent.mkdir(parents=True, exist_ok=True)
+        (mirror / "heads" / name).write_bytes(b"a head")
+    code = code.replace("<sha256sum>", hashlib.sha256(b"a head").hexdigest())
+    (folder / "heads.py").write_text(code, encoding="utf-8")
+    project.choose("imaging", value=yaml.safe_load(block)["imaging"])
+    studies = {
+        "unoranic": {"datasets": [], "seeds": [1]},
+        "baur": {"datasets": ["heads"], "external": [], "seeds": [1]},
+    }
+    project.choose("collections", "mine", value={"volumes": ["heads"], "studies": studies})
+    project.choose("collections", "phantom", "volumes", value=[])
+    project.choose("collections", "phantom", "studies", "baur", "datasets", value=[])
+    project.choose("collections", "phantom", "studies", "baur", "changes", value=[])
+    project.choose("data", value="mine")
+    planned = project.plan(mirror=mirror)
+    steps = {job[0]: job[1:] for job in planned if job[0].endswith("-heads")}
+    assert steps == {"raw-heads": ()} | {
+        f"{step}-heads": ("anna",) for step in ("bias", "register", "strip", "normalise")
+    }
+    assert {("gate", "heads"), ("slab", "heads"), ("train", "baur", "heads", "svae", "1")} < planned

@@ -7,8 +7,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 import yaml
 from conftest import ROOT
+
+from latent_anatomy.methods.contract import Data, Shape, Stack
+from latent_anatomy.training import TrainingParams, train
 
 DATASET = "phantom-breastmnist"
 JOB = f"unoranic/{DATASET}/linear/seed-1"
@@ -24,11 +28,15 @@ def blocks(language: str) -> list[str]:
 def project(clean, tmp_path):
     """A copy of the project to which the method of the page has been added."""
     project = clean.copy(tmp_path / "project")
-    (code,), (block,) = blocks("python"), blocks("yaml")
-    (project.path / "src/latent_anatomy/methods/linear.py").write_text(code, encoding="utf-8")
+    (linear, brightness), (block,) = blocks("python"), blocks("yaml")
+    folder = project.path / "src/latent_anatomy/methods"
+    (folder / "linear.py").write_text(linear, encoding="utf-8")
+    (folder / "brightness.py").write_text(brightness, encoding="utf-8")
     params = yaml.safe_load((project.path / "params.yaml").read_text(encoding="utf-8"))
     params["methods"] |= yaml.safe_load(block)
+    params["methods"]["brightness"] = {"method": "brightness"}
     params["studies"]["unoranic"]["runs"].append("linear")
+    params["studies"]["baur"]["runs"].append("brightness")
     (project.path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     return project
 
@@ -38,6 +46,7 @@ def test_the_page_gives_a_method_that_is_planned_trained_and_evaluated(project):
     planned = project.plan()
     assert ("train", "unoranic", DATASET, "linear", "1") in planned
     assert ("evaluate", "unoranic", DATASET, "linear", "1") in planned
+    assert {(verb, "baur", "phantom-brain", "brightness", "1") for verb in ("train", "evaluate")} < planned
 
     def run(verb: str, **options: str) -> None:
         words = [f"--{name}={value}" for name, value in options.items()]
@@ -57,3 +66,20 @@ def test_the_page_gives_a_method_that_is_planned_trained_and_evaluated(project):
     assert found["reconstruction/psnr"] > 15
     assert found["probing/disease/own/auc"] > 0.6
     assert not any(key.startswith("revision/") and "anatomy" in key for key in found)
+
+
+def test_the_page_gives_a_method_that_is_fitted_and_finds_what_is_bright(tmp_path):
+    names: dict = {}
+    exec(blocks("python")[1], names)
+    method = names["Method"](names["Method"].Params(), Shape(1, 16, 16, 0, 2))
+    stored = torch.full((8, 1, 16, 16), 100, dtype=torch.uint8)
+    settings = TrainingParams(precision="fp32", compile=False)
+    train(method, Data(stored), Data(stored), seed=1, settings=settings, scratch=tmp_path)
+    images = stored[:2].float() / 255
+    images[1, 0, 4:6, 4:6] = 1.0
+    region = torch.ones(2, 16, 16, dtype=torch.bool)
+    region[1, 4] = False
+    found = method.anomaly_map(Stack(images, region, torch.arange(2)))
+    assert found.shape == (2, 1, 16, 16)
+    assert torch.nonzero(found > 1e-6).tolist() == [[1, 0, 5, 4], [1, 0, 5, 5]]
+    assert list(method.state_dict()) == ["mean"], "what is learnt is saved"

@@ -52,7 +52,7 @@ class Trace:
 
     @property
     def steps(self) -> int:
-        return len(next(iter(self.losses.values())))
+        return max(map(len, [*self.losses.values(), *self.digests.values()]), default=0)
 
     def save(self, path: Path) -> None:
         torch.save(vars(self), path)
@@ -76,18 +76,19 @@ def record(request: dict) -> Trace:
     splits = splits_on(device, content)
     method = build(job, shape_of(content), device)
     trace = Trace(threads=torch.get_num_threads())
-    training_step = method.training_step
+    work = "fit" if hasattr(method, "fit") else "training_step"  # a fit is one step without losses
+    step = getattr(method, work)
 
-    def traced_step(batches, update):
-        losses = training_step(batches, update)
-        _append(trace.losses, losses)
+    def traced_step(*arguments):
+        losses = step(*arguments)
+        _append(trace.losses, losses or {})
         for name, tensor in method.state_dict().items():
             trace.digests.setdefault(name, []).append(hashlib.sha256(_bytes(tensor)).hexdigest())
-        if trace.steps == request["steps"]:
+        if losses and trace.steps == request["steps"]:
             raise Enough
         return losses
 
-    method.training_step = traced_step
+    setattr(method, work, traced_step)
     if hasattr(method, "validate"):
         validate = method.validate
 

@@ -1,4 +1,4 @@
-"""The whole DAG with its real commands, from a phantom's raw file to the report, as small as it gets."""
+"""The whole DAG with its real commands, from phantoms' raw files to the reports, as small as it gets."""
 
 import json
 import sys
@@ -7,36 +7,82 @@ from pathlib import Path
 import pytest
 from conftest import Project
 
-DATASET = "phantom-pneumoniamnist"
-COLLECTION = ("collections", "phantom")
-PHANTOM = (*COLLECTION, "studies", "unoranic")
-TINY = [
-    {"runs": ["unoranic", "ae"], "params": {"epochs": 1, "width": 4, "latent": 8}},
-    {"runs": ["resnet18", "resnet18-corruption"], "params": {"epochs": 1, "batch_size": 256}},
-]
+from latent_anatomy import slices
+
+IMAGES, BRAIN = "phantom-pneumoniamnist", "phantom-brain"
+RUNS = {"unoranic": ["unoranic", "resnet18"], "baur": ["anovaegan", "healthy-mean"]}
+DATASETS = {"unoranic": IMAGES, "baur": BRAIN}
+TINY = {
+    "unoranic": {
+        "datasets": [IMAGES],
+        "seeds": [1],
+        "changes": [
+            {"runs": ["unoranic"], "params": {"epochs": 1, "width": 4, "latent": 8}},
+            {"runs": ["resnet18"], "params": {"epochs": 1, "batch_size": 256}},
+        ],
+        "evaluation": {
+            "probing": {"epochs": 1, "draws": 1},
+            "separation": {"draws": 1},
+            "robustness": {"images": 8, "severities": [1, 2, 3, 4, 5], "probe_epochs": 1},
+        },
+    },
+    "baur": {
+        "datasets": [BRAIN],
+        "seeds": [1],
+        "changes": [{"runs": ["anovaegan"], "params": {"epochs": 1, "width": 4, "momentum": 0.9}}],
+    },
+}
+QUICK = {"angles_deg": [0], "shifts_mm": [0], "starts": 1, "iterations": [40, 20], "spacing_mm": 4}
+COARSE = {
+    "atlas": {"spacing_mm": 4},
+    "bias": {"iterations": [2]},
+    "coregister": QUICK,
+    "register": QUICK | {"transform": "affine"},
+    "strip": {"spacing_mm": 6, "iterations": [5]},
+    "slab": {"count": 8, "size": 64},
+}
+# In the copy of the sources: fewer heads, of larger voxels, go through the same commands.
+DRAWN = "PhantomBrain(train=2, val=1, test=2, flair_mm=(4.0, 4.0, 4.0), t1_mm=(4.0, 4.0, 4.0))"
+
+
+@pytest.fixture
+def project(clean, tmp_path) -> Project:
+    """Both studies, with the commands of this environment instead of stand-ins."""
+    project = Project(clean.copy(tmp_path / "project").path, commands=Path(sys.executable).parent)
+    source = project.path / "src/latent_anatomy/datasets/phantom_brain.py"
+    text = source.read_text()
+    assert "DATASETS = (PhantomBrain(),)" in text
+    source.write_text(text.replace("DATASETS = (PhantomBrain(),)", f"DATASETS = ({DRAWN},)"))
+    collection = {"images": [IMAGES], "volumes": [BRAIN], "studies": TINY}
+    project.choose("collections", value={"phantom": collection})
+    project.choose("data", value="phantom")
+    project.choose("imaging", value={"datasets": {BRAIN: {"steps": COARSE}}})
+    for study, runs in RUNS.items():
+        project.choose("studies", study, "runs", value=runs)
+    return project
 
 
 @pytest.mark.slow
-def test_from_raw_file_to_report_and_then_nothing_to_do(clean, tmp_path):
-    project = Project(clean.copy(tmp_path / "project").path, commands=Path(sys.executable).parent)
-    project.choose(*PHANTOM, "datasets", value=[DATASET])
-    project.choose(*PHANTOM, "changes", value=TINY)
-    project.choose(*PHANTOM, "evaluation", value={
-        "probing": {"epochs": 1, "draws": 1},
-        "separation": {"draws": 1},
-        "robustness": {"images": 8, "severities": [1, 2, 3, 4, 5], "probe_epochs": 1},
-    })  # fmt: skip
-
+def test_from_raw_files_to_reports_and_then_nothing_to_do(project):
     result = project.snakemake("--cores", "2")
     assert result.returncode == 0, result.stdout + result.stderr
-    for run in ("unoranic", "ae", "resnet18", "resnet18-corruption"):
-        place = project.path / "results" / "unoranic" / DATASET / run / "seed-1"
-        found = json.loads((place / "metrics.json").read_text())
-        assert len(found) > 5
-        assert json.loads((place / "passport.json").read_text())["job"]["run"] == run
-        assert (place / "arrays.npz").is_file()
-    report = (project.path / "reports" / "unoranic.html").read_text()
-    assert "Phantoms" in report and str(project.path) not in report
-    assert (project.path / "results" / "ledger.csv").is_file()
-    assert DATASET in (project.path / "results" / "ledger-phantom.csv").read_text()
+    for study, runs in RUNS.items():
+        for run in runs:
+            place = project.path / "results" / study / DATASETS[study] / run / "seed-1"
+            found = json.loads((place / "metrics.json").read_text())
+            assert len(found) > 5
+            assert json.loads((place / "passport.json").read_text())["job"]["run"] == run
+            assert (place / "arrays.npz").is_file()
+        report = (project.path / "reports" / f"{study}.html").read_text()
+        assert "Phantoms" in report and str(project.path) not in report
+    ledger = (project.path / "results" / "ledger-phantom.csv").read_text()
+    assert IMAGES in ledger and BRAIN in ledger
+    assert BRAIN not in (project.path / "results" / "ledger.csv").read_text()
+
+    heads = slices.read(project.path / f"data/slices/{BRAIN}.h5")
+    assert heads.images.shape == (5 * 8, 1, 64, 64)
+    assert set(heads.split.tolist()) == {"train", "val", "test"}
+    lesion = heads.masks[:, heads.mask_names.index("lesion")] == 1
+    assert lesion[heads.split == "test"].any() and not lesion[heads.split == "train"].any()
+    assert (project.path / "reports" / "qc.html").read_text().count("data:image/png") > 5 * 5
     assert project.plan() == set()
