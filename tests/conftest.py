@@ -31,6 +31,7 @@ NO_NETWORK = "http://127.0.0.1:9"  # a proxy that nobody serves
 VERBS = """#!{python} -IS
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -49,7 +50,7 @@ else:
     made = [Path(options[name]) for name in options if name in {outputs} and name not in given]
     below = {{"--interim": "*/normalise/*", "--results": "*/*/arrays.npz"}}
     read = [path for name in below if name in options for path in Path(options[name]).glob(below[name])]
-read = sorted(set(read) | {{Path(word) for word in words if Path(word).is_file()}} - set(made))
+read = sorted(set(read) | {{Path(word) for word in words if os.path.isfile(word)}} - set(made))
 job = Path(options["--params"]).read_text() if "--params" in options else ""
 state = hashlib.sha256(b"".join(path.read_bytes() for path in read)).hexdigest()
 for path in made:

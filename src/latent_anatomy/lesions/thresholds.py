@@ -31,4 +31,5 @@ def percentile(scores: Iterable[NDArray], percent: float = PERCENTILE) -> float:
     if not len(joined):
         raise ValueError("expected scores of brain voxels, found none: are the brain masks empty?")
     check_scores(joined)
-    return float(np.float32(np.percentile(joined, percent, overwrite_input=True)))
+    # A float64 of numpy's own, or it would interpolate in float32.
+    return float(np.float32(np.percentile(joined, np.float64(percent), overwrite_input=True)))
