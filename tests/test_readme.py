@@ -1,6 +1,7 @@
 """Every command line that the documentation prints is one that works."""
 
 import csv
+import json
 import re
 import shlex
 import subprocess
@@ -106,3 +107,18 @@ def test_the_table_of_results_is_the_ledger():
         printed, mean, judged = ledger[dataset, run, metric]
         assert (float(paper), verdict) == (float(printed), judged)
         assert float(ours) == pytest.approx(float(mean), abs=0.00051)
+
+
+def test_the_table_of_lesions_is_that_of_the_metrics():
+    """Each row: run, AUPRC, Dice at the training threshold with its SD, at validation's, the oracle's, FP."""
+    row = r"^\| `(.*)` \| ([\d.]+) \| ([\d.]+) ± ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$"
+    names = ("auprc", "training/dice", "training/dice_sd", "validation/dice", "oracle/dice")
+    names = (*names, "training/false_positives_per_volume")
+    lines = re.findall(row, (ROOT / "README.md").read_text(), re.MULTILINE)
+    folder = ROOT / "results" / "baur" / "lgg-flair"
+    assert {run for run, *_ in lines} == {path.name for path in folder.iterdir()}
+    for run, *printed_values in lines:
+        metrics = json.loads((folder / run / "seed-1" / "metrics.json").read_text())
+        found = [metrics[f"lesions/{name}"] for name in names]
+        assert [float(value) for value in printed_values] == pytest.approx(found, abs=0.051)
+        assert [float(value) for value in printed_values[:-1]] == pytest.approx(found[:-1], abs=0.00051)
