@@ -10,15 +10,14 @@ from conftest import Project
 from latent_anatomy import slices
 
 IMAGES, BRAIN = "phantom-pneumoniamnist", "phantom-brain"
-RUNS = {"unoranic": ["unoranic", "resnet18"], "baur": ["anovaegan", "healthy-mean"]}
+RUNS = {"unoranic": ["unoranic", "ae"], "baur": ["anovaegan", "healthy-mean"]}
 DATASETS = {"unoranic": IMAGES, "baur": BRAIN}
 TINY = {
     "unoranic": {
         "datasets": [IMAGES],
         "seeds": [1],
         "changes": [
-            {"runs": ["unoranic"], "params": {"epochs": 1, "width": 4, "latent": 8}},
-            {"runs": ["resnet18"], "params": {"epochs": 1, "batch_size": 256}},
+            {"runs": ["unoranic", "ae"], "params": {"epochs": 1, "width": 4, "latent": 8}},
         ],
         "evaluation": {
             "probing": {"epochs": 1, "draws": 1},
@@ -38,7 +37,7 @@ COARSE = {
     "bias": {"iterations": [2]},
     "coregister": QUICK,
     "register": QUICK | {"transform": "affine"},
-    "strip": {"spacing_mm": 6, "iterations": [5]},
+    "strip": {"kind": "given"},
     "slab": {"count": 8, "size": 64},
 }
 # In the copy of the sources: fewer heads, of larger voxels, go through the same commands.
