@@ -36,7 +36,8 @@ def example(count: int = 8, size: int = 6, seed: int = 0, dtype: str = "uint8") 
         ),
         box_names=("mass",),
         pair=np.where(rows ^ 1 < count, rows ^ 1, -1),
-        spacing_mm=random.uniform(0.5, 3, (count, 2)).astype(np.float32),
+        spacing_mm=random.uniform(0.5, 3, (count, 3)).astype(np.float32),
+        phase=np.array(["ED", "frame-07"])[rows % 2],
         subject=names,
         slice=(rows % 2).astype(np.int32),
         split=np.array(["train", "test", "unlabelled", "val"])[rows // 2 % 4],
@@ -146,10 +147,11 @@ DEFECTS = {
     "pair of two subjects": (changed("pair", 0, 5), "one subject"),
     "spacing zero": (changed("spacing_mm", (0, 0), 0), "positive"),
     "spacing NaN": (changed("spacing_mm", (0, 0), np.nan), "positive"),
-    "spacing in 3-D": (dict(spacing_mm=np.ones((8, 3), np.float32)), "two positive"),
+    "spacing in 2-D": (dict(spacing_mm=np.ones((8, 2), np.float32)), "three positive"),
     "subject in two splits": (changed("split", 0, "test"), "Müller-0 in more than one"),
     "unknown split": (changed("split", slice(0, 2), "holdout"), "unlabelled, found holdout"),
     "no subject": (changed("subject", 0, ""), "a subject for every slice"),
+    "no phase": (changed("phase", 0, ""), "a phase for every slice"),
     "slice position": (changed("slice", 0, -1), "from 0"),
 }
 

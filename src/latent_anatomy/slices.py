@@ -9,7 +9,8 @@ A file holds N slices (2-D images) of one data set, read whole, once:
 | masks      | (N, K, H, W) | uint8            | K planes, 0 outside and 1 inside; optional           |
 | boxes      | (M, 6)       | int32            | slice, left, top, width, height, class; optional     |
 | pair       | (N,)         | int64            | row of the same anatomy in another setting; optional |
-| spacing_mm | (N, 2)       | float32          | between rows and between columns; optional           |
+| spacing_mm | (N, 3)       | float32          | between rows, columns and positions; optional        |
+| phase      | (N,)         | text             | of the heart's cycle: ED, ES, frame-07; optional     |
 | subject    | (N,)         | text             | who was imaged                                       |
 | slice      | (N,)         | int32            | position in the volume, 0 for a single image         |
 | split      | (N,)         | text             | train, val, test or unlabelled                       |
@@ -18,7 +19,8 @@ A file holds N slices (2-D images) of one data set, read whole, once:
 Masks are one plane per structure, not one label map, because structures overlap (a lesion lies inside the
 brain mask). A plane is either drawn, all of it 0 or 1, or wholly 255: nobody has delineated this structure
 on this slice. So a volume of which a few frames are delineated stays with its subject in one split, and
-the split "unlabelled" is for subjects of whom nothing is. Boxes are in pixels from the upper left corner.
+the split "unlabelled" is for subjects of whom nothing is. The slices of one subject, modality and phase are
+one volume. Boxes are in pixels from the upper left corner.
 `pair` is -1 for a slice without a partner, and partners belong to one subject.
 
 Root attributes: `schema`, `dataset`, `task`, `classes`, `mask_names`, `box_names` and `passport`, canonical
@@ -51,12 +53,13 @@ COLUMNS = {
     "boxes": (2, ("int32",)),
     "pair": (1, ("int64",)),
     "spacing_mm": (2, ("float32",)),
+    "phase": (1, ("text",)),
     "subject": (1, ("text",)),
     "slice": (1, ("int32",)),
     "split": (1, ("text",)),
     "modality": (1, ("text",)),
 }
-OPTIONAL = ("labels", "masks", "boxes", "pair", "spacing_mm")
+OPTIONAL = ("labels", "masks", "boxes", "pair", "spacing_mm", "phase")
 
 
 def defect(where: object, expected: object, found: object, remedy: str) -> ValueError:
@@ -81,6 +84,7 @@ class Slices:
     boxes: np.ndarray | None = None
     pair: np.ndarray | None = None
     spacing_mm: np.ndarray | None = None
+    phase: np.ndarray | None = None
     mask_names: tuple[str, ...] = ()
     box_names: tuple[str, ...] = ()
 
@@ -206,8 +210,8 @@ def _check_values(slices: Slices, where: object) -> None:
     if images.dtype == np.float32 and not (images.min() >= 0 and images.max() <= 1):  # NaN fails this too
         found = "NaN" if np.isnan(images).any() else f"{images.min():g} to {images.max():g}"
         raise defect(where, "float32 images within [0, 1]", found, "normalise the images")
-    for name in ("subject", "split", "modality"):
-        if (getattr(slices, name) == "").any():
+    for name in ("subject", "split", "modality", "phase"):
+        if name in slices.columns() and (getattr(slices, name) == "").any():
             raise defect(where, f"a {name} for every slice", "an empty one", "name it")
     unknown = sorted(set(np.unique(slices.split)) - set(SPLITS))
     if unknown:
@@ -221,11 +225,11 @@ def _check_values(slices: Slices, where: object) -> None:
         raise defect(where, "slice positions from 0", slices.slice.min(), "count slices from 0")
     spacing = slices.spacing_mm
     if spacing is not None and not (
-        spacing.shape[1] == 2 and np.isfinite(spacing).all() and (spacing > 0).all()
+        spacing.shape[1] == 3 and np.isfinite(spacing).all() and (spacing > 0).all()
     ):
         found = f"shape {spacing.shape}, least value {spacing.min(initial=np.inf):g}"
         raise defect(
-            where, "two positive distances in mm for every slice", found, "leave unknown spacing out"
+            where, "three positive distances in mm for every slice", found, "leave unknown spacing out"
         )
 
 

@@ -166,7 +166,7 @@ class IxiSlices:
             slice=position.ravel().astype(np.int32),
             split=np.repeat([split_of(person) for person in persons], each),
             modality=np.full(count * each, "MR T1"),
-            spacing_mm=np.full((count * each, 2), SPACING_MM, np.float32),
+            spacing_mm=np.full((count * each, 3), SPACING_MM, np.float32),
             dataset=self.name,
             task=self.task,
             classes=self.classes,

@@ -31,7 +31,7 @@ PROTOCOLS = {
     "lesions": (("anomaly_map",),),
 }
 
-CAPABILITIES = ("reconstruct", "anatomy", "encode", "segment", "anomaly_map", "classify", "sample")
+CAPABILITIES = ("reconstruct", "anatomy", "encode", "decode", "segment", "anomaly_map", "classify", "sample")
 
 
 def capabilities(method: object) -> set[str]:

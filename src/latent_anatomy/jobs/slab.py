@@ -48,7 +48,7 @@ def run(dataset: Volumes, params: Path, qc: Path, interim: Path, out: Path) -> N
         slice=np.tile(np.arange(count, dtype=np.int32), len(files)),
         split=np.repeat([subject.split for subject in subjects], count),
         modality=np.full(count * len(files), dataset.modality),
-        spacing_mm=np.tile(np.float32([spacing[1], spacing[0]]), (count * len(files), 1)),
+        spacing_mm=np.tile(np.float32(spacing[[1, 0, 2]]), (count * len(files), 1)),
         dataset=dataset.name,
         task="lesions",
         classes=0,

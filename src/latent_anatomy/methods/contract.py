@@ -3,8 +3,8 @@
 A method is an `nn.Module` whose `state_dict` is its checkpoint. It has typed `Params`, its own
 optimisers and its own order of updates (adversarial and alternating methods are normal), or `fit` where
 there is nothing to descend on, and the capabilities that it really has: the presence of `reconstruct`,
-`anatomy`, `encode`, `segment`, `anomaly_map`, `classify` or `sample` is the declaration. Evaluation asks
-for a capability, never for a name.
+`anatomy`, `encode`, `decode`, `segment`, `anomaly_map`, `classify` or `sample` is the declaration.
+Evaluation asks for a capability, never for a name.
 """
 
 from collections.abc import Callable
@@ -35,13 +35,14 @@ class MethodParams(FittedParams):
 
 @dataclass(frozen=True)
 class Shape:
-    """Shape of one image, the number of classes of its data set and that of the slice positions in it."""
+    """Shape of one image; of its data set, the number of classes and of slice positions, and the mask planes."""
 
     channels: int
     height: int
     width: int
     classes: int
     positions: int = 1
+    structures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,11 @@ class Stack:
 class Data:
     """One split, held on the device as it is stored: uint8 (0 to 255) or float32 in [0, 1].
 
-    masks (N, K, H, W) uint8, one plane for each of `mask_names`; `subject` and `position` (N,) int64 say
-    whose slice each is and where it lies in the volume.
+    masks (N, K, H, W) uint8, one plane for each of `mask_names`, 0 or 1, or 255 where nobody has delineated it.
+    labelled (N,) bool: whether a method may know which image a mask belongs to; False for the rest of a
+    training split of which a cohort labels a part. Such masks may be shown to a critic, unpaired.
+    `subject`, `position` (N,) int64, `phase` and `modality` say whose slice each is, where it lies in the
+    volume, and of which volume; spacing_mm (N, 3) float32 is between rows, columns and positions.
     """
 
     stored: Tensor
@@ -79,6 +83,10 @@ class Data:
     mask_names: tuple[str, ...] = ()
     subject: tuple[str, ...] = ()
     position: Tensor | None = None
+    labelled: Tensor | None = None
+    phase: tuple[str, ...] = ()
+    modality: tuple[str, ...] = ()
+    spacing_mm: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.stored)

@@ -1,0 +1,57 @@
+"""Who is trained on, who is tested, and whose labels are known: one way of using a data set's subjects.
+
+A data set that can be split in several ways, or of which a part may be labelled, has
+
+    folds                        names of its splits
+    cohort(fold, labelled)       -> Cohort
+
+where `labelled` is the part of the training subjects whose labels are known, in per cent, or another name
+that the data set gives a meaning of its own ("mr-100-ct-12.5"). Its slices are the same file for all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+SEPARATOR = "."
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Names of subjects; nobody is in two splits, and `labelled` are some of `train`. Others are not used."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+    labelled: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        everybody = [*self.train, *self.val, *self.test]
+        if len(set(everybody)) != len(everybody):
+            raise ValueError("cohort: expected every subject in one split, found some in two")
+        if not self.labelled or not set(self.labelled) <= set(self.train):
+            raise ValueError(
+                f"cohort: expected labelled subjects among those of training, found {self.labelled}"
+            )
+
+
+def name_of(dataset: str, fold: str, labelled: float | str) -> str:
+    """A cohort's name in paths and tables, such as "acdc.published-0.12.5"."""
+    return SEPARATOR.join((dataset, fold, labelled if isinstance(labelled, str) else f"{labelled:g}"))
+
+
+def draw(subjects: Sequence[str], percent: float, seed: int) -> tuple[str, ...]:
+    """The first `percent` % of the subjects, rounded down, in an order that depends on `seed` alone.
+
+    So that fewer labelled subjects are some of more. numpy's legacy generator, as SDNet's code draws.
+    Raises ValueError when nobody is left.
+    """
+    count = int(percent / 100 * len(subjects) + 1e-9)
+    if not 0 < count <= len(subjects):
+        raise ValueError(
+            f"labelled: expected 1 to {len(subjects)} of {len(subjects)} training subjects, found {percent:g} %, "
+            f"which is {count}: give another percentage"
+        )
+    order = np.random.RandomState(seed).permutation(len(subjects))  # noqa: NPY002
+    return tuple(subjects[place] for place in order[:count])
