@@ -50,8 +50,8 @@ def draw(subjects: Sequence[str], percent: float, seed: int) -> tuple[str, ...]:
     count = int(percent / 100 * len(subjects) + 1e-9)
     if not 0 < count <= len(subjects):
         raise ValueError(
-            f"labelled: expected 1 to {len(subjects)} of {len(subjects)} training subjects, found {percent:g} %, "
-            f"which is {count}: give another percentage"
+            f"labelled: expected 1 to {len(subjects)} of {len(subjects)} training subjects, found {count}, "
+            f"which is {percent:g} %: give another percentage"
         )
-    order = np.random.RandomState(seed).permutation(len(subjects))  # noqa: NPY002
+    order = np.random.RandomState(seed).permutation(len(subjects))
     return tuple(subjects[place] for place in order[:count])

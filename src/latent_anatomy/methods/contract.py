@@ -35,7 +35,7 @@ class MethodParams(FittedParams):
 
 @dataclass(frozen=True)
 class Shape:
-    """Shape of one image; of its data set, the number of classes and of slice positions, and the mask planes."""
+    """Shape of one image; and of its data set the numbers of classes and slice positions, and the mask planes."""
 
     channels: int
     height: int
@@ -70,7 +70,7 @@ class Stack:
 class Data:
     """One split, held on the device as it is stored: uint8 (0 to 255) or float32 in [0, 1].
 
-    masks (N, K, H, W) uint8, one plane for each of `mask_names`, 0 or 1, or 255 where nobody has delineated it.
+    masks (N, K, H, W) uint8, one plane for each of `mask_names`, 0 or 1, or 255 where nobody has drawn it.
     labelled (N,) bool: whether a method may know which image a mask belongs to; False for the rest of a
     training split of which a cohort labels a part. Such masks may be shown to a critic, unpaired.
     `subject`, `position` (N,) int64, `phase` and `modality` say whose slice each is, where it lies in the
