@@ -17,13 +17,14 @@ from latent_anatomy import audit, cli, content, datasets, ledger, slices
 from latent_anatomy.audit import layout, links
 from latent_anatomy.audit.checks import Checks
 from latent_anatomy.audit.links import Files, State
+from latent_anatomy.datasets.cohorts import Replicate
 from latent_anatomy.datasets.contract import RawFile
 from latent_anatomy.datasets.phantom_medmnist import PhantomMedMnist
 from latent_anatomy.jobs import slice as slice_job
 from latent_anatomy.provenance import canonical_json, sealed, sha256_file
 
-RESULT = layout.result("unoranic", DATASET, "ae", 1)
-OTHER = layout.result("unoranic", DATASET, "ae", 2)
+RESULT = layout.result("unoranic", DATASET, "ae", Replicate(1))
+OTHER = layout.result("unoranic", DATASET, "ae", Replicate(2))
 MODEL, SLICES = RESULT.made_of
 RAW = f"data/raw/{DATASET}/{DATASET}.npz"
 COMPARISON = f"results/unoranic/comparison/{DATASET}"
@@ -295,7 +296,7 @@ def test_a_missing_link_is_found(project, path):
 
 def rename(project: Path, chain: bool) -> layout.Artefact:
     """Put a phantom's result under the name of a real data set, with or without all that it is made of."""
-    real = layout.result("unoranic", "breastmnist", "ae", 1)
+    real = layout.result("unoranic", "breastmnist", "ae", Replicate(1))
     pairs = [(RESULT, real)]
     if chain:
         pairs = [(SLICES, real.made_of[1]), (MODEL, real.made_of[0]), (RESULT, real)]

@@ -18,13 +18,14 @@ from latent_anatomy.audit import layout, links, show, volumes
 from latent_anatomy.audit.checks import Checks
 from latent_anatomy.audit.jobs import Jobs
 from latent_anatomy.audit.links import Files, State
+from latent_anatomy.datasets.cohorts import Replicate
 from latent_anatomy.datasets.contract import MIRROR_VARIABLE
 from latent_anatomy.provenance import sha256_file
 
 INTERIM, RAW = f"data/interim/{DATASET}", f"data/raw/{DATASET}"
 GATE, QC = f"results/imaging/{DATASET}/passport.json", f"results/imaging/{DATASET}/qc.csv"
 SLICES = f"data/slices/{DATASET}.h5"
-EXTERNAL = layout.result("baur", OTHER, "dae", 1, DATASET)
+EXTERNAL = layout.result("baur", OTHER, "dae", Replicate(1), DATASET)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latent_anatomy import params
+from latent_anatomy.chosen import Change
 
 CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text())
 REAL, PHANTOM = (("collections", name, "studies", "unoranic") for name in ("real", "phantom"))
@@ -173,7 +174,7 @@ def test_volumes_may_be_prepared_for_no_study_and_nothing_be_there_at_all():
 
 
 def test_a_change_concerns_the_runs_and_data_sets_that_it_names_or_all():
-    change = params.Change
+    change = Change
     assert change().concerns("any", "any")
     assert change(runs=["ae"]).concerns("ae", "any") and not change(runs=["ae"]).concerns("dae", "any")
     here = change(datasets=["here"])

@@ -64,6 +64,7 @@ def run_all() -> None:
 
     from latent_anatomy import datasets, ledger, params, resolution
     from latent_anatomy.audit import layout
+    from latent_anatomy.datasets.cohorts import Replicate
     from latent_anatomy.jobs import evaluate, paired_tests, slice, train
 
     torch.set_num_threads(1)
@@ -75,7 +76,7 @@ def run_all() -> None:
     datasets.find(DATASET).generate(Path("data/raw", DATASET))
     sliced = layout.slices(DATASET)
     slice.run(DATASET, Path("data/raw", DATASET), job(sliced), Path(sliced.path))
-    results = [layout.result("unoranic", DATASET, run, seed) for run in RUNS for seed in SEEDS]
+    results = [layout.result("unoranic", DATASET, run, Replicate(seed)) for run in RUNS for seed in SEEDS]
     for result in results:
         model, slices = (Path(each.path) for each in result.made_of)
         history = Path(result.made_of[0].outputs["history"])

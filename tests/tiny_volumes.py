@@ -119,6 +119,7 @@ def run_all() -> None:
 
     from latent_anatomy import ledger, params, resolution
     from latent_anatomy.audit import layout
+    from latent_anatomy.datasets.cohorts import Replicate
     from latent_anatomy.jobs import evaluate, paired_tests, train
 
     torch.set_num_threads(1)
@@ -136,7 +137,7 @@ def run_all() -> None:
     results, metrics = [], []
     for dataset in SPLITS:
         elsewhere = DATASET if dataset == OTHER else None
-        own = [layout.result("baur", dataset, run, 1, elsewhere) for run in RUNS]
+        own = [layout.result("baur", dataset, run, Replicate(1), elsewhere) for run in RUNS]
         for result in own:
             model, slices = (Path(each.path) for each in result.made_of)
             trained = result.made_of[0]

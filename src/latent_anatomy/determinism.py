@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from latent_anatomy import evaluation, params, resolution
+from latent_anatomy.datasets.cohorts import dataset_of
 from latent_anatomy.determinism_text import same_seed_text, variance_text
 from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.methods.contract import Data
@@ -61,9 +62,15 @@ def run(name: str, dataset: str, options: Options, out: Path | None) -> bool:
     full = job["params"]["epochs"]
     if options.epochs is not None:
         job["params"]["epochs"] = options.epochs
-    slices = Path("data", "slices", f"{dataset}.h5")
+    slices = Path("data", "slices", f"{dataset_of(dataset)}.h5")
     device = choose_device(options.device)
-    content = read_slices(slices, dataset)
+    cohort = job.get("cohort")
+    content = read_slices(slices, dataset, cohort)
+    if options.variance and cohort and len(cohort["labelled"]) < len(cohort["train"]):
+        raise ValueError(
+            f"expected a cohort that is labelled throughout, found {dataset}, of which no other split says "
+            "who is labelled: use --no-variance, which asks for the bits alone"
+        )
     asked = {"job": "determinism", "steps": options.steps, "source": sources(job)}
     if options.variance:
         asked |= {"seeds": options.seeds, "splits": options.splits}
@@ -112,7 +119,7 @@ def variance(
 
 
 def find_job(chosen: params.Params, name: str, dataset: str) -> dict:
-    """The evaluation job of run `name` on `dataset` with the first seed, which holds its training too."""
+    """The evaluation job of run `name` on `dataset`, first fold and seed, which holds its training too."""
     jobs = [
         job
         for job in resolution.resolve(chosen).values()
@@ -120,7 +127,7 @@ def find_job(chosen: params.Params, name: str, dataset: str) -> dict:
     ]
     if not jobs:
         known = sorted({run for study in chosen.chosen for run in chosen.studies[study].runs})
-        sets = sorted({each for collection in chosen.chosen.values() for each in collection.datasets})
+        sets = sorted({each for collection in chosen.chosen.values() for each in collection.trained})
         raise ValueError(
             f"params.yaml: expected a run ({', '.join(known)}) and a data set ({', '.join(sets)}) of the "
             f"collection {chosen.data!r}, found {name!r} on {dataset!r}: choose among these, or change `data`"

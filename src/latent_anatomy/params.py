@@ -1,23 +1,19 @@
 """params.yaml, typed and validated before anything runs."""
 
 from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from latent_anatomy import datasets, methods
+from latent_anatomy.chosen import Chosen, Strict, Sweep
 
 
 class ParamsError(ValueError):
     """A key of params.yaml is unknown, of the wrong type or impossible; one line that names it."""
-
-
-class Strict(BaseModel):
-    """Refuses keys that it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Training(Strict):
@@ -27,52 +23,11 @@ class Training(Strict):
     compile: bool
 
 
-class Change(Strict):
-    """Other parameters or settings of protocols, for some runs on some data sets (all, where not named)."""
-
-    runs: list[str] | None = None
-    datasets: list[str] | None = None
-    params: dict[str, object] = {}
-    evaluation: dict[str, dict] = {}
-
-    def concerns(self, run: str, dataset: str) -> bool:
-        """Whether it is about this run on this data set."""
-        return (self.runs is None or run in self.runs) and (self.datasets is None or dataset in self.datasets)
-
-
-class External(Strict):
-    """A data set on whose test split the models are evaluated that were trained on another."""
-
-    dataset: str
-    trained_on: str
-
-
-class Chosen(Strict):
-    """Data sets (none: not built) and seeds of a study in a collection, and what they change.
-
-    `evaluation` changes settings of the study's protocols; there, `datasets` names those of the
-    study on which a protocol runs (all of them, where it does not).
-    """
-
-    datasets: list[str]
-    external: list[External] = []
-    seeds: list[int] = Field(min_length=1)
-    changes: list[Change] = []
-    evaluation: dict[str, dict] = {}
-
-    @property
-    def tested(self) -> dict[str, str]:
-        """Every data set that models are evaluated on, and the one that they were trained on."""
-        return {name: name for name in self.datasets} | {
-            each.dataset: each.trained_on for each in self.external
-        }
-
-
 class Collection(Strict):
     """What is built together: the data sets of all its studies, those of images and those of volumes."""
 
-    images: list[str] = []
-    volumes: list[str] = []
+    images: list[str] = Field(default_factory=list)
+    volumes: list[str] = Field(default_factory=list)
     studies: dict[str, Chosen]
 
     @property
@@ -84,15 +39,15 @@ class Collection(Strict):
 class Prepared(Strict):
     """How the volumes of one data set become slices, where otherwise than `imaging` says."""
 
-    steps: dict[str, dict] = {}
-    excluded: dict[str, str] = Field({}, description="Subject -> why it is left out.")
+    steps: dict[str, dict] = Field(default_factory=dict)
+    excluded: dict[str, str] = Field(default_factory=dict, description="Subject -> why it is left out.")
 
 
 class Imaging(Strict):
     """How volumes become slices: the parameters of each step of `imaging`, for all data sets and for some."""
 
-    steps: dict[str, dict] = {}
-    datasets: dict[str, Prepared] = {}
+    steps: dict[str, dict] = Field(default_factory=dict)
+    datasets: dict[str, Prepared] = Field(default_factory=dict)
 
 
 class Study(Strict):
@@ -159,7 +114,7 @@ class Params(Strict):
     @property
     def chosen(self) -> dict[str, Chosen]:
         """What the collection `data` has of each study that has data sets in it."""
-        return {name: each for name, each in self.collection.studies.items() if each.datasets}
+        return {name: each for name, each in self.collection.studies.items() if each.trained}
 
     def without(self, missing: Iterable[str]) -> "Params":
         """The collection `data` less the data sets `missing`; ParamsError when nothing is left of it."""
@@ -170,7 +125,12 @@ class Params(Strict):
             external = [
                 each for each in chosen.external if each.dataset not in missing and each.trained_on in left
             ]
-            studies[name] = chosen.model_copy(update={"datasets": left, "external": external})
+            sweeps = {
+                label: sweep.model_copy(update={"datasets": _less(sweep.datasets, missing)})
+                for label, sweep in chosen.sweeps.items()
+            }
+            update = {"datasets": left, "external": external, "sweeps": sweeps}
+            studies[name] = chosen.model_copy(update=update)
         collection = self.collection.model_copy(update={**kinds, "studies": studies})
         reduced = self.model_copy(update={"collections": {self.data: collection}})
         if not reduced.chosen:
@@ -190,7 +150,7 @@ def _check_kinds(here: str, collection: Collection) -> None:
         wrong = [name for name in names if (kind == "volumes") != hasattr(datasets.find(name), "subjects")]
         if wrong:
             raise ValueError(f"{here}.{kind}: expected data sets of {kind}, found {wrong[0]!r}")
-    used = {name for chosen in collection.studies.values() for name in chosen.tested}
+    used = {name for chosen in collection.studies.values() for name in chosen.sources}
     listed = collection.datasets
     wrong = sorted(used - set(listed)) or sorted(name for name in listed if listed.count(name) > 1)
     if wrong:
@@ -209,14 +169,31 @@ def _check(here: str, chosen: Chosen, where: str, study: Study) -> None:
             raise ValueError(
                 f"{here}.external: expected data sets not under datasets, found {each.dataset!r}"
             )
+    for label, sweep in chosen.sweeps.items():
+        _check_sweep(f"{here}.sweeps.{label}", sweep, where, study)
+    names = (*chosen.tested, *chosen.sources)
     _among(f"{here}.evaluation", chosen.evaluation, study.evaluation, f"{where}.evaluation")
     for protocol, block in chosen.evaluation.items():
         key = f"{here}.evaluation.{protocol}.datasets"
-        _among(key, block.get("datasets", []), chosen.tested, f"{here}.datasets")
+        _among(key, block.get("datasets", []), names, f"{here}.datasets")
     for change in chosen.changes:
         _among(f"{here}.changes.runs", change.runs or [], study.runs, f"{where}.runs")
-        _among(f"{here}.changes.datasets", change.datasets or [], chosen.tested, f"{here}.datasets")
+        _among(f"{here}.changes.datasets", change.datasets or [], names, f"{here}.datasets")
         _among(f"{here}.changes.evaluation", change.evaluation, study.evaluation, f"{where}.evaluation")
+
+
+def _check_sweep(here: str, sweep: Sweep, where: str, study: Study) -> None:
+    """Its folds are there, and every part of them leaves somebody labelled."""
+    _among(f"{here}.runs", sweep.runs or [], study.runs, f"{where}.runs")
+    for name in sweep.datasets:
+        dataset = datasets.find(name)
+        folds = [f"{sweep.split}-{fold}" for fold in sweep.folds]
+        _among(f"{here}.folds", folds, getattr(dataset, "folds", ()), f"the folds of {name}")
+        for fold, part in product(folds, sweep.labelled):
+            try:
+                dataset.cohort(fold, part)
+            except ValueError as error:
+                raise ValueError(f"{here}.labelled: {name}, {fold}: {error}") from error
 
 
 def _among(key: str, found: Iterable[str], allowed: Iterable[str], source: str) -> None:

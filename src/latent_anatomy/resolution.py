@@ -7,11 +7,15 @@ becomes the job's passport.
 """
 
 import json
+import re
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
 from latent_anatomy import datasets, methods, preparation
-from latent_anatomy.params import Chosen, Params, ParamsError, Study, typed
+from latent_anatomy.chosen import Chosen
+from latent_anatomy.datasets.cohorts import SEPARATOR, Replicate, dataset_of
+from latent_anatomy.params import Params, ParamsError, Study, typed
 from latent_anatomy.provenance import (
     PACKAGE_ROOT,
     canonical_json,
@@ -85,13 +89,13 @@ def resolve(params: Params) -> dict[str, dict]:
         study = params.studies[name]
         for dataset, trained_on in chosen.tested.items():
             jobs[f"paired-tests/{name}/{dataset}"] = _paired_tests(name, study, chosen, dataset)
-            for run in study.runs:
-                for seed in chosen.seeds:
-                    train = _train(params, name, chosen, run, trained_on, seed)
+            for run in chosen.runs(dataset, study.runs):
+                for replicate in chosen.replicates(dataset):
+                    train = _train(params, name, chosen, run, trained_on, replicate)
                     if dataset == trained_on:
-                        jobs[f"train/{name}/{dataset}/{run}/seed-{seed}"] = train
+                        jobs[f"train/{name}/{dataset}/{run}/{replicate}"] = train
                     evaluate = _evaluate(params, name, study, chosen, train, dataset)
-                    jobs[f"evaluate/{name}/{dataset}/{run}/seed-{seed}"] = evaluate
+                    jobs[f"evaluate/{name}/{dataset}/{run}/{replicate}"] = evaluate
         jobs[f"ledger/{name}"] = _with_source({"job": "ledger", "study": name})
         jobs[f"report/{name}"] = _report(params, name, study, chosen)
     qc = {"job": "report", "study": "qc", "data": params.data, "datasets": params.collection.volumes}
@@ -142,7 +146,9 @@ def _raw(dataset: str) -> dict:
     return {"job": "raw", "dataset": dataset, "checksums": checksums}
 
 
-def _train(params: Params, study: str, collection: Chosen, run: str, dataset: str, seed: int) -> dict:
+def _train(
+    params: Params, study: str, collection: Chosen, run: str, dataset: str, replicate: Replicate
+) -> dict:
     block = dict(params.methods[run])
     method = block.pop("method")
     model = methods.load(method).Method.Params
@@ -156,7 +162,8 @@ def _train(params: Params, study: str, collection: Chosen, run: str, dataset: st
         "study": study,
         "run": run,
         "dataset": dataset,
-        "seed": seed,
+        **_cohort(dataset, replicate),
+        "seed": replicate.seed,
         "method": method,
         "params": chosen,
         "training": params.training.model_dump(mode="json"),
@@ -179,7 +186,7 @@ def _evaluate(params: Params, name: str, study: Study, chosen: Chosen, train: di
         settings = typed(model, block, f"studies.{name}.evaluation.{protocol}")
         if protocol in chosen.evaluation:
             block = block | chosen.evaluation[protocol]
-            if dataset not in block.pop("datasets", chosen.tested):
+            if {dataset, dataset_of(dataset)}.isdisjoint(block.pop("datasets", chosen.tested)):
                 continue
             settings = typed(model, block, f"{here}.evaluation.{protocol}")
         for change in chosen.changes:
@@ -193,12 +200,24 @@ def _evaluate(params: Params, name: str, study: Study, chosen: Chosen, train: di
     )
 
 
+def _cohort(name: str, replicate: Replicate) -> dict:
+    """The fold, and who is who in it; nothing for a data set that is used as it is split."""
+    if replicate.fold is None:
+        return {}
+    dataset, split, labelled = name.split(SEPARATOR, 2)
+    part = float(labelled) if re.fullmatch(r"[\d.]+", labelled) else labelled
+    cohort = datasets.find(dataset).cohort(f"{split}-{replicate.fold}", part)
+    return {"fold": replicate.fold, "cohort": {key: list(value) for key, value in asdict(cohort).items()}}
+
+
 def _paired_tests(name: str, study: Study, collection: Chosen, dataset: str) -> dict:
+    folds = [each.fold for each in collection.replicates(dataset) if each.seed == collection.seeds[0]]
     job = {
         "job": "paired-tests",
         "study": name,
         "dataset": dataset,
-        "runs": study.runs,
+        **({} if folds == [None] else {"folds": folds}),
+        "runs": collection.runs(dataset, study.runs),
         "seeds": collection.seeds,
     }
     return _with_source(job)

@@ -1,7 +1,8 @@
 """The metrics.json files of a study, checked and put in order.
 
 results/<study>/<dataset>/<run>/seed-<n>/metrics.json holds the metrics of one trained method, name ->
-number; results/<study>/comparison/<dataset>/metrics.json the paired tests between the runs on a data set.
+number, of a cohort of one fold (fold-<k>.seed-<n>), and a seed's result is then the mean over its folds;
+results/<study>/comparison/<dataset>/metrics.json the paired tests between the runs on a data set.
 What they are the metrics of says the job in the passport.json beside each.
 Real data sets and phantoms never enter the same `Results`.
 """
@@ -9,12 +10,13 @@ Real data sets and phantoms never enter the same `Results`.
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from latent_anatomy import datasets
+from latent_anatomy.datasets.cohorts import Replicate, dataset_of
 from latent_anatomy.papers import PHANTOM, Paper
 
 COMPARISON = "comparison"
@@ -34,6 +36,8 @@ class Result:
     params: dict
     evaluation: dict
     trained_on: str | None = None  # the data set, where it is another
+    fold: int | None = None
+    folds: int = 1  # of how many the metrics are means
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,15 @@ class Results:
         """Data sets with results that answer to a data set of the paper: itself first, then others."""
         if self.phantom:
             return [name for name in self.datasets if name == PHANTOM + published]
-        names = [name for name in self.datasets if datasets.find(name).stands_for == published]
+        rest = published.removeprefix(
+            dataset_of(published)
+        )  # a cohort is answered for by the same of another
+        names = [
+            name
+            for name in self.datasets
+            if datasets.find(name).stands_for == dataset_of(published)
+            and name.removeprefix(dataset_of(name)) == rest
+        ]
         return sorted(names, key=lambda name: (name != published, name))
 
     def in_kind(self, paper: Paper) -> list[str]:
@@ -88,12 +100,30 @@ def read(paths: Iterable[Path], study: str, phantom: bool) -> Results:
         else:
             names = ("run", "dataset", "seed", "params", "evaluation")
             named = {name: job[name] for name in names}
-            result = Result(path, metrics=metrics, trained_on=job.get("trained_on"), **named)
+            elsewhere = {name: job.get(name) for name in ("trained_on", "fold")}
+            result = Result(path, metrics=metrics, **elsewhere, **named)
             runs.setdefault((result.run, dataset), []).append(result)
-    for seeds in runs.values():
-        seeds.sort(key=lambda result: result.seed)
-        _check_seeds(seeds)
+    for key, found in runs.items():
+        _check_alike(sorted(found, key=lambda result: (result.seed, result.fold or 0)))
+        runs[key] = _over_folds(found)
     return Results(runs, comparisons, phantom)
+
+
+def _over_folds(found: list[Result]) -> list[Result]:
+    """One result for each seed that has been run on as many folds as any other."""
+    seeds: dict[int, list[Result]] = {}
+    for result in sorted(found, key=lambda result: (result.seed, result.fold or 0)):
+        seeds.setdefault(result.seed, []).append(result)
+    most = max(map(len, seeds.values()))
+    whole = [folds for folds in seeds.values() if len(folds) == most]
+    return [
+        replace(
+            folds[0],
+            metrics={name: sum(fold.metrics[name] for fold in folds) / most for name in folds[0].metrics},
+            folds=most,
+        )
+        for folds in whole
+    ]
 
 
 def study_of(path: Path) -> str:
@@ -139,7 +169,7 @@ def _check_place(path: Path, job: dict, study: str) -> None:
     if job["job"] == PAIRED_TESTS:
         says = [job["study"], COMPARISON, job["dataset"]]
     else:
-        says = [job["study"], job["dataset"], job["run"], f"seed-{job['seed']}"]
+        says = [job["study"], job["dataset"], job["run"], str(Replicate(job["seed"], job.get("fold")))]
     lies = list(path.parts[-1 - len(says) : -1])
     if lies != says:
         raise ValueError(
@@ -164,12 +194,12 @@ def _check_kind(path: Path, passport: dict, phantom: bool) -> None:
         )
 
 
-def _check_seeds(seeds: list[Result]) -> None:
-    first = seeds[0]
-    for before, after in pairwise(seeds):
-        if before.seed == after.seed:
+def _check_alike(found: list[Result]) -> None:
+    first = found[0]
+    for before, after in pairwise(found):
+        if (before.seed, before.fold) == (after.seed, after.fold):
             raise ValueError(f"{after.path}: expected each seed once, found seed {after.seed} again")
-    for other in seeds[1:]:
+    for other in found[1:]:
         for what in ("params", "evaluation", "trained_on"):
             if getattr(other, what) != getattr(first, what):
                 raise ValueError(
@@ -194,6 +224,7 @@ def departures(paper: Paper, result: Result, metric: str) -> list[str]:
         return []
     run = paper.runs[result.run]
     texts = [f"trained on {result.trained_on}"] if result.trained_on else []
+    texts += [f"mean of {result.folds} folds"] if result.folds > 1 else []
     for difference in _differences(run.settings, result.params, f"{result.path}: params."):
         if difference.parameter == "epochs" and difference.found < difference.expected:
             length = f"shortened: {difference.found} of {difference.expected} epochs"

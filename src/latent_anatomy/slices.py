@@ -31,6 +31,7 @@ that is not there raises FileNotFoundError, a disk that takes no more raises OSE
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -97,12 +98,20 @@ class Slices:
         return {name: values for name, values in present.items() if values is not None}
 
     def select(self, split: str) -> "Slices":
-        """The slices of one split, with `pair` and `boxes` pointing at their new rows."""
-        rows = np.flatnonzero(self.split == split)
+        """The slices of one split."""
+        return self._rows(np.flatnonzero(self.split == split))
+
+    def resplit(self, split: Mapping[str, str]) -> "Slices":
+        """The slices of the subjects in `split`, a split for each of them."""
+        chosen = self._rows(np.flatnonzero(np.isin(self.subject, list(split))))
+        return replace(chosen, split=np.array([split[subject] for subject in chosen.subject]))
+
+    def _rows(self, rows: np.ndarray) -> "Slices":
+        """Some of the slices, with `pair` and `boxes` pointing at their new rows."""
         new = {name: values[rows] for name, values in self.columns().items() if name != "boxes"}
         moved_to = np.full(len(self), -1, np.int64)
         moved_to[rows] = np.arange(len(rows))
-        if self.pair is not None:  # a pair is one subject, and so lies in one split
+        if self.pair is not None:  # a pair is one subject, all of whose slices are chosen, or none
             new["pair"] = np.where(new["pair"] < 0, -1, moved_to[new["pair"]])
         if self.boxes is not None:
             kept = self.boxes[moved_to[self.boxes[:, 0]] >= 0]

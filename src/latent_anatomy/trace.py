@@ -72,8 +72,8 @@ def record(request: dict) -> Trace:
     if request["threads"] is not None:
         torch.set_num_threads(request["threads"])
     job, device = request["job"], choose_device(request["device"])
-    content = read_slices(Path(request["slices"]), job["dataset"])
-    splits = splits_on(device, content)
+    content = read_slices(Path(request["slices"]), job["dataset"], job.get("cohort"))
+    splits = splits_on(device, content, job.get("cohort", {}).get("labelled"))
     method = build(job, shape_of(content), device)
     trace = Trace(threads=torch.get_num_threads())
     work = "fit" if hasattr(method, "fit") else "training_step"  # a fit is one step without losses

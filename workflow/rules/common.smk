@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from latent_anatomy import availability, datasets, params, preparation, resolution
+from latent_anatomy.datasets import cohorts
 from latent_anatomy.datasets.contract import mirror_folder
 
 
@@ -28,13 +29,15 @@ STUDIES = PARAMS.studies
 CHOSEN = PARAMS.collection.studies
 DATASETS = PARAMS.collection.datasets
 VOLUMES = [datasets.find(name) for name in PARAMS.collection.volumes]
-SEEDS = sorted({seed for each in CHOSEN.values() for seed in each.seeds})
+REPLICATES = sorted(
+    {str(it) for each in CHOSEN.values() for name in each.trained for it in each.replicates(name)}
+)
 PHANTOM = datasets.find(DATASETS[0]).phantom
 # Of everything, so that what this collection has nothing of is said, and DVC's stages are the same for all.
 REPORTS = [*STUDIES, "qc"]
 # A job asks for the GPU only where there is one, so that processors are not left idle elsewhere.
 GPU = int(shutil.which("nvidia-smi") is not None)
-JOB = "{study}/{dataset}/{run}/seed-{seed}"
+JOB = "{study}/{dataset}/{run}/{replicate}"
 # DVC's stages depend on whole folders, which must be there even if this collection has nothing in them.
 for folder in (
     "data/interim",
@@ -49,13 +52,23 @@ for folder in (
 wildcard_constraints:
     study="|".join(map(re.escape, STUDIES)),
     run="|".join(sorted({re.escape(run) for study in STUDIES.values() for run in study.runs})),
-    dataset="|".join(map(re.escape, DATASETS)),
-    seed="|".join(map(str, SEEDS)),
+    dataset="|".join(
+        map(
+            re.escape,
+            dict.fromkeys([*DATASETS, *(name for each in CHOSEN.values() for name in each.tested)]),
+        )
+    ),
+    replicate="|".join(map(re.escape, REPLICATES)),
 
 
 def raw_files(dataset):
     """The raw files of a data set."""
     return [f"data/raw/{dataset}/{file.name}" for file in datasets.find(dataset).files]
+
+
+def slices_of(wildcards):
+    """The slices of a data set, or of the one that a cohort is of."""
+    return f"data/slices/{cohorts.dataset_of(wildcards.dataset)}.h5"
 
 
 def trained_on(study, dataset):
@@ -72,10 +85,13 @@ def model_tested(wildcards):
 
 
 def of_runs(pattern, study, names):
-    """The files of all runs and seeds of a study on the data sets `names`."""
-    return expand(
-        pattern, study=study, run=STUDIES[study].runs, dataset=list(names), seed=CHOSEN[study].seeds
-    )
+    """The files of all runs and replicates of a study on the data sets and cohorts `names`."""
+    return [
+        pattern.format(study=study, dataset=name, run=run, replicate=replicate)
+        for name in names
+        for run in CHOSEN[study].runs(name, STUDIES[study].runs)
+        for replicate in CHOSEN[study].replicates(name)
+    ]
 
 
 def metrics(study):
@@ -88,7 +104,7 @@ def metrics(study):
 def committed_metrics(study):
     """The metrics of other real data sets, as they come with the repository."""
     results = Path("results", study)
-    of_dataset = [(path.parts[2], path) for path in results.glob("*/*/seed-*/metrics.json")]
+    of_dataset = [(path.parts[2], path) for path in results.glob("*/*/*seed-*/metrics.json")]
     of_dataset += [(path.parts[3], path) for path in results.glob("comparison/*/metrics.json")]
     return sorted(
         str(path)

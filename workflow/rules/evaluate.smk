@@ -2,7 +2,7 @@
 rule evaluate:
     input:
         unpack(model_tested),
-        slices="data/slices/{dataset}.h5",
+        slices=slices_of,
         params=f".params/evaluate/{JOB}.json",
     output:
         metrics=f"results/{JOB}/metrics.json",

@@ -41,7 +41,7 @@ rule report:
             f"results/{JOB}/arrays.npz", wildcards.study, CHOSEN[wildcards.study].tested
         ),
         histories=lambda wildcards: of_runs(
-            f"models/{JOB}/history.csv", wildcards.study, CHOSEN[wildcards.study].datasets
+            f"models/{JOB}/history.csv", wildcards.study, CHOSEN[wildcards.study].trained
         ),
     output:
         "reports/{study}.html",

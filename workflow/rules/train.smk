@@ -3,7 +3,7 @@
 # go on lies in .scratch, because its outputs are removed.
 rule train:
     input:
-        slices="data/slices/{dataset}.h5",
+        slices=slices_of,
         params=f".params/train/{JOB}.json",
     output:
         model=f"models/{JOB}/model.safetensors",

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import PurePosixPath
 
 from latent_anatomy import datasets
+from latent_anatomy.datasets.cohorts import Replicate, dataset_of, replicate
 from latent_anatomy.results import COMPARISON, PASSPORT
 
 OUTPUTS = {"metrics": "metrics.json", "arrays": "arrays.npz", "roc": "roc.csv", "psnr": "psnr.csv"}
@@ -51,22 +52,26 @@ def of_volumes(dataset: str) -> bool:
     return hasattr(datasets.find(dataset), "subjects")
 
 
-def model(study: str, dataset: str, run: str, seed: int) -> Artefact:
+def model(study: str, dataset: str, run: str, replicate: Replicate) -> Artefact:
     """A checkpoint, with its history."""
-    where, below = f"{study}/{dataset}/{run}/seed-{seed}", slices(dataset)
-    says = {"job": "train", "study": study, "dataset": dataset, "run": run, "seed": seed}
+    where, below = f"{study}/{dataset}/{run}/{replicate}", slices(dataset_of(dataset))
+    says = {"job": "train", "study": study, "dataset": dataset, "run": run, "seed": replicate.seed}
+    if replicate.fold is not None:
+        says["fold"] = replicate.fold
     path = f"models/{where}/model.safetensors"
     outputs = {"history": f"models/{where}/history.csv"}
     return Artefact(path, f"train/{where}", says, {"slices": below.path}, outputs, (below,))
 
 
-def result(study: str, dataset: str, run: str, seed: int, trained_on: str | None = None) -> Artefact:
+def result(
+    study: str, dataset: str, run: str, replicate: Replicate, trained_on: str | None = None
+) -> Artefact:
     """The metrics of a checkpoint, and the tables and arrays beside them.
 
     `trained_on` is the data set of the checkpoint where that is another one.
     """
-    where, below = f"{study}/{dataset}/{run}/seed-{seed}", slices(dataset)
-    trained = model(study, trained_on or dataset, run, seed)
+    where, below = f"{study}/{dataset}/{run}/{replicate}", slices(dataset_of(dataset))
+    trained = model(study, trained_on or dataset, run, replicate)
     says = {**trained.says, "job": "evaluate", "dataset": dataset}
     inputs = {"model": trained.path, "slices": below.path}
     if trained_on:
@@ -98,7 +103,7 @@ def report(study: str) -> Artefact:
     return Artefact(f"reports/{study}.html", f"report/{study}", {"job": "report", "study": study})
 
 
-def place_of(path: str) -> tuple[str, str, str, int]:
-    """Study, data set, run and seed of results/<study>/<dataset>/<run>/seed-<n>/<file>."""
-    _, study, dataset, run, seed, _ = PurePosixPath(path).parts
-    return study, dataset, run, int(seed.removeprefix("seed-"))
+def place_of(path: str) -> tuple[str, str, str, Replicate]:
+    """Study, data set, run and replicate of results/<study>/<dataset>/<run>/<replicate>/<file>."""
+    _, study, dataset, run, name, _ = PurePosixPath(path).parts
+    return study, dataset, run, replicate(name)

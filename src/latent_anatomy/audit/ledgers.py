@@ -37,9 +37,10 @@ class Ledgers:
         self.comparisons: dict[tuple[str, str], Artefact] = {}
         for study, chosen in studies.items():
             built = chosen.tested
-            for path in self._lying(f"results/{study}/*/*/seed-*"):
-                _, dataset, run, seed = place = layout.place_of(path)
-                made = run in jobs.params.studies[study].runs and seed in chosen.seeds
+            for path in self._lying(f"results/{study}/*/*/*seed-*"):
+                _, dataset, run, replicate = place = layout.place_of(path)
+                runs = chosen.runs(dataset, jobs.params.studies[study].runs)
+                made = run in runs and replicate in chosen.replicates(dataset)
                 if made if dataset in built else not dataset.startswith(PHANTOM):
                     self.results[path] = layout.result(*place, jobs.trained_on(path))
             for path in self._lying(f"results/{study}/{COMPARISON}/*"):

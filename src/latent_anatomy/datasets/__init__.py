@@ -15,6 +15,7 @@ from latent_anatomy.datasets import (
     phantom_medmnist,
     single_head,
 )
+from latent_anatomy.datasets.cohorts import dataset_of
 from latent_anatomy.datasets.contract import Dataset, Volumes, find_in_mirror, unregistered
 
 DATASETS: tuple[Dataset | Volumes, ...] = (
@@ -35,7 +36,8 @@ def known(name: str) -> bool:
 
 
 def find(name: str) -> Dataset | Volumes:
-    """The data set called `name`; ValueError with the known names if there is none."""
+    """The data set called `name`, or that of the cohort; ValueError with the names if there is none."""
+    name = dataset_of(name)
     for dataset in DATASETS:
         if dataset.name == name:
             return dataset

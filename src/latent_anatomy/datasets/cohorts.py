@@ -2,13 +2,14 @@
 
 A data set that can be split in several ways, or of which a part may be labelled, has
 
-    folds                        names of its splits
+    folds                        names such as "published-0": fold 0 of the split "published"
     cohort(fold, labelled)       -> Cohort
 
 where `labelled` is the part of the training subjects whose labels are known, in per cent, or another name
 that the data set gives a meaning of its own ("mr-100-ct-12.5"). Its slices are the same file for all.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,9 +37,36 @@ class Cohort:
             )
 
 
-def name_of(dataset: str, fold: str, labelled: float | str) -> str:
-    """A cohort's name in paths and tables, such as "acdc.published-0.12.5"."""
-    return SEPARATOR.join((dataset, fold, labelled if isinstance(labelled, str) else f"{labelled:g}"))
+@dataclass(frozen=True)
+class Replicate:
+    """One of the repetitions that a result is a mean of: a seed and, of a cohort, a fold."""
+
+    seed: int
+    fold: int | None = None
+
+    def __str__(self) -> str:
+        return f"seed-{self.seed}" if self.fold is None else f"fold-{self.fold}.seed-{self.seed}"
+
+
+REPLICATE = re.compile(r"(?:fold-(\d+)\.)?seed-(\d+)")
+
+
+def replicate(name: str) -> Replicate:
+    """The replicate of this name; ValueError for another form."""
+    found = REPLICATE.fullmatch(name)
+    if found is None:
+        raise ValueError(f"expected seed-<n> or fold-<k>.seed-<n>, found {name!r}")
+    return Replicate(int(found[2]), None if found[1] is None else int(found[1]))
+
+
+def name_of(dataset: str, split: str, labelled: float | str) -> str:
+    """A cohort's name, folds apart, in paths and tables, such as "acdc.published.12.5"."""
+    return SEPARATOR.join((dataset, split, labelled if isinstance(labelled, str) else f"{labelled:g}"))
+
+
+def dataset_of(name: str) -> str:
+    """The data set of a cohort; a data set's name is its own."""
+    return name.split(SEPARATOR)[0]
 
 
 def draw(subjects: Sequence[str], percent: float, seed: int) -> tuple[str, ...]:

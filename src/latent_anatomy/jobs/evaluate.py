@@ -39,8 +39,10 @@ def run(
     torch_device = choose_device(device)
     inputs = {"slices": slices, "model": model} | ({"trained_on": trained_on} if trained_on else {})
     proof = provenance.passport(inputs=inputs, job=job, device=device_name(torch_device))
-    content = read_slices(slices, job["dataset"])
-    splits, shape = splits_on(torch_device, content), shape_of(content)
+    cohort = job.get("cohort")
+    content = read_slices(slices, job["dataset"], cohort)
+    splits = splits_on(torch_device, content, cohort and cohort["labelled"])
+    shape = shape_of(content)
     if (trained_on is not None) != ("trained_on" in job):
         raise ValueError(f"{params}: expected --trained-on exactly for a method trained on other slices")
     if trained_on is not None:

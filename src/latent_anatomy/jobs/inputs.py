@@ -1,11 +1,14 @@
 """A job's inputs on the device: its slices and its network."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from latent_anatomy import methods, slices
+from latent_anatomy.datasets.cohorts import dataset_of
 from latent_anatomy.methods.contract import Data, Shape
 from latent_anatomy.slices import Slices
 
@@ -31,33 +34,61 @@ def device_name(device: torch.device) -> str:
     return f"{model}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
 
 
-def read_slices(path: Path, dataset: str) -> Slices:
-    """The slices of `dataset`; ValueError when the file is of another data set."""
+def read_slices(path: Path, name: str, cohort: dict | None = None) -> Slices:
+    """The slices of the data set `name`, or of those whom a `cohort` of it names, split as it says.
+
+    ValueError when the file is of another data set, or a subject of the cohort is not in it.
+    """
     content = slices.read(path)
-    if content.dataset != dataset:
+    if content.dataset != dataset_of(name):
         raise ValueError(
-            f"{path}: expected slices of {dataset}, found {content.dataset}: run the slice rule again"
+            f"{path}: expected slices of {dataset_of(name)}, found {content.dataset}: "
+            "run the slice rule again"
         )
-    return content
+    if cohort is None:
+        return content
+    split = {subject: split for split in ("train", "val", "test") for subject in cohort[split]}
+    missing = sorted(set(split) - set(content.subject.tolist()))
+    if missing:
+        raise ValueError(
+            f"{path}: expected the subjects of {name}, found none called {', '.join(missing[:3])}: "
+            "run the slice rule again"
+        )
+    return content.resplit(split)
 
 
-def splits_on(device: torch.device, content: Slices) -> dict[str, Data]:
-    """The splits by name, on the device."""
+def splits_on(
+    device: torch.device, content: Slices, labelled: Sequence[str] | None = None
+) -> dict[str, Data]:
+    """The splits by name, on the device; in training, only the subjects `labelled` are (None: all)."""
     splits = {}
     for name in dict.fromkeys(content.split.tolist()):
         columns = content.select(name)
         on_device = (
             None if values is None else torch.from_numpy(values).to(device)
-            for values in (columns.images, columns.labels, columns.masks)
+            for values in (columns.images, columns.labels, columns.masks, columns.spacing_mm)
         )
-        position = torch.from_numpy(columns.slice).to(device, torch.int64)
-        splits[name] = Data(*on_device, columns.mask_names, tuple(columns.subject.tolist()), position)
+        stored, labels, masks, spacing_mm = on_device
+        known = np.isin(columns.subject, labelled) if labelled is not None and name == "train" else None
+        splits[name] = Data(
+            stored,
+            labels,
+            masks,
+            columns.mask_names,
+            tuple(columns.subject.tolist()),
+            torch.from_numpy(columns.slice).to(device, torch.int64),
+            labelled=None if known is None else torch.from_numpy(known).to(device),
+            phase=() if columns.phase is None else tuple(columns.phase.tolist()),
+            modality=tuple(columns.modality.tolist()),
+            spacing_mm=spacing_mm,
+        )
     return splits
 
 
 def shape_of(content: Slices) -> Shape:
-    """The shape of an image, the number of classes and that of slice positions."""
-    return Shape(*content.images.shape[1:], content.classes, int(content.slice.max()) + 1)
+    """The shape of an image, the number of classes and that of slice positions, and the mask planes."""
+    positions = int(content.slice.max()) + 1
+    return Shape(*content.images.shape[1:], content.classes, positions, content.mask_names)
 
 
 def build(job: dict, shape: Shape, device: torch.device) -> nn.Module:

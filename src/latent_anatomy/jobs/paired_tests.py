@@ -6,22 +6,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latent_anatomy import provenance
-from latent_anatomy.evaluation.comparison import compare
+from latent_anatomy.datasets.cohorts import Replicate
+from latent_anatomy.evaluation.comparison import compare, concatenate
 from latent_anatomy.jobs.job import read_job
 from latent_anatomy.provenance import hashes, sealed, write_json
 
 
 def run(params: Path, results: Path, metrics: Path, passport: Path) -> None:
-    """Write `metrics` (JSON) and its passport, from the arrays.npz of every run in a data set's `results`."""
+    """Write `metrics` (JSON) and its passport, from the arrays.npz of every run in a data set's `results`.
+
+    The folds of a cohort are taken together, each subject with all of its slices in all of them.
+    """
     job = read_job(params, "paired-tests")
     files = {
-        name: [results / name / f"seed-{seed}" / "arrays.npz" for seed in job["seeds"]]
+        (name, seed): [
+            results / name / str(Replicate(seed, fold)) / "arrays.npz" for fold in job.get("folds", [None])
+        ]
         for name in job["runs"]
+        for seed in job["seeds"]
     }
     inputs = {path.relative_to(results).as_posix(): path for paths in files.values() for path in paths}
     proof = provenance.passport(inputs=inputs, job=job)
-    write_json(metrics, compare({name: [_read(path) for path in paths] for name, paths in files.items()}))
+    arrays = {key: _over_folds([_read(path) for path in paths]) for key, paths in files.items()}
+    write_json(metrics, compare({run: [arrays[run, seed] for seed in job["seeds"]] for run in job["runs"]}))
     write_json(passport, sealed(proof, outputs=hashes({"metrics": metrics})))
+
+
+def _over_folds(arrays: list[dict[str, NDArray]]) -> dict[str, NDArray]:
+    return arrays[0] if len(arrays) == 1 else concatenate(arrays)
 
 
 def _read(path: Path) -> dict[str, NDArray]:

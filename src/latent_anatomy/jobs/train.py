@@ -20,8 +20,8 @@ def run(params: Path, slices: Path, model: Path, history: Path, scratch: Path, d
     job = read_job(params, "train")
     torch_device = choose_device(device)
     proof = passport(inputs={"slices": slices}, job=job, device=device_name(torch_device))
-    data = read_slices(slices, job["dataset"])
-    splits = splits_on(torch_device, data)
+    data = read_slices(slices, job["dataset"], job.get("cohort"))
+    splits = splits_on(torch_device, data, job.get("cohort", {}).get("labelled"))
     method = build(job, shape_of(data), torch_device)
     folder = scratch / digest({"job": job, "inputs": proof["inputs"]})[:16]
     rows = train(

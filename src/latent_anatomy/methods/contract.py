@@ -35,7 +35,7 @@ class MethodParams(FittedParams):
 
 @dataclass(frozen=True)
 class Shape:
-    """Shape of one image; and of its data set the numbers of classes and slice positions, and the mask planes."""
+    """Shape of one image; of its data set, how many classes and slice positions, and the mask planes."""
 
     channels: int
     height: int

@@ -19,6 +19,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from latent_anatomy.datasets.cohorts import Replicate
 from latent_anatomy.results import COMPARISON, PASSPORT
 from latent_anatomy.versions.read import INTERIM, NotHere, Version
 
@@ -172,9 +173,10 @@ def _add_result(content: Content, path: str) -> None:
     job = passport["job"]
     run = Run(job["study"], job["dataset"], job.get("run", COMPARISON))
     seeds = content.results.setdefault(run, {})
-    if job.get("seed") in seeds:
-        raise ValueError(f"expected one result of {'/'.join(run)}, seed {job.get('seed')}, found another")
-    seeds[job.get("seed")] = Result(metrics, str(PurePosixPath(path).with_name("arrays.npz")))
+    seed = f"{job['seed']}, fold {job['fold']}" if "fold" in job else job.get("seed")
+    if seed in seeds:
+        raise ValueError(f"expected one result of {'/'.join(run)}, seed {seed}, found another")
+    seeds[seed] = Result(metrics, str(PurePosixPath(path).with_name("arrays.npz")))
     content.passports[_name(job)] = passport
 
 
@@ -201,7 +203,7 @@ def _of_slices(stream: BinaryIO) -> dict:
 def _name(job: dict) -> str:
     """A job's name below .params."""
     parts = [job["job"], *(job[key] for key in ("study", "dataset", "run") if key in job)]
-    return "/".join(parts + ([f"seed-{job['seed']}"] if "seed" in job else []))
+    return "/".join(parts + ([str(Replicate(job["seed"], job.get("fold")))] if "seed" in job else []))
 
 
 def _add_ledger(content: Content, path: str) -> None:
