@@ -28,10 +28,11 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from latent_anatomy.dependence import linear_cka, linear_cka_unbiased
 from latent_anatomy.evaluation.common import Results, Settings, embed, frozen_corruption, score
 from latent_anatomy.evaluation.probing import corrupted_draws
+from latent_anatomy.evaluation.untrained import with_statistics
 from latent_anatomy.methods.contract import Data
 from latent_anatomy.training import derived_seed
 
@@ -69,13 +70,7 @@ def untrained(method: nn.Module, train: Data, seed: int) -> nn.Module:
         for layer in encoder.modules():
             if hasattr(layer, "reset_parameters"):
                 layer.reset_parameters()
-    momenta = {layer: layer.momentum for layer in encoder.modules() if isinstance(layer, _BatchNorm)}
-    for layer in momenta:
-        layer.momentum = None  # cumulative mean
-    embed(encoder.train(), train.images)
-    for layer, momentum in momenta.items():
-        layer.momentum = momentum
-    return encoder.eval()
+    return with_statistics(encoder, train.images)
 
 
 def _measure(encoder: nn.Module, splits: dict[str, Data], settings: Params, seed: int) -> Results:
@@ -135,33 +130,3 @@ def logistic_regression(features: Tensor, labels: Tensor, strength: float) -> nn
 
     optimiser.step(closure)
     return layer.requires_grad_(False)
-
-
-def linear_cka(one: Tensor, other: Tensor) -> float:
-    """Linear CKA of embeddings (N, d1) and (N, d2) of the same images: 0 to 1, 0 for a constant one."""
-    one, other = _centred(one), _centred(other)
-    norms = torch.linalg.norm(one.T @ one) * torch.linalg.norm(other.T @ other)
-    return float((one.T @ other).square().sum() / norms) if norms > 0 else 0.0
-
-
-def linear_cka_unbiased(one: Tensor, other: Tensor) -> float:
-    """The same of unbiased estimates of HSIC: 0 in the mean for independent embeddings, so also below.
-
-    Raises ValueError for fewer than 4 images.
-    """
-    if len(one) < 4:
-        raise ValueError(f"expected 4 images or more for an unbiased CKA, found {len(one)}")
-    first, second = ((values @ values.T).fill_diagonal_(0) for values in map(_centred, (one, other)))
-    variances = _hsic(first, first) * _hsic(second, second)
-    return float(_hsic(first, second) / variances.sqrt()) if variances > 0 else 0.0
-
-
-def _centred(values: Tensor) -> Tensor:
-    return values.double() - values.double().mean(0)
-
-
-def _hsic(one: Tensor, other: Tensor) -> Tensor:
-    """n (n - 3) times the unbiased HSIC of Gram matrices (n, n) with zero diagonals (Song 2012, eq. 5)."""
-    count = len(one)
-    totals = one.sum() * other.sum() / ((count - 1) * (count - 2))
-    return (one * other).sum() + totals - 2 / (count - 2) * (one.sum(0) @ other.sum(0))
