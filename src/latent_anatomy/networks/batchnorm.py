@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -23,3 +24,16 @@ def counted(network: nn.Module, times: int) -> Iterator[None]:
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
+
+
+@contextmanager
+def predicting(*networks: nn.Module) -> Iterator[None]:
+    """Inference within training: running statistics, which stay as they are, and no gradients."""
+    for network in networks:
+        network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for network in networks:
+            network.train()

@@ -1,0 +1,101 @@
+"""The critic of masks that SDNet and its GAN baseline share (Chartsias 2019, section 3.2; released code).
+
+DCGAN's discriminator without batch normalisation, judged by least squares (Mao 2017). With a first width f
+(64), all convolutions 4x4 and padded as Keras' "same", LeakyReLU with slope 0.2 after each:
+
+    Conv f stride 2; Conv 2f, 4f, 8f stride 2; Conv 16f stride 1; flatten; Linear to 1
+
+What the released code adds and the paper does not mention: a penalty that pulls the weights W of all
+convolutions but the first towards a spectral norm of 1, mean |stop(W / sigma) - W| for each layer, where W
+is a matrix of (taps x inputs, outputs) and sigma its largest singular value as of 3 power iterations, which
+start at every step from the same random vector; and a pool of the last 50 fakes, from which each batch of
+fakes is drawn.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latent_anatomy.networks.encoder_decoder import as_keras
+
+KERNEL, SLOPE, POWER_ITERATIONS = 4, 0.2, 3
+STRIDES = (2, 2, 2, 2, 1)
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution to ceil(size / stride) whose odd pixel of padding, if any, is at the bottom right."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        height, width = (
+            max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            for size, stride, kernel in zip(features.shape[2:], self.stride, self.kernel_size, strict=True)
+        )
+        sides = (width // 2, width - width // 2, height // 2, height - height // 2)
+        return super().forward(F.pad(features, sides))
+
+
+class MaskCritic(nn.Module):
+    """Masks (N, L, H, W) in [0, 1] -> verdicts (N, 1) float32, 1 for real and 0 for fake."""
+
+    def __init__(self, planes: int, size: tuple[int, int], width: int = 64):
+        super().__init__()
+        layers, inputs, (rows, columns) = [], planes, size
+        for i, stride in enumerate(STRIDES):
+            layers += [SameConv2d(inputs, width * 2**i, KERNEL, stride=stride), nn.LeakyReLU(SLOPE)]
+            inputs, rows, columns = width * 2**i, -(-rows // stride), -(-columns // stride)
+        self.features = nn.Sequential(*layers)
+        self.verdict = nn.Linear(inputs * rows * columns, 1)
+        self.apply(as_keras)
+        for i, layer in enumerate(self.penalised()):
+            self.register_buffer(f"start{i}", torch.rand(layer.out_channels) * 2 - 1)
+
+    def forward(self, masks: Tensor) -> Tensor:
+        return self.verdict(self.features(masks).flatten(1)).float()
+
+    def penalised(self) -> list[nn.Conv2d]:
+        """The convolutions with a spectral penalty: all but the first."""
+        return [layer for layer in self.features if isinstance(layer, nn.Conv2d)][1:]
+
+    def spectral_penalty(self, iterations: int = POWER_ITERATIONS) -> Tensor:
+        """Sum over layers of mean |stop(W / sigma) - W|: a scalar."""
+        penalties = []
+        for i, layer in enumerate(self.penalised()):
+            weight = layer.weight
+            sigma = spectral_norm(weight.detach().flatten(1), getattr(self, f"start{i}"), iterations)
+            penalties.append((weight.detach() / sigma - weight).abs().mean())
+        return torch.stack(penalties).sum()
+
+
+@torch.no_grad()
+def spectral_norm(matrix: Tensor, start: Tensor, iterations: int) -> Tensor:
+    """Largest singular value of (m, n) by power iterations from `start` (m,): a scalar."""
+    left = start
+    with torch.autocast(matrix.device.type, enabled=False):
+        for _ in range(iterations):
+            right = F.normalize(left @ matrix, dim=0)
+            left = F.normalize(matrix @ right, dim=0)
+        return left @ matrix @ right
+
+
+class FakePool(nn.Module):
+    """The last `capacity` fakes, (L, H, W) each; a capacity of 0 is no pool.
+
+    They are buffers, so in the checkpoint: a run that is killed must go on with the same fakes to end with
+    the same bits. 50 of 3x224x224 are 30 MB beside 183 MB of weights.
+    """
+
+    def __init__(self, capacity: int, planes: int, size: tuple[int, int]):
+        super().__init__()
+        self.register_buffer("masks", torch.zeros(capacity, planes, *size))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    def exchange(self, fakes: Tensor) -> Tensor:
+        """Put fakes (n, L, H, W) in, and draw as many without replacement, not all of them from the last."""
+        capacity = len(self.masks)
+        if not capacity:
+            return fakes.detach()
+        self.masks = torch.cat([self.masks, fakes.detach().to(self.masks.dtype)])[-capacity:]
+        self.count = (self.count + len(fakes)).clamp(max=capacity)
+        places = torch.arange(capacity, device=fakes.device)
+        chances = torch.rand(capacity, device=fakes.device).masked_fill(places < capacity - self.count, -1)
+        return self.masks[chances.topk(min(len(fakes), capacity)).indices]

@@ -1,0 +1,35 @@
+"""Losses of SDNet and its baselines (Chartsias 2019, section 3.4 and the released code): scalars, float32."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SMOOTH = 0.1
+
+
+def dice_loss(predicted: Tensor, drawn: Tensor, doubled_smooth: bool = True) -> Tensor:
+    """1 - Dice of soft masks (N, L, H, W), the L structures of an image pooled; mean over images.
+
+    As printed and released, (1 - 2 (I + 0.1) / (A + B + 0.1)), 0.1 is doubled in the numerator: where nothing
+    is drawn and nothing predicted, the loss is -1. Without `doubled_smooth` it is 0 there.
+    """
+    predicted, drawn = predicted.float(), drawn.float()
+    both = (predicted * drawn).sum((1, 2, 3))
+    either = predicted.sum((1, 2, 3)) + drawn.sum((1, 2, 3))
+    smooth = 2 * SMOOTH if doubled_smooth else SMOOTH
+    return (1 - (2 * both + smooth) / (either + SMOOTH)).mean()
+
+
+def kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, variance) || N(0, I)) of (N, nz), summed over dimensions; mean over images."""
+    return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1).mean()
+
+
+def drawn_from(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """z (N, nz) ~ N(mean, variance), through which gradients pass."""
+    return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+
+
+def judged(verdicts: Tensor, real: bool) -> Tensor:
+    """Squared distance of verdicts (N, 1) to 1 for real, 0 for fake (Mao 2017, as released: no halves)."""
+    return F.mse_loss(verdicts, torch.full_like(verdicts, float(real)))
