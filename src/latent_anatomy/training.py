@@ -92,7 +92,7 @@ def train(
     losses. Raises FloatingPointError, naming epoch and step, when a loss is not finite; BlockingIOError
     when another process trains in `scratch`; ValueError when the state found there is of another network.
     """
-    loop = Loop(method, train_data, validation_data, _streams(method, train_data), seed, settings)
+    loop = Loop(method, train_data, validation_data, streams_of(method, train_data), seed, settings)
     with only_one(scratch):
         if hasattr(method, "fit"):
             return [_fit(loop)]
@@ -105,7 +105,8 @@ def train(
     return state.history
 
 
-def _streams(method: nn.Module, train_data: Data) -> dict[str, Stream]:
+def streams_of(method: nn.Module, train_data: Data) -> dict[str, Stream]:
+    """The method's own streams, or one over everything; none where it is fitted."""
     if hasattr(method, "fit"):
         return {}
     if hasattr(method, "streams"):

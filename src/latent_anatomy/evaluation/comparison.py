@@ -7,6 +7,7 @@ From the arrays that the protocols left:
     probing/<task>/<variant>, classification/<task>      AUC and ACC
     robustness/clean|<family>                            AUC and ACC, mean over the family's conditions
     lesions/training|validation/dice             mean over patients with lesions, where there are two or more
+    segmentation/slice-dice|volume-dice/average  mean over subjects, where there are two or more
 
 A run that classifies answers with classification/<task> for every probe of that task of another run.
 Runs are pooled over their seeds: a metric is the mean over the seeds. For each metric, and each pair of
@@ -16,6 +17,11 @@ runs that have it, "<metric>/<run>-minus-<other run>/" and
     ci_low, ci_high        95 % bootstrap interval (BCa), whole subjects drawn
     p_value                two-sided: paired sign flips for means (also ACC), bootstrap for AUC
     p_value_holm           the same, adjusted for all comparisons of the call
+    p_value_t              of segmentation/...: Student's paired t-test over subjects, as SDNet's paper has
+                           it, adjusted for nothing
+
+Folds of one run are taken together by `concatenate`. Whoever is tested in several of them stays one subject:
+drawn, or given another sign, with all its values together, and with their mean in the t-test.
 
 They speak of the test subjects, with the trained networks as they are. How much training itself
 varies is in the ledger's interval over seeds.
@@ -26,6 +32,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from latent_anatomy.evaluation.families import FAMILIES
 from latent_anatomy.metrics import correct
@@ -36,6 +43,7 @@ Arrays = Mapping[str, NDArray]
 SEED = 1333
 # At thresholds that can be known. An oracle's Dice is a bound: nothing is claimed of it, nothing is tested.
 THRESHOLDED = ("lesions/training/dice", "lesions/validation/dice")
+DELINEATED = ("segmentation/slice-dice/average", "segmentation/volume-dice/average")
 
 
 def compare(runs: Mapping[str, Sequence[Arrays]]) -> dict[str, float]:
@@ -52,7 +60,7 @@ def compare(runs: Mapping[str, Sequence[Arrays]]) -> dict[str, float]:
         for stem in stems:
             pair = (_pool(one, _answer(ours, stem)), _pool(other, _answer(theirs, stem)))
             subjects, labels = _subjects_and_labels(one[0], stem)
-            for metric, measure in _measures(labels).items():
+            for metric, measure in _measures(stem, labels).items():
                 key = "/".join(filter(None, (stem, metric, f"{name}-minus-{other_name}")))
                 values, p_values[key] = measure(*pair, subjects)
                 found |= {f"{key}/{label}": value for label, value in values.items()}
@@ -61,11 +69,28 @@ def compare(runs: Mapping[str, Sequence[Arrays]]) -> dict[str, float]:
     return found | {f"{key}/p_value_holm": float(p) for key, p in zip(p_values, adjusted, strict=True)}
 
 
+def concatenate(folds: Sequence[Arrays]) -> dict[str, NDArray]:
+    """The arrays of one run with one seed in several folds as those of one test: what can be compared so.
+
+    That is the Dice of each subject, once for each fold that tests it; ValueError when a fold has none.
+    """
+    names = ("subject", "segmentation/subject", *DELINEATED)
+    for place, arrays in enumerate(folds):
+        if missing := sorted(set(names) - set(arrays)):
+            raise ValueError(
+                f"fold {place}: expected the arrays of the protocol segmentation, found no {missing[0]!r}: "
+                "evaluate it, or compare folds by themselves"
+            )
+    return {name: np.concatenate([arrays[name] for arrays in folds]) for name in names}
+
+
 def _keys(arrays: Arrays) -> dict[str, list[str]]:
     """What a run has: stem of a metric -> the arrays that it is made of."""
     found = {key: [key] for key in arrays if key.startswith("reconstruction/")}
     if "lesions/subject" in arrays and len(_diseased(arrays)) > 1:
         found |= {key: [key] for key in THRESHOLDED if key in arrays}
+    if len(set(arrays.get("segmentation/subject", ()))) > 1:
+        found |= {key: [key] for key in DELINEATED}
     for key in arrays:
         stem, _, last = key.rpartition("/")
         protocol = key.split("/")[0]
@@ -100,6 +125,7 @@ def _diseased(arrays: Arrays) -> NDArray:
 def _tested(arrays: Arrays) -> dict[str, NDArray]:
     """What must be the same for all runs."""
     names = ("subject", "labels", "corruption/labels", "robustness/images", "lesions/subject")
+    names += ("segmentation/subject",)
     found = {name: arrays[name] for name in names if name in arrays}
     if "lesions/subject" in arrays:
         found["patients with lesions"] = _diseased(arrays)
@@ -125,6 +151,8 @@ def _subjects_and_labels(arrays: Arrays, stem: str) -> tuple[NDArray, NDArray | 
     """Subjects (n,) of what a metric is the mean over, and their labels (n,) where it has classes."""
     if stem.startswith("lesions/"):
         return _diseased(arrays), None
+    if stem in DELINEATED:
+        return arrays["segmentation/subject"], None
     if stem.startswith("reconstruction/"):
         return arrays["subject"], None
     if stem.startswith("robustness/"):
@@ -137,8 +165,10 @@ def _subjects_and_labels(arrays: Arrays, stem: str) -> tuple[NDArray, NDArray | 
 Measure = Callable[[list[NDArray], list[NDArray], NDArray], tuple[dict[str, float], float]]
 
 
-def _measures(labels: NDArray | None) -> dict[str, Measure]:
+def _measures(stem: str, labels: NDArray | None) -> dict[str, Measure]:
     """Name of each metric -> function of two pools of arrays and the subjects: interval, p-value."""
+    if stem in DELINEATED:
+        return {"": _means_and_t}
     if labels is None:
         return {"": _means}
 
@@ -155,6 +185,17 @@ def _means(one: list[NDArray], other: list[NDArray], subjects: NDArray) -> tuple
     differences = np.mean(one, axis=0) - np.mean(other, axis=0)
     values, _ = _interval(lambda counts: counts @ differences / counts.sum(axis=1), subjects)
     return values, sign_flip(differences, subjects, seed=SEED)
+
+
+def _means_and_t(
+    one: list[NDArray], other: list[NDArray], subjects: NDArray
+) -> tuple[dict[str, float], float]:
+    values, p_value = _means(one, other, subjects)
+    membership = np.unique(subjects, return_inverse=True)[1]
+    differences = np.mean(one, axis=0) - np.mean(other, axis=0)
+    of_subjects = np.bincount(membership, weights=differences) / np.bincount(membership)
+    same = not of_subjects.any()  # the statistic is 0 / 0
+    return values | {"p_value_t": 1.0 if same else float(stats.ttest_1samp(of_subjects, 0).pvalue)}, p_value
 
 
 def _interval(statistic: Statistic, subjects: NDArray) -> tuple[dict[str, float], float]:
