@@ -1,0 +1,139 @@
+"""A network that reads the area of a structure from s, and how it is trained: see `volume`."""
+
+import copy
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from latent_anatomy.evaluation.common import Settings, generator
+from latent_anatomy.methods.contract import Data
+from latent_anatomy.networks.encoder_decoder import as_keras
+from latent_anatomy.training import Loop, TrainingParams, derived_seed, streams_of
+
+FILTERS = 16
+LOSSES = {"l1": F.l1_loss, "mse": F.mse_loss}
+
+
+class Training(Settings):
+    """What the paper leaves open."""
+
+    loss: Literal["l1", "mse"] = Field("l1", description="Of areas, in units of their mean.")
+    epochs: int = Field(100, ge=1, description="Passes over the slices with areas, at most; frozen.")
+    patience: int = Field(10, ge=1, description="Passes without a better one on validation subjects; frozen.")
+    batch_size: int = Field(16, ge=1, description="Slices per step of the volume loss.")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's, frozen.")
+    steps: int = Field(2000, ge=1, description="Of fine-tuning.")
+    fine_tuning_rate: float = Field(1e-4, gt=0, description="Adam's for the volume loss; SDNet's own.")
+    weight: float = Field(1.0, gt=0, description="Of the volume loss in fine-tuning.")
+
+
+class Regressor(nn.Sequential):
+    """Anatomy (N, C, H, W) -> area (N,) in units of the mean area."""
+
+    def __init__(self, channels: int, height: int, width: int):
+        super().__init__(
+            nn.Conv2d(channels, FILTERS, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(FILTERS, FILTERS, 3, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(FILTERS * height * width, FILTERS),
+            nn.ReLU(),
+            nn.Linear(FILTERS, 1),
+            nn.ReLU(),
+            nn.Flatten(0),
+        )
+        self.apply(as_keras)
+        nn.init.ones_(self[7].bias)
+
+
+@torch.no_grad()
+def read(regressor: nn.Module, anatomy: Tensor) -> Tensor:
+    """Areas (n,) of anatomies (n, C, H, W), in batches."""
+    return torch.cat([regressor(part.float()) for part in anatomy.split(64)])
+
+
+def fit(
+    regressor: nn.Module, anatomy: dict[str, Tensor], areas: dict[str, Tensor], settings: Training, seed: int
+) -> None:
+    """Train in place on "train", with early stop on "val": anatomy (n, C, H, W) and areas (n,) of each.
+
+    The weights of the best pass stay. FloatingPointError when no pass has a finite loss.
+    """
+    distance = LOSSES[settings.loss]
+    optimiser = Adam(regressor.parameters(), lr=settings.learning_rate, fused=True)
+    best, kept, age = math.inf, {}, 0
+    for epoch in range(settings.epochs):
+        order = torch.randperm(len(areas["train"]), generator=generator(seed, "order", epoch))
+        for chosen in order.to(areas["train"].device).split(settings.batch_size):
+            loss = distance(regressor(anatomy["train"][chosen].float()), areas["train"][chosen])
+            descend(optimiser, loss)
+        value = float(distance(read(regressor, anatomy["val"]), areas["val"]))
+        age += 1
+        if value < best:
+            best, age = value, 0
+            kept = {name: weights.clone() for name, weights in regressor.state_dict().items()}
+        if age == settings.patience:
+            break
+    if not kept:
+        raise FloatingPointError("volume: expected a finite loss, found none: lower `learning_rate`")
+    regressor.load_state_dict(kept)
+
+
+def fine_tune(
+    method: nn.Module,
+    regressor: nn.Module,
+    train: Data,
+    rows: Tensor,
+    areas: Tensor,
+    settings: Training,
+    seed: int,
+) -> tuple[nn.Module, nn.Module]:
+    """Copies of both, trained on together, in evaluation mode; areas (n,) of the training slices `rows`.
+
+    The method's optimisers and schedules begin anew, and so does the order of its batches. ValueError when
+    `anatomy` lets no gradients through.
+    """
+    method, regressor = copy.deepcopy(method).train(), copy.deepcopy(regressor)
+    distance = LOSSES[settings.loss]
+    optimisers = method.optimisers()
+    seed = derived_seed(seed, "fine-tune")
+    loop = Loop(method, train, train, streams_of(method, train), seed, TrainingParams())
+    schedules = method.schedules(optimisers, loop.steps_per_epoch)
+    everything = [*method.parameters(), *regressor.parameters()]
+    together = Adam(everything, lr=settings.fine_tuning_rate, fused=True)
+
+    def update(name: str, loss: Tensor) -> None:
+        descend(optimisers[name], loss)
+
+    for step in range(settings.steps):
+        epoch, place = divmod(step, loop.steps_per_epoch)
+        if place == 0:
+            orders = loop.orders(epoch)
+        torch.manual_seed(derived_seed(seed, step))
+        method.training_step({name: train.batch(order[place]) for name, order in orders.items()}, update)
+        chosen = torch.randint(len(rows), (settings.batch_size,), device=rows.device)
+        anatomy = method.anatomy(train.batch(rows[chosen]).images)
+        if not anatomy.requires_grad:
+            raise ValueError(
+                "expected an `anatomy` that gradients flow through, found none: fine-tune another"
+            )
+        descend(together, settings.weight * distance(regressor(anatomy), areas[chosen]))
+        for schedule in schedules.per_step:
+            schedule.step()
+        if place == loop.steps_per_epoch - 1:
+            for schedule in schedules.per_epoch:
+                schedule.step()
+    return method.eval(), regressor
+
+
+def descend(optimiser: Optimizer, loss: Tensor) -> None:
+    """One step; gradients of other losses are forgotten."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
