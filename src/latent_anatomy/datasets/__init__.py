@@ -6,14 +6,18 @@ The user's own BIDS folders need no entry: any name that begins with "bids-" is 
 from pathlib import Path
 
 from latent_anatomy.datasets import (
+    acdc,
+    acdc_frames,
     bids,
     ixi,
     lgg_flair,
     medmnist,
+    mmwhs,
     mslub,
     phantom_brain,
     phantom_medmnist,
     single_head,
+    sunnybrook,
 )
 from latent_anatomy.datasets.cohorts import dataset_of
 from latent_anatomy.datasets.contract import Dataset, Volumes, find_in_mirror, unregistered
@@ -24,6 +28,10 @@ DATASETS: tuple[Dataset | Volumes, ...] = (
     *mslub.DATASETS,
     *ixi.DATASETS,
     *single_head.DATASETS,
+    *acdc.DATASETS,
+    *acdc_frames.DATASETS,
+    *sunnybrook.DATASETS,
+    *mmwhs.DATASETS,
     *phantom_medmnist.DATASETS,
     *phantom_brain.DATASETS,
 )

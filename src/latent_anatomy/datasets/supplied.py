@@ -63,11 +63,11 @@ def raw_files(folder: Path, names: Iterable[str], sums: dict[str, str]) -> tuple
     return (*files, RawFile(SUMS, None, "sha256", sha256_file(folder / SUMS)))
 
 
-def how_to_get(dataset: str, what: str) -> str:
-    """The way of `what` into the folder of `dataset`."""
+def how_to_get(dataset: str, what: str, page: str = "brain-data") -> str:
+    """The way of `what` into the folder of `dataset`, told at length on that page of docs."""
     return (
         f"put {what} into {dataset} in the folder named by LATENT_ANATOMY_MIRROR, and there write {SUMS} "
-        "with sha256sum (see docs/brain-data.md)"
+        f"with sha256sum (see docs/{page}.md)"
     )
 
 

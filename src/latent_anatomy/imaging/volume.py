@@ -110,7 +110,7 @@ def write(path: Path, volume: Volume, kind: Literal["float32", "uint8"] = "float
 def _read(path: Path) -> Volume:
     import nibabel
 
-    image = _parse(path)
+    image = parse(path)
     shape = image.shape[:3]
     if len(shape) < 3 or min(shape) < FEWEST_VOXELS:
         raise defect(
@@ -129,7 +129,7 @@ def _read(path: Path) -> Volume:
     return Volume(values, turned.affine, replaced=int(np.count_nonzero(~finite)))
 
 
-def _parse(path: Path):
+def parse(path: Path):
     """The nibabel image of a whole file whose numbers are real."""
     from nibabel import Nifti1Image, Nifti2Image
     from nibabel.filebasedimages import ImageFileError
