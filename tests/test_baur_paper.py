@@ -1,16 +1,16 @@
 """papers/baur.yaml holds what the paper prints; on data that are not the paper's, rows say so."""
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from reporting import assert_refused, pick
 from synthetic_baur import BASELINES, MODELS, PAPER, comparison, paper, result
 from synthetic_results import write
 
-from latent_anatomy import datasets, ledger, methods, papers, params, results
+from latent_anatomy import datasets, ledger, methods, params, results
 from latent_anatomy.evaluation import lesions
 from latent_anatomy.lesions.postprocessing import PostProcessing
 from latent_anatomy.methods import anogan, baur_vaegan
@@ -32,13 +32,6 @@ PRINTED = {  # typed here a second time
 
 def build(paths, phantom=False):
     return ledger.build(paper(), results.read(paths, "baur", phantom))
-
-
-def pick(rows, **columns):
-    """The one row with these columns."""
-    found = [row for row in rows if all(getattr(row, key) == value for key, value in columns.items())]
-    assert len(found) == 1, (columns, len(found))
-    return found[0]
 
 
 # What is printed
@@ -193,10 +186,4 @@ def test_no_row_in_kind_can_have_the_papers_number(tmp_path, column):
     ],
 )
 def test_a_fault_names_file_and_key(tmp_path, change, message):
-    content = json.loads(json.dumps(yaml.safe_load(PAPER.read_text(encoding="utf-8"))))  # nothing is shared
-    change(content)
-    path = tmp_path / "paper.yaml"
-    path.write_text(json.dumps(content), encoding="utf-8")  # which is YAML too
-    with pytest.raises(ValueError, match=message) as error:
-        papers.load(path)
-    assert str(path) in str(error.value)
+    assert_refused(PAPER, change, message, tmp_path)

@@ -1,19 +1,15 @@
 """The report of the study runs on made-up results, and its figures show the numbers that they were given."""
 
-import json
-import os
 from pathlib import Path
 
-import nbformat
 import numpy as np
-import papermill
 import pytest
+import reporting
 from matplotlib.colors import to_rgb
 from synthetic_baur import (
     BASELINES,
     KINDS,
     MODELS,
-    PAPER,
     arrays,
     comparison,
     result,
@@ -22,55 +18,25 @@ from synthetic_baur import (
 )
 from synthetic_results import write
 
-from latent_anatomy import figures_lesions, ledger
+from latent_anatomy import figures_lesions
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "baur.ipynb"
 PICTURES = "figure/lesions/"
 
 
-@pytest.fixture(autouse=True)
-def quiet_kernel(monkeypatch):
-    """The kernel finds the package wherever the tests found it, and writes nothing into the home."""
-    source = str(Path(ledger.__file__).parents[1])
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([source, os.environ.get("PYTHONPATH", "")]))
-
-
 def execute(root: Path, dataset: str, runs: tuple[str, ...], kinds: tuple[str, ...] = KINDS) -> str:
-    """Run the notebook in `root` with relative paths; all that it shows, as JSON."""
-    phantom = dataset.startswith("phantom-")
+    """Run the notebook in `root`; all that it shows, as JSON."""
     contents = [result(run, dataset, kinds=kinds) for run in runs]
     contents[0]["params"]["epochs"] = 40
     metrics = write(root, *contents, comparison(dataset, runs))
     arrays_files = [write_arrays(path, path.parts[-3]) for path in metrics[:-1]]
     histories = [write_history(root, run, dataset) for run in ("sae3", "chance")]
-    names = ("other.csv", "ledger.csv") if phantom else ("ledger.csv", "other.csv")
-    both = [PAPER.with_name("unoranic.yaml"), PAPER]  # a ledger is of all studies, a report of one
-    ledger.write(both, metrics, *(root / "results" / name for name in names))
-    papermill.execute_notebook(
-        NOTEBOOK,
-        root / "out.ipynb",
-        parameters={
-            "ledger_file": "results/ledger.csv",
-            "papers_file": os.path.relpath(PAPER, root),
-            "phantom": phantom,
-            "metrics_files": [str(path.relative_to(root)) for path in metrics],
-            "arrays_files": [str(path.relative_to(root)) for path in arrays_files],
-            "history_files": [str(path.relative_to(root)) for path in histories],
-        },
-        cwd=root,
-        kernel_name="python3",
-        progress_bar=False,
-    )
-    cells = nbformat.read(root / "out.ipynb", as_version=4).cells
-    return json.dumps([cell.get("outputs", []) for cell in cells if cell.cell_type == "code"])
+    phantom = dataset.startswith("phantom-")
+    given = reporting.report("baur", root, phantom, metrics, arrays_files, histories, other="unoranic")
+    return reporting.execute(reporting.notebook("baur"), root, given)
 
 
 def test_the_stored_notebook_has_no_outputs_and_one_cell_of_parameters():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert all(not cell.outputs and cell.execution_count is None for cell in code)
-    assert [cell.id for cell in code if "parameters" in cell.metadata.get("tags", [])] == ["parameters"]
+    reporting.assert_stored_clean(reporting.notebook("baur"))
 
 
 @pytest.mark.slow

@@ -1,22 +1,20 @@
 """The notebook of the study runs on made-up results, is stored without outputs, and keeps phantoms apart."""
 
-import json
-import os
 from pathlib import Path
 
 import nbformat
-import papermill
 import pytest
+import reporting
 from synthetic_results import PAPER, comparison, result, write, write_arrays, write_history
 
 from latent_anatomy import ledger
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "unoranic.ipynb"
+NOTEBOOK = reporting.notebook("unoranic")
 RUNS = ("unoranic", "ae", "resnet18", "resnet18-corruption")
 
 
 def execute(root: Path, names: list[str], phantom: bool) -> str:
-    """Run the notebook in `root` with relative paths; all that it shows, as JSON."""
+    """Run the notebook in `root`; all that it shows, as JSON."""
     contents = [result(run, name) for name in names for run in RUNS]
     key = "reconstruction/psnr/unoranic-minus-ae"
     metrics = write(root, *contents, *(comparison(name, {key: (0.3, 0.001)}) for name in names))
@@ -26,43 +24,12 @@ def execute(root: Path, names: list[str], phantom: bool) -> str:
         if path.parts[-3] == "unoranic" and path.parent.name == "seed-1"
     ]
     histories = [write_history(root, "unoranic", names[0])]
-    names = ("other.csv", "ledger.csv") if phantom else ("ledger.csv", "other.csv")
-    both = [PAPER, PAPER.with_name("baur.yaml")]  # a ledger is of all studies, a report of one
-    ledger.write(both, metrics, *(root / "results" / name for name in names))
-    papermill.execute_notebook(
-        NOTEBOOK,
-        root / "out.ipynb",
-        parameters={
-            "ledger_file": "results/ledger.csv",
-            "papers_file": os.path.relpath(PAPER, root),
-            "phantom": phantom,
-            "metrics_files": [str(path.relative_to(root)) for path in metrics],
-            "arrays_files": [str(path.relative_to(root)) for path in arrays],
-            "history_files": [str(path.relative_to(root)) for path in histories],
-        },
-        cwd=root,
-        kernel_name="python3",
-        progress_bar=False,
-    )
-    cells = nbformat.read(root / "out.ipynb", as_version=4).cells
-    return json.dumps([cell.get("outputs", []) for cell in cells if cell.cell_type == "code"])
-
-
-@pytest.fixture(autouse=True)
-def quiet_kernel(monkeypatch):
-    """The kernel finds the package wherever the tests found it, and writes nothing into the home."""
-    source = str(Path(ledger.__file__).parents[1])
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([source, os.environ.get("PYTHONPATH", "")]))
+    given = reporting.report("unoranic", root, phantom, metrics, arrays, histories, other="baur")
+    return reporting.execute(NOTEBOOK, root, given)
 
 
 def test_the_stored_notebook_has_no_outputs_and_one_cell_of_parameters():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert all(not cell.outputs and cell.execution_count is None for cell in code)
-    assert [cell.id for cell in code if "parameters" in cell.metadata.get("tags", [])] == ["parameters"]
-    text = NOTEBOOK.read_text(encoding="utf-8")
-    assert "/home" not in text and "/root" not in text
+    reporting.assert_stored_clean(NOTEBOOK)
 
 
 @pytest.mark.slow

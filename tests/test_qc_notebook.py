@@ -2,19 +2,17 @@
 
 import io
 import json
-import os
 from pathlib import Path
 
-import nbformat
 import numpy as np
-import papermill
 import pytest
+import reporting
 from PIL import Image
 
 from latent_anatomy import qc
 from latent_anatomy.imaging import gate
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "qc.ipynb"
+NOTEBOOK = reporting.notebook("qc")
 STEPS = ("strip", "register")
 
 
@@ -56,26 +54,13 @@ def merged(*given: dict) -> dict:
 
 
 def test_the_stored_notebook_has_no_outputs_and_one_cell_of_parameters():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert all(not cell.outputs and cell.execution_count is None for cell in code)
-    assert [cell.id for cell in code if "parameters" in cell.metadata.get("tags", [])] == ["parameters"]
+    reporting.assert_stored_clean(NOTEBOOK)
 
 
 @pytest.mark.slow
-def test_it_shows_every_subject_with_every_picture(tmp_path, monkeypatch):
-    source = str(Path(gate.__file__).parents[2])
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([source, os.environ.get("PYTHONPATH", "")]))
-    papermill.execute_notebook(
-        NOTEBOOK,
-        tmp_path / "out.ipynb",
-        parameters=merged(make(tmp_path), make(tmp_path, "real", count=3)),
-        kernel_name="python3",
-        progress_bar=False,
-    )
-    cells = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
-    shown = json.dumps([cell.get("outputs", []) for cell in cells if cell.cell_type == "code"])
+def test_it_shows_every_subject_with_every_picture(tmp_path):
+    given = merged(make(tmp_path), make(tmp_path, "real", count=3))
+    shown = reporting.execute(NOTEBOOK, tmp_path, given)
     assert "<b>Phantoms.</b>" in shown and "The heads of phantom-brain are" in shown
     assert shown.count("data:image/png;base64") == 2 * (10 + 3)
     assert shown.count('"image/png"') == 2  # the distributions of each data set
