@@ -14,8 +14,10 @@ from latent_anatomy.datasets import (
     medmnist,
     mmwhs,
     mslub,
+    phantom_acdc,
     phantom_brain,
     phantom_medmnist,
+    phantom_mmwhs,
     single_head,
     sunnybrook,
 )
@@ -34,6 +36,8 @@ DATASETS: tuple[Dataset | Volumes, ...] = (
     *mmwhs.DATASETS,
     *phantom_medmnist.DATASETS,
     *phantom_brain.DATASETS,
+    *phantom_acdc.DATASETS,
+    *phantom_mmwhs.DATASETS,
 )
 NAMES = tuple(dataset.name for dataset in DATASETS)
 

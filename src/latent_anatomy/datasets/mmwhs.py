@@ -22,6 +22,7 @@ not used, as the paper trains on labelled hearts alone; nor is anybody of a moda
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,6 +77,10 @@ class Mmwhs:
     licence: str = "of the challenge: for research, not to be passed on"
     numbers: tuple[int, ...] = NUMBERS
     folds: tuple[str, ...] = FOLDS
+    train: int = TRAIN
+    validation: int = VALIDATION
+    size: int = cardiac.SIZE
+    spacing_mm: float = SPACING_MM
 
     @property
     def how_to_get(self) -> str:
@@ -88,23 +93,35 @@ class Mmwhs:
         if folder is None:
             return ()
         sums = supplied.listed(folder, ())
-        pairs = [_files(modality, number) for modality in MODALITIES for number in self.numbers]
+        pairs = [files_of(modality, number) for modality in MODALITIES for number in self.numbers]
         return supplied.raw_files(folder, [name for pair in pairs for name in pair], sums)
 
     def cohort(self, fold: str, labelled: str) -> Cohort:
-        return cohort(fold, labelled)
+        return cohort(fold, labelled, self.numbers, self.train, self.validation)
 
     def to_slices(self, raw_dir: Path) -> Slices:
         """All hearts; ValueError for anything unexpected in the files."""
         stacks = [
-            stack_of(*(checked(self, name, raw_dir) for name in _files(modality, number)), modality, number)
+            stack_of(
+                *(checked(self, name, raw_dir) for name in files_of(modality, number)),
+                modality,
+                number,
+                self.size,
+                self.spacing_mm,
+            )
             for modality in MODALITIES
             for number in self.numbers
         ]
         return cardiac.table(stacks, self.cohort(self.folds[0], "mr-100-ct-100"), self.name, MASKS)
 
 
-def cohort(fold: str, labelled: str) -> Cohort:
+def cohort(
+    fold: str,
+    labelled: str,
+    numbers: Sequence[int] = NUMBERS,
+    training: int = TRAIN,
+    validation: int = VALIDATION,
+) -> Cohort:
     """Whom "mr-<per cent>-ct-<per cent>" means; ValueError for another form and where nobody is left."""
     if fold not in FOLDS:
         raise defect("MM-WHS: fold", f"one of {', '.join(FOLDS)}", repr(fold), "choose one")
@@ -115,31 +132,38 @@ def cohort(fold: str, labelled: str) -> Cohort:
     used = {modality: float(parts[modality]) for modality in MODALITIES if float(parts[modality])}
     if not used:
         raise defect("MM-WHS: labelled", "some hearts of a modality", labelled, "give another percentage")
-    people = {modality: [_subject(modality, number) for number in NUMBERS] for modality in used}
+    people = {modality: [_subject(modality, number) for number in numbers] for modality in used}
     train = [
         who
         for modality, percent in used.items()
-        for who in sorted(draw(people[modality][:TRAIN], percent, DRAW_SEED))
+        for who in sorted(draw(people[modality][:training], percent, DRAW_SEED))
     ]
-    val = [who for own in people.values() for who in own[TRAIN : TRAIN + VALIDATION]]
-    test = [who for own in people.values() for who in own[TRAIN + VALIDATION :]]
+    val = [who for own in people.values() for who in own[training : training + validation]]
+    test = [who for own in people.values() for who in own[training + validation :]]
     return Cohort(tuple(train), tuple(val), tuple(test), labelled=tuple(train))
 
 
-def stack_of(path: Path, mask_path: Path, modality: str, number: int) -> cardiac.Stack:
+def stack_of(
+    path: Path,
+    mask_path: Path,
+    modality: str,
+    number: int,
+    size: int = cardiac.SIZE,
+    spacing_mm: float = SPACING_MM,
+) -> cardiac.Stack:
     """The axial slices of a heart, from feet to head."""
     image, mask = nifti.read(path, 3), nifti.read(mask_path, 3)
     nifti.same_grid(path, image, mask_path, mask)
     volume, spacing = _axial(image)
     labels, _ = _axial(mask)
     chosen, distance = _positions(len(volume), spacing[2])
-    fine, pixel = cardiac.resampled(volume[chosen], spacing[:2], 1, SPACING_MM)
-    coarse, _ = cardiac.resampled(labels[chosen], spacing[:2], 0, SPACING_MM)
+    fine, pixel = cardiac.resampled(volume[chosen], spacing[:2], 1, spacing_mm)
+    coarse, _ = cardiac.resampled(labels[chosen], spacing[:2], 0, spacing_mm)
     return cardiac.Stack(
         subject=_subject(modality, number),
         modality=modality,
-        images=cardiac.quantised(cardiac.square(cardiac.unit_range(fine, path, PERCENTILES))),
-        masks=cardiac.square(cardiac.planes(coarse, LABELS, mask_path)),
+        images=cardiac.quantised(cardiac.square(cardiac.unit_range(fine, path, PERCENTILES), size)),
+        masks=cardiac.square(cardiac.planes(coarse, LABELS, mask_path), size),
         spacing_mm=(*pixel, distance),
     )
 
@@ -163,7 +187,7 @@ def _subject(modality: str, number: int) -> str:
     return f"{modality.lower()}-{number}"
 
 
-def _files(modality: str, number: int) -> tuple[str, str]:
+def files_of(modality: str, number: int) -> tuple[str, str]:
     """Image and label map of a heart."""
     folder = f"{modality.lower()}_train"
     return f"{folder}/{folder}_{number}_image.nii.gz", f"{folder}/{folder}_{number}_label.nii.gz"

@@ -7,8 +7,8 @@
 
 As in ACDC, patients are ordered by group, and pixels and distances of positions differ. Hearts
 (`phantom_hearts`) lie askew in the picture. All of the left ventricle is covered, and its volume is known
-exactly: `PhantomAcdc().heart(patient).volume_ml(0)` at ED, `(1)` at ES. Everything about a patient depends only
-on the seed, its number and its group. They show no patient, and no number measured on them says anything about
+exactly: `heart(patient).volume_ml(0)` at ED, `volume_ml(1)` at ES. Everything about a patient depends only on
+the seed, its number and its group. They show no patient, and no number measured on them says anything about
 ACDC.
 """
 

@@ -216,9 +216,9 @@ class Heart:
 # Of the tubes: offsets from their roots in the body's directions right, front, up, and radii.
 PATHS = {
     "aorta": ((0, 0, -4), (10, 6, 34), (4, -8, 62)),
-    "pulmonary-artery": ((4, 3, 10), (-6, -14, 24), (-14, -40, 34)),
+    "pulmonary-artery": ((2, 3, 10), (-14, -10, 26), (-24, -44, 36)),
 }
-RADII = {"aorta": 13.5, "pulmonary-artery": 12.0}
+RADII = {"aorta": 13.5, "pulmonary-artery": 13.0}
 
 
 def contraction(frames: int) -> Array:
