@@ -89,7 +89,7 @@ def planes(labels: NDArray, values: Mapping[str, tuple[int, ...]], where: object
 
     Raises ValueError, naming `where`, for any other value but 0.
     """
-    known = [0, *(value for own in values.values() for value in own)]
+    known = sorted({0, *(value for own in values.values() for value in own)})
     if unknown := sorted(set(np.unique(labels).tolist()) - set(known)):
         expected = f"labels among {', '.join(f'{value:g}' for value in known)}"
         found = ", ".join(f"{value:g}" for value in unknown[:5])
