@@ -58,7 +58,7 @@ class Params(Training):
 
 
 def possible(splits: dict[str, Data]) -> bool:
-    """Whether the data have what is asked for here: sizes of pixels, and left ventricles in every split."""
+    """Whether the data have spacing and drawn left ventricles in every split; of two test subjects at ED."""
     return not _missing(splits)
 
 
@@ -68,10 +68,15 @@ def _missing(splits: dict[str, Data]) -> str:
         if data.spacing_mm is None:
             return f"split {name}: expected the spacing of every slice in mm, found none"
         if data.masks is None or STRUCTURE not in data.mask_names:
-            return f"split {name}: expected masks of the {STRUCTURE}, found {', '.join(data.mask_names)}"
-        if not len(_delineated(data, PHASE if name == "test" else "")):
-            when = f" at {PHASE}" if name == "test" else ""
-            return f"split {name}: expected slices{when} on which the {STRUCTURE} is drawn, found none"
+            names = ", ".join(data.mask_names) or "none"
+            return f"split {name}: expected masks of the {STRUCTURE}, found {names}"
+        if not len(_delineated(data)):
+            return f"split {name}: expected slices on which the {STRUCTURE} is drawn, found none"
+    subjects = {splits["test"].subject[row] for row in _delineated(splits["test"], PHASE).tolist()}
+    if len(subjects) < 2:
+        return (
+            f"split test: expected two subjects whose {STRUCTURE} is drawn at {PHASE}, found {len(subjects)}"
+        )
     return ""
 
 
