@@ -103,7 +103,7 @@ class Method(nn.Module):
 
     def __init__(self, params: Params, shape: Shape):
         super().__init__()
-        self.params, self.selection = params, params.selection
+        self.params, self.shape, self.selection = params, shape, params.selection
         planes, size, momentum = streams.structures(shape), (shape.height, shape.width), params.momentum
         self.anatomy_encoder = UNet(
             shape.channels,
