@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from latent_anatomy import papers
+from latent_anatomy.datasets.cohorts import Replicate
 
 PAPER = Path(__file__).parents[1] / "papers" / "unoranic.yaml"
 ORDER = ("bloodmnist", "breastmnist", "dermamnist", "pneumoniamnist", "retinamnist")
@@ -95,7 +96,8 @@ def write(root: Path, *contents: dict) -> list[Path]:
     paths = []
     for content in contents:
         if "seed" in content:
-            parts = [content["study"], content["dataset"], content["run"], f"seed-{content['seed']}"]
+            replicate = str(Replicate(content["seed"], content.get("fold")))
+            parts = [content["study"], content["dataset"], content["run"], replicate]
         else:
             parts = [content["study"], "comparison", content["dataset"]]
         path = Path(root, "results", *parts, "metrics.json")
