@@ -7,6 +7,8 @@ each stands beside its unbiased version, which is 0 in the mean for independent 
 also below. All values are (N, d) float, computed in float64.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -37,7 +39,7 @@ def distance_correlation_unbiased(one: Tensor, other: Tensor) -> float:
     ValueError for fewer than 4 images.
     """
     squared = _unbiased(_distances(one), _distances(other))
-    return abs(squared) ** 0.5 * (1 if squared > 0 else -1)
+    return math.copysign(abs(squared) ** 0.5, squared)
 
 
 def _centred(values: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ standardised, asked about the test images:
 
     modality/z/accuracy       from all of z
     modality/z<i>/accuracy    from one dimension of it, i from 0
+    modality/<best, second, worst>/accuracy    of these; their order is another in every training
     modality/s/accuracy       from s: the part that each channel takes of each of `grid` x `grid` cells, and
                               so its area. What the paper does not ask: s should not know.
     modality/chance           of saying always what most test images are
@@ -73,9 +74,11 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
             found[f"modality/{name}/accuracy_high"] = interval.high
         arrays[f"modality/{name}/predicted"] = predicted
     seen, asked = factors["z"]
-    for i in range(seen.shape[1]):
-        alone = reader(seen[:, [i]], known)
-        found[f"modality/z{i}/accuracy"] = float(alone.score(asked[:, [i]], true))
+    alone = [float(reader(seen[:, [i]], known).score(asked[:, [i]], true)) for i in range(seen.shape[1])]
+    found |= {f"modality/z{i}/accuracy": accuracy for i, accuracy in enumerate(alone)}
+    ranked = sorted(alone, reverse=True)
+    extremes = {"best": ranked[:1], "second": ranked[1:2], "worst": ranked[-1:]}
+    found |= {f"modality/{name}/accuracy": each[0] for name, each in extremes.items() if each}
     return found, arrays
 
 

@@ -13,8 +13,7 @@ asked the same:
     transfer/recognised_reconstructed   on g(s_a, z_a): what to compare with
     transfer/anatomy-dice               Dice of the segmentation of a transferred volume with that of its
                                         source, pooled over slices and structures, in the mean over volumes
-                                        and modalities; 0 where nothing is found in either. Left out for
-                                        methods that do not segment.
+                                        and modalities; 0 where nothing is found in either
 
 A method that ignores z keeps its anatomy perfectly and is not recognised; both numbers are needed.
 
@@ -94,12 +93,9 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         chosen = others[torch.randint(len(others), (len(rows),), generator=draw).numpy()]
         results = transferred(method, rows_of(test, rows), styles[chosen])
         recognised += [accuracy(results, np.full(len(rows), target))] * len(rows)
-        if hasattr(method, "segment"):
-            dices += anatomy_dice(method, test, rows, results)
+        dices += anatomy_dice(method, test, rows, results)
         shown.append(examples(test, source, target, settings.examples))
-    found["recognised"] = float(np.mean(recognised))
-    if dices:
-        found["anatomy-dice"] = float(np.mean(dices))
+    found |= {"recognised": float(np.mean(recognised)), "anatomy-dice": float(np.mean(dices))}
 
     direction, sources, targets = (np.concatenate(parts) for parts in zip(*shown, strict=True))
     planes = {"source": rows_of(test, sources), "style": rows_of(test, targets)}
