@@ -7,7 +7,8 @@ import numpy as np
 from latent_anatomy.imaging.volume import parse
 from latent_anatomy.slices import defect
 
-TOLERANCE = 1e-3  # of affines and voxel sizes that are to be the same, in mm: headers store float32
+SAME_SIZE_MM = 1e-3  # headers store float32
+SAME_PLACE_MM = 0.1  # of an affine's entries: a header may have it as a rounded quaternion
 
 
 def read(path: Path, dimensions: int):
@@ -33,9 +34,17 @@ def same_grid(path: Path, image, mask_path: Path, mask) -> None:
     grids = [
         (one.shape[:3], tuple(float(size) for size in one.header.get_zooms()[:3])) for one in (image, mask)
     ]
-    if grids[0][0] != grids[1][0] or not np.allclose(grids[0][1], grids[1][1], rtol=0, atol=TOLERANCE):
+    if grids[0][0] != grids[1][0] or not np.allclose(grids[0][1], grids[1][1], rtol=0, atol=SAME_SIZE_MM):
         expected, found = (f"{shape} voxels of {_mm(sizes)} mm" for shape, sizes in grids)
         raise defect(mask_path, f"the grid of {path.name}, {expected}", found, "fetch both files again")
+
+
+def same_place(path: Path, image, mask_path: Path, mask) -> None:
+    """`same_grid`, and ValueError unless that grid lies at the same place in the world."""
+    same_grid(path, image, mask_path, mask)
+    if not np.allclose(image.affine, mask.affine, rtol=0, atol=SAME_PLACE_MM):
+        expected = f"the place of {path.name}, {image.affine[:3].round(2).tolist()}"
+        raise defect(mask_path, expected, mask.affine[:3].round(2).tolist(), "fetch both files again")
 
 
 def _mm(sizes: tuple[float, ...]) -> str:
