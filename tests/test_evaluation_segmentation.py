@@ -262,6 +262,8 @@ def test_modalities_stand_beside_each_other():
         values = arrays[f"segmentation/{kind}/average"]
         assert found[f"segmentation/ct/{kind}/average"] == pytest.approx(values[0])
         assert found[f"segmentation/mr/{kind}/average"] == pytest.approx(values[1:].mean())
+        assert found[f"segmentation/mr/{kind}/average_sd"] == pytest.approx(values[1:].std(ddof=1))
+        assert f"segmentation/ct/{kind}/average_sd" not in found  # of one subject
     alone = [row for row, modality in enumerate(mixed.modality) if modality == "CT"]
     only, _ = run(Fixed(), rows_of(mixed, alone))
     assert not [name for name in only if "/ct/" in name or name.endswith("_sd")]

@@ -13,11 +13,12 @@ Two coefficients, which are not interchangeable:
 Only what somebody has drawn counts: slices, and planes of slices, that are 255 are left out of both. Every
 subject weighs the same, however many slices it has. Metrics, with m of "average" and the mask names:
 
-    segmentation/slice-dice/<m>, <m>_sd         mean and SD (n - 1) over subjects; no SD of one
-    segmentation/volume-dice/<m>, <m>_sd
+    segmentation/slice-dice/<m>, segmentation/volume-dice/<m>
     segmentation/volume-dice/<phase>/<m>        of the volumes at ED and at ES
     segmentation/<modality>/slice-dice/<m>, segmentation/<modality>/volume-dice/<m>
                                                 where there are several, in lower case
+
+Each is a mean over subjects, beside <m>_sd, their SD (n - 1), where there are two or more.
 
 Arrays: segmentation/subject (P,) text, segmentation/structures (L,) text, and segmentation/slice-dice/<m>,
 segmentation/volume-dice/<m> (P,) float64, NaN where nobody has drawn the structure; and of up to 8 slices on
@@ -106,11 +107,11 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         found |= summary(f"segmentation/{kind}", names, table)
     for phase in sorted(set(counted.phase).intersection(PHASES)):
         table = counted.where("phase", phase).of_subjects()[1]["volume-dice"]
-        found |= summary(f"segmentation/volume-dice/{phase}", names, table, spread=False)
+        found |= summary(f"segmentation/volume-dice/{phase}", names, table)
     modalities = sorted(set(counted.modality))
     for modality in modalities if len(modalities) > 1 else ():
         for kind, table in counted.where("modality", modality).of_subjects()[1].items():
-            found |= summary(f"segmentation/{modality.lower()}/{kind}", names, table, spread=False)
+            found |= summary(f"segmentation/{modality.lower()}/{kind}", names, table)
     arrays = {"segmentation/subject": np.array(subjects), "segmentation/structures": np.array(structures)}
     for kind, table in tables.items():
         columns = zip(names, table.T.numpy(), strict=True)
@@ -175,14 +176,14 @@ def means(values: Tensor, membership: Tensor, count: int) -> Tensor:
     return totals / zeros.index_add(0, membership, (~values.isnan()).to(values.dtype))
 
 
-def summary(prefix: str, names: Sequence[str], table: Tensor, spread: bool = True) -> dict[str, float]:
+def summary(prefix: str, names: Sequence[str], table: Tensor) -> dict[str, float]:
     """Mean and SD over subjects (P, m) under "<prefix>/<name>"; nothing of what nobody has drawn."""
     found = {}
     for name, column in zip(names, table.T, strict=True):
         known = column[~column.isnan()]
         if len(known):
             found[f"{prefix}/{name}"] = float(known.mean())
-        if len(known) > 1 and spread:
+        if len(known) > 1:
             found[f"{prefix}/{name}_sd"] = float(known.std())
     return found
 

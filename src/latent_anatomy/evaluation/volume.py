@@ -122,7 +122,7 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         if name == "fine-tuned":
             table = segmentation.count(encoder, test).of_subjects()[1]["slice-dice"]
             names = ("average", *test.mask_names)
-            found |= segmentation.summary(f"volume/{name}/slice-dice", names, table, spread=False)
+            found |= segmentation.summary(f"volume/{name}/slice-dice", names, table)
     return found, arrays
 
 
