@@ -87,6 +87,15 @@ def test_structures_lie_apart_and_inside_of_the_heart(heart, e, seed):
 
 
 @pytest.mark.parametrize("group", GROUPS)
+def test_no_beat_reaches_further_than_what_is_drawn_anew(group):
+    points = np.random.default_rng(0).uniform((-110, -70, -5), (60, 90, 160), (20_000, 3)).T
+    for heart in some(group, 3):
+        resting, beating = (heart.depths(points, e)["heart"] for e in (0, 1))
+        softness = 2  # mm, half of the widest edge
+        assert resting[beating > -softness].min() > -phantom_chests.REACH_MM
+
+
+@pytest.mark.parametrize("group", GROUPS)
 def test_a_slice_through_the_middle_is_a_ring_with_a_crescent_beside_it(group):
     heart = some(group, 1)[0]
     for e in (0.0, 1.0):

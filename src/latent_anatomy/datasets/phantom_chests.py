@@ -37,16 +37,17 @@ SIGNAL = {  # in cine MR (balanced SSFP), in MR (the same with dark muscle and f
     "bone": (0.55, 0.4, 280.0),
     "air": (0.0, 0.0, -1000.0),
 }
-VARIATION = 0.08  # of a tissue's signal between people: standard deviation, as a fraction
+VARIATION = 0.08  # of a tissue's signal between people: up to this fraction more or less
 LEFT = ("left-ventricle", "left-atrium", "aorta")
 NOISE = {"cine": 0.045, "mr": 0.035, "ct": 22.0}  # in each channel of the receiver; in HU
 TEXTURE = 0.05  # standard deviation of smooth grain in MR, as a fraction of the signal
 GRAIN_HU = 600.0  # what 1 of it becomes in CT
 BIAS = (0.15, 0.3)  # of an MR image: largest deviation from 1
 THROUGH = (-0.25, 0.25)  # where in its slice a voxel is sampled
-REACH_MM = 10.0  # no part of the heart moves further outwards than this
+REACH_MM = 18.0  # no part of the heart moves further outwards than this
 DESCENDING = np.array([[-4.0, -72.0, -200.0], [-4.0, -72.0, 200.0]])  # aorta, body coordinates
 GAIN = (70.0, 110.0)  # what signal 1 becomes in MR
+COMPRESSION = 4  # noise: level 6 takes five times as long and saves nothing
 
 
 def scan(
@@ -168,6 +169,6 @@ def write(path: Path, values: NDArray, spacing_mm: tuple[float, ...]) -> None:
     with (
         atomic_write(path) as temporary,
         temporary.open("wb") as stream,
-        gzip.GzipFile(filename="", mode="wb", compresslevel=4, fileobj=stream, mtime=0) as packed,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=COMPRESSION, fileobj=stream, mtime=0) as packed,
     ):
         packed.write(image.to_bytes())

@@ -1,8 +1,8 @@
 """Whom the phantom hearts belong to: seven structures in closed form, which beat, in five groups.
 
-Coordinates are those of the heart in mm, ED: the apex of its surface is the origin and stays where it is, w
-runs along the axis of the left ventricle to its base, u from the right to the left ventricle, v to the front
-wall: a short-axis view has u to the right and v up. `BODY` leads from there to the chest.
+Coordinates are those of the heart in mm: the apex of its surface is the origin and stays where it is, w runs
+along the axis of the left ventricle to its base, u from the right to the left ventricle, v to the front wall:
+a short-axis view has u to the right and v up. `BODY` leads from there to the chest.
 
 The left ventricle (LV) in polar coordinates (rho, theta) about w, where x runs from the apex of its cavity
 (0) to its base (1), and the wall's own apex is `wall` lower:
@@ -42,8 +42,8 @@ WALL_MM = {
     "left-atrium": 2.0,
     "right-atrium": 2.0,
 }
+# u, v, w in the body's directions right, front, up: the apex points to the left, the front and down.
 BODY = np.array([[-0.735, -0.678, 0.0], [-0.303, 0.328, 0.895], [0.607, -0.658, 0.446]])
-"""(3, 3) u, v, w in the body's directions right, front, up: the apex points to the left, front and below."""
 
 # Ranges from which a person is drawn. LV at ED in ml; wall at ED in mm; shortening of radii and of the axis
 # to ES, as fractions; how far the septum bulges and a scar reaches, as fractions; RV against a healthy one.
@@ -67,6 +67,7 @@ USUAL = {
     "rv": (0.9, 1.1),
     "fat": (1.0, 5.0),
 }
+DILATED = 1.3  # from this size on
 THINNED = 0.4  # of a scar's wall is gone
 ANGLES = 2 * np.pi * np.arange(32) / 32  # enough for an exact mean of polynomials to the 31st degree
 
@@ -206,7 +207,7 @@ class Heart:
         level = (w / self.base(e) - 0.1) / 0.9
         tip, level = 0.9 * self.base(e) * (level - 0.05), np.clip(level, 0.05, 1)
         profile = np.sqrt(_rise(level))
-        pump = e * (0.2 if self.rv < 1.3 else 0.05)  # a dilated one pumps weakly
+        pump = e * (0.2 if self.rv < DILATED else 0.05)  # a dilated one pumps weakly
         septum = self.radii(np.pi, w, e)[1]
         wide = (septum + 27 * self.rv * (1 - pump) * profile) / 2
         high = 35 * self.rv**0.35 * (1 - 0.35 * pump) * profile
