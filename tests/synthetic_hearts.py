@@ -10,7 +10,7 @@ SHAPE = Shape(channels=1, height=SIZE, width=SIZE, classes=0, structures=STRUCTU
 
 
 def hearts(count: int, seed: int = 0, subjects: int = 4, labelled: int | None = None) -> Data:
-    """`count` slices of `subjects` in turn; of the first `labelled` of them the mask may be used (None: all)."""
+    """`count` slices of `subjects` in turn; masks of the first `labelled` may be used (None: all)."""
     generator = torch.Generator().manual_seed(seed)
     centre = 11 + 10 * torch.rand(count, 2, 1, 1, generator=generator)
     radius = 5 + 3 * torch.rand(count, 1, 1, generator=generator)

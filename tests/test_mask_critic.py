@@ -138,9 +138,7 @@ def test_the_gan_has_three_updates_of_its_own_optimisers_and_trains(passes, tmp_
 
     method.training_step = recorded
     data = hearts(9, labelled=1)  # 3 labelled slices; the last unlabelled batch has one
-    [row] = train(
-        method, data, hearts(4, 1), seed=1, settings=TrainingParams(), scratch=tmp_path / "scratch"
-    )
+    [row] = train(method, data, hearts(4, 1), seed=1, settings=TrainingParams(), scratch=tmp_path / "scratch")
     assert order == ["supervised", "unsupervised", "critic"] * 3
     assert all(np.isfinite(value) for value in row.values())
     assert ("images" in method.streams(data)) == (passes == "as_released")
