@@ -86,7 +86,8 @@ def test_on_real_data_it_shows_the_paper_beside_ours(tmp_path, monkeypatch):
 def test_mixtures_of_modalities_have_a_table_of_both_and_what_each_adds(tmp_path, monkeypatch):
     parts = ("mr-100-ct-100", "mr-100-ct-12.5", "mr-100-ct-0")
     contents = [result("sdnet-mmwhs", f"mmwhs.given.{part}", 0) for part in parts]
-    text = texts(shown_in_process(given(tmp_path, contents), tmp_path, monkeypatch))
+    parameters = given(tmp_path, contents) | {"arrays_files": [], "history_files": []}
+    text = texts(shown_in_process(parameters, tmp_path, monkeypatch))
     assert "MR, paper" in text and "0.78 ± 0.05" in text
     assert "mmwhs.given.mr-100-ct-0 to mmwhs.given.mr-100-ct-12.5" in text
     assert "+0.010" in text and "+0.01<" in text  # 0.75 to 0.76
@@ -107,7 +108,7 @@ def test_with_no_results_it_says_what_was_not_run(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_on_phantoms_it_says_so_and_shows_no_number_of_the_paper(tmp_path):
-    contents = [result(run, f"phantom-acdc.fold.{part}", 0) for run in METHODS for part in (50, 25)]
+    contents = [result(run, "phantom-acdc.fold.25", 0) for run in METHODS]
     contents.append(result("sdnet-mmwhs", "phantom-mmwhs.given.mr-100-ct-25", 0))
     shown = reporting.execute(NOTEBOOK, tmp_path, given(tmp_path, contents))
     assert "<b>Phantoms.</b>" in shown and "mr-100-ct-25" in shown

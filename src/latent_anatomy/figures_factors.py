@@ -40,9 +40,10 @@ def traversals(rows: Mapping[str, Mapping[str, NDArray]], values: Sequence[float
     titles = [*(f"{value:+g}" for value in values), "correlation", "difference"]
     for panel, title in zip(axes[0], titles, strict=True):
         panel.set_title(title, fontsize=8)
-    for shown, column in ((correlated, -2), (differing, -1)):
-        bar = figure.colorbar(shown, ax=axes[:, column], location="bottom", shrink=0.8)
+    for shown, title in ((correlated, "correlation"), (differing, "difference")):
+        bar = figure.colorbar(shown, ax=axes, location="right", fraction=0.02)
         bar.ax.tick_params(labelsize=6)
+        bar.set_label(title, fontsize=7)
     return figure
 
 
