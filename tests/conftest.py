@@ -5,12 +5,14 @@ A `Project` has the checkout's Snakefile, rules, parameters and sources, no netw
 that it reads are their content, so that, as with the real one, a file changes when what it is made of does.
 """
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +32,7 @@ NO_NETWORK = "http://127.0.0.1:9"  # a proxy that nobody serves
 # Imports nothing of the package, so that it starts at once: names.json beside it has the names of files.
 VERBS = """#!{python} -IS
 import hashlib
+import fcntl
 import json
 import os
 import sys
@@ -165,9 +168,33 @@ def jobs_of(dry_run: subprocess.CompletedProcess) -> set[tuple[str, ...]]:
 
 
 @pytest.fixture(scope="session")
-def clean(tmp_path_factory) -> Project:
+def made_once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], None]], Path]:
+    """A folder that the first process of this session makes, and the others wait for and share."""
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (shared / name).is_dir():
+                (shared / "unfinished").mkdir(exist_ok=True)
+                make(shared / "unfinished" / name)
+                (shared / "unfinished" / name).rename(shared / name)
+        return shared / name
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def clean(made_once) -> Project:
     """The pipeline as after cloning. Not to be changed: copy it."""
-    folder = tmp_path_factory.mktemp("clean")
+    folder = made_once("clean", make_clean)
+    return Project(folder / "project", folder / "commands")
+
+
+def make_clean(folder: Path) -> None:
+    """The pipeline in `folder`/project, the commands that stand in for the real ones in `folder`/commands."""
     project = Project(folder / "project", folder / "commands")
     for name in PIPELINE:
         source = ROOT / name
@@ -189,14 +216,16 @@ def clean(tmp_path_factory) -> Project:
     for name, text in stubs.items():
         (project.commands / name).write_text(text)
         (project.commands / name).chmod(0o755)
-    return project
 
 
 @pytest.fixture(scope="session")
-def finished(clean, tmp_path_factory) -> Project:
+def finished(clean, made_once) -> Project:
     """The pipeline after everything ran, with the subjects TAKEN. Not to be changed: copy it."""
-    project = clean.copy(tmp_path_factory.mktemp("finished") / "project")
-    project.choose(*EXCLUDED, value=dict.fromkeys(LEFT_OUT, "a test"))
-    result = project.snakemake("--cores", "2", "--quiet")
-    assert result.returncode == 0, result.stdout + result.stderr
-    return project
+
+    def make(folder: Path) -> None:
+        project = clean.copy(folder)
+        project.choose(*EXCLUDED, value=dict.fromkeys(LEFT_OUT, "a test"))
+        result = project.snakemake("--cores", "2", "--quiet")
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    return Project(made_once("finished", make), clean.commands)

@@ -37,11 +37,9 @@ ONE = ("table 2", "ae", "reconstruction/psnr")
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory):
+def whole(made_once):
     """The tiny project, finished. Not to be changed: see `project`."""
-    path = tmp_path_factory.mktemp("tiny") / "project"
-    tiny_project.finish(path)
-    return path
+    return made_once("tiny", tiny_project.finish)
 
 
 @pytest.fixture

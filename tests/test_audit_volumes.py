@@ -29,11 +29,13 @@ EXTERNAL = layout.result("baur", OTHER, "dae", Replicate(1), DATASET)
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
+def finished(made_once):
     """The tiny project of volumes. Not to be changed: see `project`."""
-    path = tmp_path_factory.mktemp("volumes") / "project"
-    tiny_project.finish(path, tiny_volumes.parameters(), tiny_volumes.__file__)
-    return path
+
+    def make(path: Path) -> None:
+        tiny_project.finish(path, tiny_volumes.parameters(), tiny_volumes.__file__)
+
+    return made_once("tiny-volumes", make)
 
 
 @pytest.fixture

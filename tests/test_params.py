@@ -199,8 +199,9 @@ def test_data_is_an_alias_or_a_name_of_a_collection():
     assert "data: expected one of the collections, as *phantom or *real or *at-hand" in line
 
 
-def test_a_collection_says_something_of_every_study():
-    assert "collections.real.studies: expected" in only_line(without_entry(*REAL))
+def test_of_a_study_that_a_collection_does_not_name_it_has_nothing():
+    found = params.validate(without_entry(*REAL) | {"data": "real"})
+    assert "unoranic" not in found.chosen and found.collection.studies["unoranic"].tested == {}
     nothing = with_entry(("collections", "real", "images"), []) | {"data": "real"}
     nothing["collections"]["real"]["studies"]["unoranic"] = {"datasets": [], "seeds": [1]}
     assert params.validate(nothing).chosen == {}

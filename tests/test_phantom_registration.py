@@ -22,18 +22,22 @@ STEPS = (bias, coregister, register, strip, normalise)
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
+def prepared(made_once):
     """A patient's place after all steps, and the truth about the patient."""
-    folder = tmp_path_factory.mktemp("phantom-brain")
     dataset = replace(datasets.find("phantom-brain"), train=0, val=0, test=1)
-    dataset.generate(folder / "raw")
-    place = Place(dataset, dataset.subjects[0], folder / "raw", folder / "interim")
-    jobs = resolution.resolve(params.load(ROOT / "params.yaml"))
-    for step in STEPS:
-        name = step.__name__.rpartition(".")[2]
-        write_json(folder / "job.json", jobs[f"imaging/phantom-brain/{name}"])
-        step.run(Path(folder, "job.json"), place)
-    return place, dataset.truth(place.subject)
+    subject = dataset.subjects[0]
+
+    def make(folder: Path) -> None:
+        dataset.generate(folder / "raw")
+        place = Place(dataset, subject, folder / "raw", folder / "interim")
+        jobs = resolution.resolve(params.load(ROOT / "params.yaml"))
+        for step in STEPS:
+            name = step.__name__.rpartition(".")[2]
+            write_json(folder / "job.json", jobs[f"imaging/phantom-brain/{name}"])
+            step.run(folder / "job.json", place)
+
+    folder = made_once("phantom-brain", make)
+    return Place(dataset, subject, folder / "raw", folder / "interim"), dataset.truth(subject)
 
 
 def brain_points(truth) -> np.ndarray:

@@ -1,5 +1,7 @@
 """What a collection takes of a study: data sets, their folds and labelled parts, seeds, changes."""
 
+from itertools import product
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from latent_anatomy.datasets import cohorts
@@ -38,23 +40,21 @@ class External(Strict):
 
 
 class Sweep(Strict):
-    """Cohorts that a study compares: every fold of a split of each data set, with each part of it labelled.
+    """Cohorts that a study compares: every fold of each split of each data set, with each part labelled.
 
     `labelled` are per cent of the training subjects, or names that the data set gives a meaning of its own.
     """
 
     datasets: list[str]
-    split: str
-    folds: list[int] = Field(min_length=1)
-    labelled: list[float | int | str] = Field(min_length=1)
-    runs: list[str] | None = None
+    splits: list[str]
+    folds: list[int]
+    labelled: list[float | int | str]
+    runs: list[str]
 
     @property
     def cohorts(self) -> list[str]:
         """Names, folds apart."""
-        return [
-            cohorts.name_of(dataset, self.split, part) for dataset in self.datasets for part in self.labelled
-        ]
+        return [cohorts.name_of(*parts) for parts in product(self.datasets, self.splits, self.labelled)]
 
 
 class Chosen(Strict):
@@ -93,7 +93,7 @@ class Chosen(Strict):
     def runs(self, name: str, runs: list[str]) -> list[str]:
         """Those of a study's `runs` that are made on a data set or cohort."""
         sweeps = [sweep for sweep in self.sweeps.values() if name in sweep.cohorts]
-        if name in self.datasets or not sweeps or any(sweep.runs is None for sweep in sweeps):
+        if name in self.datasets or not sweeps:
             return runs
         return [run for run in runs if any(run in sweep.runs for sweep in sweeps)]
 

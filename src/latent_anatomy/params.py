@@ -16,6 +16,9 @@ class ParamsError(ValueError):
     """A key of params.yaml is unknown, of the wrong type or impossible; one line that names it."""
 
 
+NOTHING = Chosen(seeds=[1])
+
+
 class Training(Strict):
     """Numerical choices of all trainings; described in `training.TrainingParams`."""
 
@@ -97,7 +100,6 @@ class Params(Strict):
         for label, collection in self.collections.items():
             here = f"collections.{label}.studies"
             _among(here, collection.studies, self.studies, "studies")
-            _among(here, self.studies, collection.studies, f"{here}, as studies has")
             _check_kinds(f"collections.{label}", collection)
             for name, chosen in collection.studies.items():
                 _check(f"{here}.{name}", chosen, f"studies.{name}", self.studies[name])
@@ -108,8 +110,10 @@ class Params(Strict):
 
     @property
     def collection(self) -> Collection:
-        """The collection `data`."""
-        return self.collections[self.data]
+        """The collection `data`, with nothing of those studies that it does not name."""
+        found = self.collections[self.data]
+        studies = {name: found.studies.get(name, NOTHING) for name in self.studies}
+        return found.model_copy(update={"studies": studies})
 
     @property
     def chosen(self) -> dict[str, Chosen]:
@@ -184,10 +188,10 @@ def _check(here: str, chosen: Chosen, where: str, study: Study) -> None:
 
 def _check_sweep(here: str, sweep: Sweep, where: str, study: Study) -> None:
     """Its folds are there, and every part of them leaves somebody labelled."""
-    _among(f"{here}.runs", sweep.runs or [], study.runs, f"{where}.runs")
+    _among(f"{here}.runs", sweep.runs, study.runs, f"{where}.runs")
     for name in sweep.datasets:
         dataset = datasets.find(name)
-        folds = [f"{sweep.split}-{fold}" for fold in sweep.folds]
+        folds = [f"{split}-{fold}" for split, fold in product(sweep.splits, sweep.folds)]
         _among(f"{here}.folds", folds, getattr(dataset, "folds", ()), f"the folds of {name}")
         for fold, part in product(folds, sweep.labelled):
             try:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -83,19 +84,22 @@ def shorten(project: Project) -> None:
     (project.path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-@pytest.fixture(scope="module")
-def recorded(clean, tmp_path_factory) -> Project:
+@pytest.fixture(scope="session")
+def recorded(clean, made_once) -> Project:
     """A small project that Snakemake made, recorded and committed. Not to be changed: clone or copy it."""
-    project = clean.copy(tmp_path_factory.mktemp("recorded") / "project")
-    shorten(project)
-    git(project, "init", "--quiet")
-    git(project, "add", "--all")
-    git(project, "commit", "--quiet", "--message=pipeline")
-    succeeded(project.snakemake("--cores", "2", "--quiet"))
-    succeeded(sync(project, "record"))
-    git(project, "commit", "--quiet", "--message=results")
-    assert git(project, "status", "--short") == ""
-    return project
+
+    def make(folder: Path) -> None:
+        project = clean.copy(folder)
+        shorten(project)
+        git(project, "init", "--quiet")
+        git(project, "add", "--all")
+        git(project, "commit", "--quiet", "--message=pipeline")
+        succeeded(project.snakemake("--cores", "2", "--quiet"))
+        succeeded(sync(project, "record"))
+        git(project, "commit", "--quiet", "--message=results")
+        assert git(project, "status", "--short") == ""
+
+    return Project(made_once("recorded", make), clean.commands)
 
 
 @pytest.fixture

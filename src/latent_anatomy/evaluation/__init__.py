@@ -16,6 +16,9 @@ A protocol's module exports `Params`, its typed settings, and
               "<...>/corruption/.../scores"; "lesions/<...>/dice" (P,) are of the
               patients "lesions/subject"; "figure/..." are images (8, C, H, W) uint8.
 
+Where some data cannot answer what a protocol asks, its module also exports `possible(splits) -> bool`, and
+whoever evaluates leaves the protocol out where that is False.
+
 `comparison` is no protocol: it compares runs by the arrays that the protocols left.
 """
 
@@ -29,9 +32,19 @@ PROTOCOLS = {
     "robustness": (("classify disease",), ("encode",)),
     "separation": (("encode", "anatomy"),),
     "lesions": (("anomaly_map",),),
+    "segmentation": (("segment",),),
+    "volume": (("anatomy", "segment"),),
+    "modality": (("anatomy", "encode", "posterior"),),
+    "transfer": (("anatomy", "encode", "decode", "segment"),),
+    "arithmetic": (("anatomy", "encode", "decode", "segment"),),
+    "factors": (("posterior",),),
+    "disentanglement": (("anatomy", "encode", "posterior"),),
 }
 
-CAPABILITIES = ("reconstruct", "anatomy", "encode", "decode", "segment", "anomaly_map", "classify", "sample")
+CAPABILITIES = (
+    *("reconstruct", "anatomy", "encode", "decode", "posterior"),
+    *("segment", "anomaly_map", "classify", "sample"),
+)
 
 
 def capabilities(method: object) -> set[str]:

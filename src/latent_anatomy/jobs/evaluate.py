@@ -12,7 +12,7 @@ from latent_anatomy import evaluation, provenance, tables
 from latent_anatomy.evaluation import curves
 from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_job
-from latent_anatomy.methods.contract import Shape
+from latent_anatomy.methods.contract import Data, Shape
 from latent_anatomy.provenance import atomic_write, hashes, sealed, write_json
 from latent_anatomy.training import derived_seed
 
@@ -58,6 +58,8 @@ def run(
         if not evaluation.applies(protocol, method):
             continue
         module = import_module(f"latent_anatomy.evaluation.{protocol}")
+        if not getattr(module, "possible", always)(splits):
+            continue
         seed = derived_seed(job["seed"], protocol)
         chosen = module.Params.model_validate(settings)
         found, stored = module.evaluate(method, splits, chosen, content.task, seed)
@@ -70,6 +72,11 @@ def run(
     write_json(metrics, values)
     outputs = {"metrics": metrics, "arrays": arrays, "roc": roc, "psnr": psnr}
     write_json(passport, sealed(proof, outputs=hashes(outputs)))
+
+
+def always(splits: dict[str, Data]) -> bool:
+    """Of a protocol that any data can answer."""
+    return True
 
 
 def fitting(trained: Shape, tested: Shape, path: Path) -> Shape:
