@@ -209,3 +209,21 @@ def test_bf16_trains_close_to_fp32(tmp_path):
         losses.append(history[-1]["train/loss"])
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
+def test_in_bf16_the_second_update_of_a_step_sees_what_the_first_has_changed(tmp_path):
+    class Twice(Line):
+        def __init__(self):
+            super().__init__(epochs=1)
+            self.layer, self.found = nn.Linear(4, 4), []
+
+        def training_step(self, batches, update):
+            for _ in range(2):
+                self.found.append(self.layer(torch.ones(2, 4)))
+                update("all", self.found[-1].float().sum())
+            return {"loss": self.found[-1].float().sum()}
+
+    method = Twice()
+    run(method, tmp_path, settings=TrainingParams(precision="bf16"))
+    assert method.found[0].dtype == torch.bfloat16
+    assert not torch.equal(method.found[0], method.found[1])

@@ -159,6 +159,7 @@ def _step(loop: Loop, state: TrainingState, indices: dict[str, Tensor]) -> None:
             state.optimisers[name].zero_grad(set_to_none=True)
             loss.backward()
             state.optimisers[name].step()
+        torch.clear_autocast_cache()  # it holds bf16 copies of the weights as they were
 
     with loop.autocast():
         losses = loop.method.training_step(batches, update)
