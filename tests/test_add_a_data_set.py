@@ -41,7 +41,7 @@ def test_the_page_gives_a_data_set_that_is_fetched_sliced_and_planned(clean, tmp
     code = code.replace("<sha256sum mine.npz>", checksum)
     (folder / "mine.py").write_text(code, encoding="utf-8")
     planned = project.plan("--config", "data=mine", mirror=mirror)
-    assert ("train", "unoranic", "mine", "unoranic", "3") in planned
+    assert ("train", "unoranic", "mine", "unoranic", "seed-3") in planned
 
     environment = os.environ | {
         "PYTHONPATH": str(project.path / "src"),
@@ -86,4 +86,4 @@ def test_the_page_gives_a_data_set_of_volumes_whose_steps_are_planned(clean, tmp
     assert steps == {"raw-heads": ()} | {
         f"{step}-heads": ("anna",) for step in ("bias", "register", "strip", "normalise")
     }
-    assert {("gate", "heads"), ("slab", "heads"), ("train", "baur", "heads", "svae", "1")} < planned
+    assert {("gate", "heads"), ("slab", "heads"), ("train", "baur", "heads", "svae", "seed-1")} < planned

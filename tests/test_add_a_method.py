@@ -44,9 +44,11 @@ def project(clean, tmp_path):
 @pytest.mark.slow
 def test_the_page_gives_a_method_that_is_planned_trained_and_evaluated(project):
     planned = project.plan()
-    assert ("train", "unoranic", DATASET, "linear", "1") in planned
-    assert ("evaluate", "unoranic", DATASET, "linear", "1") in planned
-    assert {(verb, "baur", "phantom-brain", "brightness", "1") for verb in ("train", "evaluate")} < planned
+    assert ("train", "unoranic", DATASET, "linear", "seed-1") in planned
+    assert ("evaluate", "unoranic", DATASET, "linear", "seed-1") in planned
+    assert {
+        (verb, "baur", "phantom-brain", "brightness", "seed-1") for verb in ("train", "evaluate")
+    } < planned
 
     def run(verb: str, **options: str) -> None:
         words = [f"--{name}={value}" for name, value in options.items()]

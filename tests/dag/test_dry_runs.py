@@ -23,7 +23,7 @@ def of_study(study: str, collection: str, first: str = "train", runs: list[str] 
     runs = STUDIES[study]["runs"] if runs is None else runs
     places = {"train": chosen["datasets"], "evaluate": tested}
     return {
-        (rule, study, dataset, run, str(seed))
+        (rule, study, dataset, run, f"seed-{seed}")
         for rule in (("train", "evaluate") if first == "train" else ("evaluate",))
         for dataset in places[rule]
         for run in runs
@@ -183,7 +183,7 @@ def test_models_are_tested_on_another_data_set_than_they_were_trained_on(project
         *("collections", "phantom", "studies", "baur", "external"),
         value=[{"dataset": other, "trained_on": BRAIN}],
     )
-    expected = {("evaluate", "baur", other, run, "1") for run in STUDIES["baur"]["runs"]}
+    expected = {("evaluate", "baur", other, run, "seed-1") for run in STUDIES["baur"]["runs"]}
     result = project.snakemake("-n", "--printshellcmds")
     assert result.returncode == 0, result.stderr
     assert jobs_of(result) == expected | {("paired_tests", "baur", other)} | END
