@@ -61,9 +61,8 @@ class Results:
         """Data sets with results that answer to a data set of the paper: itself first, then others."""
         if self.phantom:
             return [name for name in self.datasets if name == PHANTOM + published]
-        rest = published.removeprefix(
-            dataset_of(published)
-        )  # a cohort is answered for by the same of another
+        # A cohort is answered for by the same cohort of another data set.
+        rest = published.removeprefix(dataset_of(published))
         names = [
             name
             for name in self.datasets
@@ -104,25 +103,31 @@ def read(paths: Iterable[Path], study: str, phantom: bool) -> Results:
             result = Result(path, metrics=metrics, **elsewhere, **named)
             runs.setdefault((result.run, dataset), []).append(result)
     for key, found in runs.items():
-        _check_alike(sorted(found, key=lambda result: (result.seed, result.fold or 0)))
+        found.sort(key=lambda result: (result.seed, result.fold or 0))
+        _check_alike(found)
         runs[key] = _over_folds(found)
     return Results(runs, comparisons, phantom)
 
 
 def _over_folds(found: list[Result]) -> list[Result]:
-    """One result for each seed that has been run on as many folds as any other."""
+    """One result for each seed, the mean over its folds; ValueError when seeds were run on other folds."""
     seeds: dict[int, list[Result]] = {}
-    for result in sorted(found, key=lambda result: (result.seed, result.fold or 0)):
+    for result in found:
         seeds.setdefault(result.seed, []).append(result)
-    most = max(map(len, seeds.values()))
-    whole = [folds for folds in seeds.values() if len(folds) == most]
+    first, *others = [[result.fold for result in folds] for folds in seeds.values()]
+    if any(other != first for other in others):
+        raise ValueError(
+            f"{found[0].path}: expected the same folds of every seed, found {[first, *others]}: run all"
+        )
     return [
         replace(
             folds[0],
-            metrics={name: sum(fold.metrics[name] for fold in folds) / most for name in folds[0].metrics},
-            folds=most,
+            metrics={
+                name: sum(fold.metrics[name] for fold in folds) / len(folds) for name in folds[0].metrics
+            },
+            folds=len(folds),
         )
-        for folds in whole
+        for folds in seeds.values()
     ]
 
 

@@ -34,11 +34,11 @@ PROTOCOLS = {
     "lesions": (("anomaly_map",),),
     "segmentation": (("segment",),),
     "volume": (("anatomy", "segment"),),
-    "modality": (("anatomy", "encode", "posterior"),),
+    "modality": (("anatomy", "encode", "decode"),),
     "transfer": (("anatomy", "encode", "decode", "segment"),),
     "arithmetic": (("anatomy", "encode", "decode", "segment"),),
     "factors": (("posterior",),),
-    "disentanglement": (("anatomy", "encode", "posterior"),),
+    "disentanglement": (("anatomy", "encode", "decode"),),
 }
 
 CAPABILITIES = (
