@@ -32,7 +32,7 @@ from latent_anatomy.methods import unet
 from latent_anatomy.methods.contract import Batch, Data, Shape, Stream, Update
 from latent_anatomy.networks.adversarial import frozen
 from latent_anatomy.networks.batchnorm import predicting
-from latent_anatomy.networks.mask_critic import FakePool, MaskCritic
+from latent_anatomy.networks.mask_critic import FakePool, MaskCritic, dispute
 from latent_anatomy.networks.segmentation_losses import judged
 
 DRAW = {"unlabelled": 1, "images": 2}  # seeds, the same in every run
@@ -117,12 +117,6 @@ class Method(unet.Method):
 def critic_losses(
     critic: MaskCritic, pool: FakePool, real: Tensor, fakes: Tensor, params: Params
 ) -> dict[str, Tensor]:
-    """What the critic minimises, "critic", and its spectral penalty, of real masks and fakes (N, L, H, W).
-
-    The fakes go into the pool, and others come out; of the two batches the shorter one counts.
-    """
-    fakes = pool.exchange(fakes)
-    count = min(len(real), len(fakes))
-    dispute = judged(critic(real[:count]), real=True) + judged(critic(fakes[:count]), real=False)
-    penalty = critic.spectral_penalty()
-    return {"critic": dispute + params.spectral_weight * penalty, "spectral_penalty": penalty}
+    """What the critic minimises, "critic", and its spectral penalty; real masks and fakes (N, L, H, W)."""
+    disputed, penalty = dispute(critic, pool, real, fakes), critic.spectral_penalty()
+    return {"critic": disputed + params.spectral_weight * penalty, "spectral_penalty": penalty}

@@ -10,6 +10,9 @@ convolutions but the first towards a spectral norm of 1, mean |stop(W / sigma) -
 is a matrix of (taps x inputs, outputs) and sigma its largest singular value as of 3 power iterations, which
 start at every step from the same random vector; and a pool of the last 50 fakes, from which each batch of
 fakes is drawn.
+
+The two critics of the previous model (`methods.spatial_factorisation`), of masks and of images, are of the
+same kind: half as wide, with one halving less, and a last convolution 4x4 to one verdict for each place.
 """
 
 import torch
@@ -17,9 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latent_anatomy.networks.encoder_decoder import as_keras
+from latent_anatomy.networks.segmentation_losses import judged
 
 KERNEL, SLOPE, POWER_ITERATIONS = 4, 0.2, 3
-STRIDES = (2, 2, 2, 2, 1)
 
 
 class SameConv2d(nn.Conv2d):
@@ -35,22 +38,34 @@ class SameConv2d(nn.Conv2d):
 
 
 class MaskCritic(nn.Module):
-    """Masks (N, L, H, W) in [0, 1] -> verdicts (N, 1) float32, 1 for real and 0 for fake."""
+    """Masks (N, L, H, W) in [0, 1] -> verdicts (N, 1) float32, 1 for real and 0 for fake.
 
-    def __init__(self, planes: int, size: tuple[int, int], width: int = 64):
+    With `by_place`, a verdict (N, 1, H/2^halvings, W/2^halvings), rounded up, for each place.
+    """
+
+    def __init__(
+        self,
+        planes: int,
+        size: tuple[int, int],
+        width: int = 64,
+        halvings: int = 4,
+        by_place: bool = False,
+    ):
         super().__init__()
         layers, inputs, (rows, columns) = [], planes, size
-        for i, stride in enumerate(STRIDES):
+        for i, stride in enumerate([2] * halvings + [1]):
             layers += [SameConv2d(inputs, width * 2**i, KERNEL, stride=stride), nn.LeakyReLU(SLOPE)]
             inputs, rows, columns = width * 2**i, -(-rows // stride), -(-columns // stride)
         self.features = nn.Sequential(*layers)
-        self.verdict = nn.Linear(inputs * rows * columns, 1)
+        self.by_place = by_place
+        self.verdict = SameConv2d(inputs, 1, KERNEL) if by_place else nn.Linear(inputs * rows * columns, 1)
         self.apply(as_keras)
         for i, layer in enumerate(self.penalised()):
             self.register_buffer(f"start{i}", torch.rand(layer.out_channels) * 2 - 1)
 
     def forward(self, masks: Tensor) -> Tensor:
-        return self.verdict(self.features(masks).flatten(1)).float()
+        features = self.features(masks)
+        return self.verdict(features if self.by_place else features.flatten(1)).float()
 
     def penalised(self) -> list[nn.Conv2d]:
         """The convolutions with a spectral penalty: all but the first."""
@@ -99,3 +114,13 @@ class FakePool(nn.Module):
         places = torch.arange(capacity, device=fakes.device)
         chances = torch.rand(capacity, device=fakes.device).masked_fill(places < capacity - self.count, -1)
         return self.masks[chances.topk(min(len(fakes), capacity)).indices]
+
+
+def dispute(critic: nn.Module, pool: FakePool, real: Tensor, fakes: Tensor) -> Tensor:
+    """(D(real) - 1)^2 + D(fakes)^2: a scalar; of the two batches (N, L, H, W) the shorter one counts.
+
+    The fakes go into the pool, and others come out.
+    """
+    fakes = pool.exchange(fakes)
+    count = min(len(real), len(fakes))
+    return judged(critic(real[:count]), real=True) + judged(critic(fakes[:count]), real=False)

@@ -74,11 +74,18 @@ class UNet(nn.Module):
         self.apply(as_keras)
 
     def forward(self, images: Tensor) -> Tensor:
+        return self.logits(*self.encoded(images))
+
+    def encoded(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Images -> features of the bottom (N, w 2^d, H/2^d, W/2^d), and what is skipped, shallow first."""
         features, skipped = images, []
         for down in self.down:
             skipped.append(down(features))
             features = self.pool(skipped[-1])
-        features = self.bottom(features)
-        for rise, join in zip(self.rise, self.join, strict=True):
-            features = join(torch.cat([rise(features), skipped.pop()], dim=1))
+        return self.bottom(features), skipped
+
+    def logits(self, features: Tensor, skipped: list[Tensor]) -> Tensor:
+        """What `encoded` makes -> logits (N, outputs, H, W)."""
+        for rise, join, shallow in zip(self.rise, self.join, reversed(skipped), strict=True):
+            features = join(torch.cat([rise(features), shallow], dim=1))
         return self.head(features)

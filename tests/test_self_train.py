@@ -1,0 +1,198 @@
+"""Self-training: rounds, who delineates in them, what may be seen, resume; and it learns."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from pydantic import ValidationError
+from synthetic_hearts import SHAPE, hearts
+
+from latent_anatomy import overlap
+from latent_anatomy.methods import self_train, unet
+from latent_anatomy.methods.contract import Batch
+from latent_anatomy.training import TrainingParams, train
+
+TINY = {"width": 2, "depth": 1, "epochs": 3, "learning_rate": 1e-2, "momentum": 0.8}
+
+
+def build(seed: int = 0, **changed) -> self_train.Method:
+    torch.manual_seed(seed)
+    return self_train.Method(self_train.Params(**TINY | changed), SHAPE)
+
+
+def run(method, scratch, data=None) -> list[dict]:
+    data = hearts(12, labelled=2) if data is None else data
+    settings = {"settings": TrainingParams(), "save_every_seconds": 0}
+    return train(method, data, hearts(2, seed=1), seed=1, scratch=scratch, **settings)
+
+
+def same(one: dict, other: dict) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def copied(network) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+# Rounds
+
+
+@pytest.mark.parametrize(
+    ("epochs", "rounds", "starts"), [(3, 3, [1, 2]), (4, 3, [2, 3]), (500, 3, [167, 334]), (7, 2, [4])]
+)
+def test_rounds_are_equal_parts_of_the_training(epochs, rounds, starts):
+    params = self_train.Params(epochs=epochs, rounds=rounds)
+    assert params.starts == starts
+    lengths = [end - begin for begin, end in zip([0, *starts], [*starts, epochs], strict=True)]
+    assert max(lengths) - min(lengths) <= 1
+
+
+def test_fewer_epochs_than_rounds_are_refused():
+    with pytest.raises(ValidationError, match="an epoch for each of 3 rounds, found 2"):
+        self_train.Params(epochs=2)
+
+
+def test_who_delineates_is_the_network_as_it_was_when_the_round_began(tmp_path):
+    method, seen, at_end = build(epochs=6), [], []
+    step, validate = method.training_step, method.validate
+
+    def watched_step(batches, update):
+        labeller = method.rounds.labeller
+        seen.append(None if labeller is None else copied(labeller))
+        assert labeller is None or not any(module.training for module in labeller.modules())
+        return step(batches, update)
+
+    def watched_validation(data):
+        at_end.append(copied(method.network))
+        return validate(data)
+
+    method.training_step, method.validate = watched_step, watched_validation
+    rows = run(method, tmp_path, hearts(8, labelled=1))  # 2 steps an epoch, of 6 unlabelled
+    assert seen[:4] == [None] * 4 and len(seen) == 12
+    for steps, began in ((seen[4:8], at_end[1]), (seen[8:], at_end[3])):
+        assert all(same(began, weights) for weights in steps)
+    assert [row["train/unlabelled_dice"] != 0 for row in rows] == [False, False] + [True] * 4
+
+
+def test_the_first_round_is_the_unet(tmp_path):
+    data = hearts(4, labelled=2)  # as many labelled as unlabelled, so epochs are equally long
+    method = build(epochs=4, rounds=2)
+    supervised = unet.Method(unet.Params(**TINY | {"epochs": 2}), SHAPE)
+    supervised.load_state_dict(method.state_dict())
+    train(supervised, data, hearts(2), seed=1, settings=TrainingParams(), scratch=tmp_path / "unet")
+    run(method, tmp_path / "self-train", data)
+    assert same(supervised.network.state_dict(), method.rounds.labeller.state_dict())
+    assert not same(supervised.state_dict(), method.state_dict())
+
+
+def test_the_likeliest_class_of_each_pixel_is_the_mask():
+    method, images = build().eval(), 2 * hearts(3).images - 1
+    masks = self_train.delineated(method.network, images)
+    likeliest = method.network(images).argmax(1)
+    assert masks.shape == (3, 2, 32, 32) and masks.dtype == torch.uint8
+    for plane in range(2):
+        assert torch.equal(masks[:, plane].bool(), likeliest == plane)
+
+
+def test_the_loss_is_that_of_both_batches_and_its_masks_are_nobodys():
+    method, data = build(rotation=0, lambda_unlabelled=0.5).train(), hearts(4)
+    method.rounds.labeller = self_train.frozen_copy(build(seed=1).network)
+    one, other = data.batch(torch.arange(2)), data.batch(torch.arange(2, 4))
+    found = method.training_step({"labelled": one, "unlabelled": other}, lambda name, loss: loss.backward())
+    masks = self_train.delineated(method.rounds.labeller, 2 * other.images - 1)
+    expected = method.dice(one) + 0.5 * method.dice(Batch(other.images, masks=masks))
+    torch.testing.assert_close(found["loss"], expected)
+    assert all(parameter.grad is None for parameter in method.rounds.labeller.parameters())
+    assert all(parameter.grad is not None for parameter in method.network.parameters())
+
+
+# How training ends
+
+
+def test_patience_runs_out_in_the_last_round_at_the_earliest(tmp_path):
+    method = build(epochs=12, patience=2)
+    method.validate = lambda data: {"loss": torch.ones(())}  # the first epoch is the best
+    assert len(run(method, tmp_path, hearts(2, labelled=1))) == 8 + 2
+
+
+def test_the_last_weights_stay_and_are_a_unets():
+    method = build()
+    assert not method.selection.restore
+    assert list(method.state_dict()) == list(unet.Method(unet.Params(**TINY), SHAPE).state_dict())
+
+
+# What it may see
+
+
+def test_labelled_rows_are_not_delineated_and_without_others_there_is_no_stream():
+    data = hearts(24, labelled=1)
+    data.masks[0] = 255  # of a labelled subject, but not drawn
+    found = build(unlabelled_images=9).streams(data)
+    labelled, others = (set(found[name].indices.tolist()) for name in ("labelled", "unlabelled"))
+    assert labelled == {4, 8, 12, 16, 20} and not labelled & others
+    assert others <= set(range(24)) and 9 <= len(others) <= 12  # 3 of each of 4, but for labelled ones
+    assert set(build().streams(replace(data, labelled=None, masks=hearts(24).masks))) == {"labelled"}
+
+
+def test_masks_of_unlabelled_slices_change_nothing_and_their_images_do(tmp_path):
+    data = hearts(8, labelled=2)
+    masks, stored = data.masks.clone(), data.stored.clone()
+    masks[~data.labelled] = 1 - masks[~data.labelled]
+    stored[~data.labelled] = 255 - stored[~data.labelled]
+    states = []
+    for name, changed in (("a", {}), ("b", {"masks": masks}), ("c", {"stored": stored})):
+        method = build()
+        run(method, tmp_path / name, replace(data, **changed))
+        states.append(method.state_dict())
+    assert same(states[0], states[1]) and not same(states[0], states[2])
+
+
+def test_a_data_set_that_is_labelled_throughout_trains_the_unet(tmp_path):
+    rows = run(build(), tmp_path, hearts(4))
+    assert [row["train/unlabelled_dice"] for row in rows] == [0, 0, 0]
+
+
+# Bits
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[list[dict], dict]:
+    method = build()
+    return run(method, tmp_path_factory.mktemp("whole")), method.state_dict()
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3, 5])  # of 3 rounds of an epoch of 2 steps
+def test_a_killed_run_ends_with_the_same_bits_wherever_it_was(stop_after, whole, tmp_path):
+    stopped, calls = build(), []
+    step = stopped.training_step
+
+    def failing_step(*arguments):
+        calls.append(1)
+        if len(calls) > stop_after:
+            raise Interrupted
+        return step(*arguments)
+
+    stopped.training_step = failing_step
+    with pytest.raises(Interrupted):
+        run(stopped, tmp_path)
+    resumed = build(seed=99)
+    assert run(resumed, tmp_path) == whole[0]
+    assert same(whole[1], resumed.state_dict())
+
+
+def test_it_learns_to_beat_the_best_mask_that_ignores_the_image(tmp_path):
+    method = build(width=4, depth=2, epochs=10, rounds=2, rotation=0)
+    data, test = hearts(32, labelled=2), hearts(16, seed=5)
+    run(method, tmp_path, data)
+    mean = data.masks.float().mean(0, keepdim=True)
+    blind = max(dice(mean.gt(at).float().expand(16, -1, -1, -1), test) for at in (0.1, 0.2, 0.3, 0.4))
+    with torch.no_grad():
+        assert dice(method.eval().segment(test.images), test) > blind
+
+
+def dice(predicted: torch.Tensor, data) -> float:
+    return float(overlap.dice(overlap.counts(predicted, data.masks).sum(1), 0.1).mean())
