@@ -103,9 +103,8 @@ def test_unknown_names(keys, value, named):
 
 def test_phantoms_and_real_data_in_one_collection():
     content = with_entry(("collections", "real", "images"), ["retinamnist", "phantom-retinamnist"])
-    content["collections"]["real"]["studies"]["unoranic"] = {
-        "datasets": ["retinamnist", "phantom-retinamnist"],
-        "seeds": [1],
+    content["collections"]["real"]["studies"] = {
+        "unoranic": {"datasets": ["retinamnist", "phantom-retinamnist"], "seeds": [1]}
     }
     line = only_line(content)
     assert "collections.real: " in line and "both" in line
@@ -203,15 +202,16 @@ def test_of_a_study_that_a_collection_does_not_name_it_has_nothing():
     found = params.validate(without_entry(*REAL) | {"data": "real"})
     assert "unoranic" not in found.chosen and found.collection.studies["unoranic"].tested == {}
     nothing = with_entry(("collections", "real", "images"), []) | {"data": "real"}
-    nothing["collections"]["real"]["studies"]["unoranic"] = {"datasets": [], "seeds": [1]}
+    nothing["collections"]["real"]["studies"] = {"unoranic": {"datasets": [], "seeds": [1]}}
     assert params.validate(nothing).chosen == {}
 
 
 def test_without_leaves_the_rest_of_the_collection():
     found = params.validate(CONTENT | {"data": "real"})
     left = found.without(["bloodmnist", "dermamnist"]).collection
-    assert left.images == ["breastmnist", "pneumoniamnist", "retinamnist"]
-    assert left.studies["unoranic"].datasets == left.images
+    assert left.images == ["breastmnist", "pneumoniamnist", "retinamnist", "acdc", "mmwhs"]
+    assert left.studies["unoranic"].datasets == left.images[:3]
+    assert left.studies["sdnet"] == found.collection.studies["sdnet"]
     assert left.studies["unoranic"].seeds == found.collection.studies["unoranic"].seeds
     with pytest.raises(params.ParamsError, match="none of the data sets of 'real' can be had"):
         found.without(found.collection.datasets)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 DATASET = "phantom-breastmnist"
 RUNS = ("ae", "unoranic")
 SEEDS = (1, 2)
-STUDIES = ("unoranic", "baur")
+STUDIES = ("unoranic", "baur", "sdnet")
 LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")
 LOCK = "requirements.lock"
 
@@ -54,7 +54,7 @@ def parameters() -> dict:
         "at-hand": copy.deepcopy(real),
     }
     for collection in content["collections"].values():
-        collection["studies"]["baur"] = {"datasets": [], "seeds": [1]}
+        collection["studies"] |= {study: {"seeds": [1]} for study in STUDIES[1:]}
     return content
 
 
@@ -87,8 +87,8 @@ def run_all() -> None:
     metrics = [Path(each.outputs["metrics"]) for each in (*results, tests)]
     paired_tests.run(job(tests), Path("results/unoranic", DATASET), metrics[-1], Path(tests.path))
     ledger.write([Path(f"papers/{study}.yaml") for study in STUDIES], metrics, *map(Path, LEDGERS))
-    for study, own in (("unoranic", results), ("baur", [])):
-        report(study, shown(LEDGERS[1], study, own))
+    for study in STUDIES:
+        report(study, shown(LEDGERS[1], study, results if study == "unoranic" else []))
     report("qc", {})
 
 

@@ -41,10 +41,8 @@ def parameters() -> dict:
         "seeds": [1],
         "changes": [{"runs": ["dae"], "params": {"epochs": 1, "width": 2, "latent": 4}}],
     }
-    nothing = {"datasets": [], "seeds": [1]}
-    content["collections"] = {
-        "real": {"volumes": [DATASET, OTHER], "studies": {"unoranic": nothing, "baur": baur}},
-    }
+    studies = {study: {"seeds": [1]} for study in STUDIES} | {"baur": baur}
+    content["collections"] = {"real": {"volumes": [DATASET, OTHER], "studies": studies}}
     return content
 
 
@@ -153,8 +151,8 @@ def run_all() -> None:
         results += own
         metrics += [*(Path(each.outputs["metrics"]) for each in own), table]
     ledger.write([Path(f"papers/{study}.yaml") for study in STUDIES], metrics, *map(Path, LEDGERS))
-    for study, own in (("unoranic", []), ("baur", results)):
-        report(study, shown(LEDGERS[0], study, own))
+    for study in STUDIES:
+        report(study, shown(LEDGERS[0], study, results if study == "baur" else []))
     pictures = sorted(path.as_posix() for path in Path("data/interim").glob("*/*/*/picture.png"))
     report(
         "qc",

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from itertools import product
 
 import pytest
 import yaml
@@ -19,16 +20,18 @@ END = {("ledger",), *(("report", study) for study in STUDIES), ("all",)}
 def of_study(study: str, collection: str, first: str = "train", runs: list[str] | None = None) -> set[tuple]:
     """The jobs of a study (of these runs) from `first` on, train or evaluate, to the paired tests."""
     chosen = COLLECTIONS[collection]["studies"][study]
-    tested = [*chosen["datasets"], *(each["dataset"] for each in chosen.get("external", []))]
-    runs = STUDIES[study]["runs"] if runs is None else runs
-    places = {"train": chosen["datasets"], "evaluate": tested}
-    return {
-        (rule, study, dataset, run, f"seed-{seed}")
-        for rule in (("train", "evaluate") if first == "train" else ("evaluate",))
-        for dataset in places[rule]
-        for run in runs
-        for seed in chosen["seeds"]
-    } | {("paired_tests", study, dataset) for dataset in tested}
+    seeds, everyone = [f"seed-{seed}" for seed in chosen["seeds"]], STUDIES[study]["runs"]
+    trained = set(product(chosen.get("datasets", []), everyone, seeds))
+    for sweep in chosen.get("sweeps", {}).values():
+        cohorts = map(".".join, product(sweep["datasets"], sweep["splits"], map(str, sweep["labelled"])))
+        folds = [f"fold-{fold}.{seed}" for fold, seed in product(sweep["folds"], seeds)]
+        trained |= set(product(cohorts, sweep["runs"], folds))
+    external = [each["dataset"] for each in chosen.get("external", [])]
+    tested = trained | set(product(external, everyone, seeds))
+    found = {("evaluate", study, *job) for job in tested}
+    found |= {("train", study, *job) for job in trained} if first == "train" else set()
+    found = {job for job in found if runs is None or job[3] in runs}
+    return found | {("paired_tests", study, dataset) for _, _, dataset, *_ in found}
 
 
 def of_subjects(steps: tuple[str, ...], subjects: list[str], dataset: str = BRAIN) -> set[tuple[str, ...]]:

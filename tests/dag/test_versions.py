@@ -15,6 +15,9 @@ from latent_anatomy import datasets, params, resolution
 
 DATASET, RUNS, BRAIN, MODEL = "phantom-breastmnist", ("unoranic", "ae"), "phantom-brain", "intensity"
 AE, UNORANIC = (f"{DATASET}-{run}-1" for run in ("ae", "unoranic"))
+HEARTS, SWEPT = "phantom-acdc", {"splits": ["fold"], "folds": [0], "labelled": [25], "runs": ["unet"]}
+SWEEPS = ("published", "disjoint", "factors", "mixtures", "volumes")
+NOBODY = {"datasets": [], "splits": [], "folds": [], "labelled": [], "runs": []}
 AFTER_AE = {
     f"train-unoranic@{AE}",
     f"evaluate-unoranic@{AE}",
@@ -22,6 +25,7 @@ AFTER_AE = {
     "ledger",
     "report-unoranic",
     "report-baur",
+    "report-sdnet",
 }
 AFTER_IMAGING = {
     f"imaging@{BRAIN}",
@@ -34,6 +38,7 @@ AFTER_IMAGING = {
     "ledger",
     "report-unoranic",
     "report-baur",
+    "report-sdnet",
     "report-qc",
 }
 FILES_OF_A_SUBJECT = sum(len(files) + 3 for files in files_of_steps(datasets.find(BRAIN)).values())
@@ -64,19 +69,22 @@ def jobs_run(output: str) -> set[str]:
 
 
 def shorten(project: Project) -> None:
-    """Images with two runs; volumes of two subjects with one run, which is tested on the images too."""
+    """Images with two runs; volumes of two subjects with one, which is tested on the images too; a cohort."""
     content = yaml.safe_load((project.path / "params.yaml").read_text())
     content["studies"]["unoranic"] = {"runs": list(RUNS), "evaluation": {"reconstruction": {}}}
     content["studies"]["baur"] = {"runs": [MODEL], "evaluation": {"lesions": {}}}
+    content["studies"]["sdnet"] = {"runs": ["unet"], "evaluation": {"segmentation": {}}}
+    sweeps = dict.fromkeys(SWEEPS, NOBODY) | {"disjoint": {"datasets": [HEARTS], **SWEPT}}
     content["imaging"]["datasets"][BRAIN]["excluded"] = dict.fromkeys(EVERYBODY[2:], "a test")
     external = [{"dataset": DATASET, "trained_on": BRAIN}]
     content["collections"] = {
         "phantom": {
-            "images": [DATASET],
+            "images": [DATASET, HEARTS],
             "volumes": [BRAIN],
             "studies": {
                 "unoranic": {"datasets": [DATASET], "seeds": [1]},
                 "baur": {"datasets": [BRAIN], "external": external, "seeds": [1]},
+                "sdnet": {"sweeps": sweeps, "seeds": [1]},
             },
         }
     }

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from latent_anatomy.datasets import phantom_chests
+import latent_anatomy.datasets.phantom_chests as phantom_chests  # not the package, which has all of them
 from latent_anatomy.datasets.acdc import Acdc
 from latent_anatomy.datasets.acdc_patients import GROUPS, PATIENTS
 from latent_anatomy.datasets.cohorts import Cohort, draw

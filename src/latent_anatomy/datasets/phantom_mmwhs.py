@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from latent_anatomy.datasets import phantom_chests
+import latent_anatomy.datasets.phantom_chests as phantom_chests  # not the package, which has all of them
 from latent_anatomy.datasets.contract import RawFile
 from latent_anatomy.datasets.mmwhs import LABELS, MODALITIES, Mmwhs, files_of
 from latent_anatomy.datasets.phantom_hearts import BODY, GROUPS, STRUCTURES, Array, Heart

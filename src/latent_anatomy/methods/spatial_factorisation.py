@@ -90,7 +90,7 @@ class Method(nn.Module):
 
     def __init__(self, params: Params, shape: Shape):
         super().__init__()
-        self.params, self.selection = params, params.selection
+        self.params, self.shape, self.selection = params, shape, params.selection
         planes, size, channels = streams.structures(shape), (shape.height, shape.width), shape.channels
         self.network = FactorisingUNet(
             channels,
