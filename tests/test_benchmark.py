@@ -16,12 +16,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from latent_anatomy import datasets
-from latent_anatomy.benchmarks import imaging, loop, methods
+from latent_anatomy.benchmarks import imaging, loop, methods, savings
 from latent_anatomy.benchmarks.chosen import build, noise
 from latent_anatomy.benchmarks.timing import in_turns, speed_ratio, spread
 from latent_anatomy.cli import app
 from latent_anatomy.jobs import bias, coregister, normalise, register, strip
-from latent_anatomy.methods.contract import MethodParams, Schedules, Shape
+from latent_anatomy.methods.contract import Batch, MethodParams, Schedules, Shape
+from latent_anatomy.networks.rotation import rotate
 
 CPU = torch.device("cpu")
 IMAGING_STEPS = {
@@ -204,6 +205,37 @@ def test_operations_are_those_that_torch_counts():
 def test_what_has_no_steps_is_refused(run, message, project):
     with pytest.raises(ValueError, match=message):
         build(run, Shape(1, 32, 32, 2), CPU)
+
+
+# --- savings
+
+
+def test_bench_savings_writes_every_way_beside_the_released_one(project):
+    found = bench("savings", "--size", "32", "--width", "2", "--repeats", "2", "--device", "cpu")
+    assert list(found["ways"]) == sorted(savings.WAYS)
+    released, shared = found["ways"]["as released"], found["ways"]["+ shared passes"]
+    assert released["of_released"] == {"ratio": 1, "low": 1, "high": 1}
+    assert shared["operations"] < released["operations"]
+    for each in found["ways"].values():
+        assert each["seconds"]["median"] > 0 and 0 < each["of_peak"]
+
+
+def test_images_rotated_one_by_one_are_those_of_the_batch():
+    random = torch.Generator().manual_seed(1)
+    images = torch.nn.functional.avg_pool2d(torch.rand(3, 1, 24, 24, generator=random), 3, 1, 1)
+    masks = (torch.rand(3, 2, 24, 24, generator=random) > 0.5).float()
+    angles = np.array([0.0, 90.0, -37.0])
+    each = savings.rotated_each(Batch(images, masks=masks), angles)
+    whole = rotate(torch.cat([images, masks], 1), torch.from_numpy(np.radians(angles)).float())
+    inner = (slice(None), slice(None), slice(6, -6), slice(6, -6))
+    torch.testing.assert_close(
+        torch.cat([each.images, each.masks], 1)[inner], whole[inner], atol=1e-4, rtol=0
+    )
+
+
+def test_a_run_without_repeated_passes_has_no_savings(project):
+    with pytest.raises(ValueError, match="repeated_passes"):
+        savings.run("unet", 32, 2, 2, 0, "cpu")
 
 
 # --- imaging

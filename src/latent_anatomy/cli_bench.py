@@ -50,6 +50,22 @@ def methods(
     _write(out, run(runs, channels, size, batch, repeats, warm_up, device))
 
 
+@bench.command("savings")
+def savings(
+    method: Annotated[str, typer.Option(help="A run of params.yaml that repeats passes.")] = "sdnet",
+    size: Size = 224,
+    width: Annotated[int | None, typer.Option(min=1, help="Of its networks, not the run's own.")] = None,
+    repeats: Repeats = 10,
+    warm_up: WarmUp = 1,
+    device: Device = "auto",
+    out: Out = None,
+) -> None:
+    """Iterations per second as SDNet's code makes them, and with each saving added, in turns."""
+    from latent_anatomy.benchmarks.savings import run
+
+    _write(out, run(method, size, width, repeats, warm_up, device))
+
+
 @bench.command("imaging")
 def imaging(
     dataset: Annotated[str, typer.Argument(help="A data set of volumes; its raw files are here.")],

@@ -30,11 +30,15 @@ def build(run: str, shape: Shape, device: torch.device, **changes: object) -> nn
 
 
 def noise(count: int, shape: Shape, device: torch.device) -> Data:
-    """Uniform random images (count, C, H, W) uint8, and labels in turn."""
+    """Uniform random images (count, C, H, W) uint8, labels in turn, masks of the structures of `shape`."""
     generator = torch.Generator().manual_seed(0)
     size = (count, shape.channels, shape.height, shape.width)
     stored = torch.randint(0, 256, size, generator=generator, dtype=torch.uint8)
-    return Data(stored.to(device), (torch.arange(count) % shape.classes).to(device))
+    labels, masks = torch.arange(count) % shape.classes, None
+    if shape.structures:
+        planes = (count, len(shape.structures), *size[2:])
+        masks = torch.randint(0, 2, planes, generator=generator, dtype=torch.uint8).to(device)
+    return Data(stored.to(device), labels.to(device), masks, shape.structures)
 
 
 def bare_step(method: nn.Module) -> Callable[[dict[str, Batch]], object]:
