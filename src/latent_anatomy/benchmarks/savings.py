@@ -1,8 +1,8 @@
 """Iterations per second of a method with repeated passes (SDNet, the GAN), and what each saving brings.
 
 The reference is the released way: networks are passed again for each update, images lie in the host's
-memory, and each is rotated by itself, by scipy. One saving after the other is added to it, and all of them are
-measured in turns:
+memory, and each is rotated by itself, by scipy. One saving after the other is added to it, and all are measured
+in turns:
 
     shared passes     `repeated_passes="shared"`, see `methods.sdnet`
     on the device     images and masks lie there from the beginning (on a CPU they always do)
@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from scipy import ndimage
-from torch import Tensor, nn
+from torch import Tensor
 
 from latent_anatomy.benchmarks.chosen import bare_step, build, noise
 from latent_anatomy.benchmarks.methods import Operations
