@@ -1,8 +1,7 @@
 """Iterations per second of a method with repeated passes (SDNet, the GAN), and what each saving brings.
 
-The reference is the released way: networks are passed again for each update, images lie in the host's
-memory, and each is rotated by itself, by scipy. One saving after the other is added to it, and all are measured
-in turns:
+The reference is the released way: networks are passed again for each update, images lie in the host's memory,
+and each is rotated by itself, by scipy. One saving after the other is added, and all are measured in turns:
 
     shared passes     `repeated_passes="shared"`, see `methods.sdnet`
     on the device     images and masks lie there from the beginning (on a CPU they always do)
@@ -26,7 +25,7 @@ from latent_anatomy.benchmarks.chosen import bare_step, build, noise
 from latent_anatomy.benchmarks.methods import Operations
 from latent_anatomy.benchmarks.timing import in_turns, machine, machine_text, speed_ratio, spread
 from latent_anatomy.jobs.inputs import choose_device
-from latent_anatomy.methods.contract import Batch, Data, Shape
+from latent_anatomy.methods.contract import Batch, Shape
 from latent_anatomy.training import streams_of
 
 STRUCTURES = ("left-ventricle", "myocardium", "right-ventricle")
