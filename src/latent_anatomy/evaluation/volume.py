@@ -21,7 +21,8 @@ areas on slices of all phases that are drawn, and are asked for the test subject
     .../p_value, p_permutation              paired t-test of predicted and true; sign flips of subjects
     volume/fine-tuned/slice-dice/<m>        the copy's, see `segmentation`
 
-A correlation of what does not vary is left out. Arrays, of each volume: volume/subject (V,) text,
+Of one volume, as where a fold tests one subject, there are means, bias and error alone; the folds' arrays are to
+be pooled. A correlation of what does not vary is left out. Arrays, of each volume: volume/subject (V,) text,
 volume/true_ml, volume/frozen/ml, volume/fine-tuned/ml (V,) float64.
 """
 
@@ -58,7 +59,7 @@ class Params(Training):
 
 
 def possible(splits: dict[str, Data]) -> bool:
-    """Whether the data have spacing and drawn left ventricles in every split; of two test subjects at ED."""
+    """Whether the data have spacing and drawn left ventricles in every split, in that of the test at ED."""
     return not _missing(splits)
 
 
@@ -72,11 +73,8 @@ def _missing(splits: dict[str, Data]) -> str:
             return f"split {name}: expected masks of the {STRUCTURE}, found {names}"
         if not len(_delineated(data)):
             return f"split {name}: expected slices on which the {STRUCTURE} is drawn, found none"
-    subjects = {splits["test"].subject[row] for row in _delineated(splits["test"], PHASE).tolist()}
-    if len(subjects) < 2:
-        return (
-            f"split test: expected two subjects whose {STRUCTURE} is drawn at {PHASE}, found {len(subjects)}"
-        )
+    if not len(_delineated(splits["test"], PHASE)):
+        return f"split test: expected slices at {PHASE} on which the {STRUCTURE} is drawn, found none"
     return ""
 
 
@@ -171,25 +169,27 @@ def _anatomy(method: nn.Module, data: Data, rows: Tensor) -> Tensor:
 
 
 def agreement(predicted: NDArray, true: NDArray, subjects: Sequence[str], seed: int) -> dict[str, float]:
-    """The measures above of volumes (V,) float64, whose subjects are (V,) text; ValueError for one volume."""
-    if len(true) < 2:
-        raise ValueError(f"volume: expected two test volumes or more, found {len(true)}")
+    """The measures above of volumes (V,) float64, whose subjects are (V,) text."""
     if not np.isfinite(predicted).all():
         raise FloatingPointError("volume: expected finite volumes, found others: lower `fine_tuning_rate`")
     differences = predicted - true
-    bias, half = differences.mean(), LIMITS * differences.std(ddof=1)
+    bias = differences.mean()
     values = {
         "mean_ml": predicted.mean(),
-        "sd_ml": predicted.std(ddof=1),
         "true_mean_ml": true.mean(),
-        "true_sd_ml": true.std(ddof=1),
         "bias_ml": bias,
-        "loa_low_ml": bias - half,
-        "loa_high_ml": bias + half,
         "mae_ml": np.abs(differences).mean(),
-        "p_value": stats.ttest_rel(predicted, true).pvalue if half > 0 else float(bias == 0),
-        "p_permutation": sign_flip(differences, subjects, seed=seed),
     }
+    if len(true) > 1:
+        half = LIMITS * differences.std(ddof=1)
+        values |= {
+            "sd_ml": predicted.std(ddof=1),
+            "true_sd_ml": true.std(ddof=1),
+            "loa_low_ml": bias - half,
+            "loa_high_ml": bias + half,
+            "p_value": stats.ttest_rel(predicted, true).pvalue if half > 0 else float(bias == 0),
+            "p_permutation": sign_flip(differences, subjects, seed=seed),
+        }
     if predicted.std() > 0 and true.std() > 0:
         values["r"] = stats.pearsonr(predicted, true).statistic
     return {name: float(value) for name, value in values.items()}
