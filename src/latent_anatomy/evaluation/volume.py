@@ -21,8 +21,8 @@ areas on slices of all phases that are drawn, and are asked for the test subject
     .../p_value, p_permutation              paired t-test of predicted and true; sign flips of subjects
     volume/fine-tuned/slice-dice/<m>        the copy's, see `segmentation`
 
-Of one volume, as where a fold tests one subject, there are means, bias and error alone; the folds' arrays are to
-be pooled. A correlation of what does not vary is left out. Arrays, of each volume: volume/subject (V,) text,
+Of one volume, as where a fold tests one subject, there are means, bias and error alone; pool the folds'
+arrays. A correlation of what does not vary is left out. Arrays, of each volume: volume/subject (V,) text,
 volume/true_ml, volume/frozen/ml, volume/fine-tuned/ml (V,) float64.
 """
 
