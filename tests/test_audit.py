@@ -176,7 +176,7 @@ def test_an_edited_ledger_is_found(project, path):
 
 def test_a_ledger_without_a_study_that_this_collection_has_nothing_of_is_found(project):
     lines = (project / LEDGERS[0]).read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if not line.startswith("baur,")]
+    kept = [line for line in lines if not line.startswith("sdnet,")]
     assert len(kept) < len(lines)
     (project / LEDGERS[0]).write_text("".join(kept), encoding="utf-8")
     assert "missing" in the(broken(project), LEDGERS[0], "rows")
