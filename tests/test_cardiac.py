@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from skimage.transform import AffineTransform, warp
 
 from latent_anatomy import slices
-from latent_anatomy.datasets import cardiac
+from latent_anatomy.datasets import cardiac, cohorts
 from latent_anatomy.datasets.cohorts import Cohort
 
 
@@ -171,3 +171,8 @@ def test_unknown_phase_and_spacing_are_left_out():
     others = [cardiac.Stack(name, "CT", stack.images, None, "ED", (1.0, 1.0, 1.0)) for name in "bc"]
     made = cardiac.table([stack, *others], Cohort(("a",), ("b",), ("c",), ("a",)), "hearts", ("wall",))
     assert made.phase is None and made.spacing_mm is None
+
+
+def test_a_part_that_is_no_number_is_refused_where_it_must_be_one():
+    with pytest.raises(ValueError, match="per cent of the training subjects, found 'mr-100'"):
+        cohorts.draw(["a", "b"], "mr-100", 1)

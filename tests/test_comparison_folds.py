@@ -7,7 +7,8 @@ from scipy import stats
 from latent_anatomy.evaluation import comparison
 from latent_anatomy.statistics import holm, sign_flip
 
-KEYS = tuple(f"segmentation/{kind}/average" for kind in ("slice-dice", "volume-dice"))
+KINDS, STRUCTURES = ("slice-dice", "volume-dice"), ("average", "myocardium")
+KEYS = tuple(f"segmentation/{kind}/{name}" for kind in KINDS for name in STRUCTURES)
 
 
 def fold(subjects: list[str], seed: int, gain: float = 0.0) -> dict[str, np.ndarray]:

@@ -73,8 +73,12 @@ def draw(subjects: Sequence[str], percent: float, seed: int) -> tuple[str, ...]:
     """The first `percent` % of the subjects, rounded down, in an order that depends on `seed` alone.
 
     So that fewer labelled subjects are some of more. numpy's legacy generator, as SDNet's code draws.
-    Raises ValueError when nobody is left.
+    Raises ValueError when nobody is left, and for what is no number.
     """
+    if isinstance(percent, str):
+        raise ValueError(
+            f"labelled: expected per cent of the training subjects, found {percent!r}: give a number"
+        )
     count = int(percent / 100 * len(subjects) + 1e-9)
     if not 0 < count <= len(subjects):
         raise ValueError(

@@ -7,7 +7,7 @@ From the arrays that the protocols left:
     probing/<task>/<variant>, classification/<task>      AUC and ACC
     robustness/clean|<family>                            AUC and ACC, mean over the family's conditions
     lesions/training|validation/dice             mean over patients with lesions, where there are two or more
-    segmentation/slice-dice|volume-dice/average  mean over subjects, where there are two or more
+    segmentation/slice-dice|volume-dice/...      average and structures drawn of all, two subjects or more
 
 A run that classifies answers with classification/<task> for every probe of that task of another run.
 Runs are pooled over their seeds: a metric is the mean over the seeds. For each metric, and each pair of
@@ -43,7 +43,7 @@ Arrays = Mapping[str, NDArray]
 SEED = 1333
 # At thresholds that can be known. An oracle's Dice is a bound: nothing is claimed of it, nothing is tested.
 THRESHOLDED = ("lesions/training/dice", "lesions/validation/dice")
-DELINEATED = ("segmentation/slice-dice/average", "segmentation/volume-dice/average")
+DELINEATED = ("segmentation/slice-dice/", "segmentation/volume-dice/")  # with "average", or a structure
 
 
 def compare(runs: Mapping[str, Sequence[Arrays]]) -> dict[str, float]:
@@ -74,7 +74,8 @@ def concatenate(folds: Sequence[Arrays]) -> dict[str, NDArray]:
 
     That is the Dice of each subject, once for each fold that tests it; ValueError when a fold has none.
     """
-    names = ("subject", "segmentation/subject", *DELINEATED)
+    dice = [key for key in folds[0] if key.startswith(DELINEATED)]
+    names = ("subject", "segmentation/subject", *(dice or ["segmentation/slice-dice/average"]))
     for place, arrays in enumerate(folds):
         if missing := sorted(set(names) - set(arrays)):
             raise ValueError(
@@ -90,7 +91,8 @@ def _keys(arrays: Arrays) -> dict[str, list[str]]:
     if "lesions/subject" in arrays and len(_diseased(arrays)) > 1:
         found |= {key: [key] for key in THRESHOLDED if key in arrays}
     if len(set(arrays.get("segmentation/subject", ()))) > 1:
-        found |= {key: [key] for key in DELINEATED}
+        drawn = [key for key in arrays if key.startswith(DELINEATED)]
+        found |= {key: [key] for key in drawn if np.isfinite(arrays[key]).all()}
     for key in arrays:
         stem, _, last = key.rpartition("/")
         protocol = key.split("/")[0]
@@ -151,7 +153,7 @@ def _subjects_and_labels(arrays: Arrays, stem: str) -> tuple[NDArray, NDArray | 
     """Subjects (n,) of what a metric is the mean over, and their labels (n,) where it has classes."""
     if stem.startswith("lesions/"):
         return _diseased(arrays), None
-    if stem in DELINEATED:
+    if stem.startswith(DELINEATED):
         return arrays["segmentation/subject"], None
     if stem.startswith("reconstruction/"):
         return arrays["subject"], None
@@ -167,7 +169,7 @@ Measure = Callable[[list[NDArray], list[NDArray], NDArray], tuple[dict[str, floa
 
 def _measures(stem: str, labels: NDArray | None) -> dict[str, Measure]:
     """Name of each metric -> function of two pools of arrays and the subjects: interval, p-value."""
-    if stem in DELINEATED:
+    if stem.startswith(DELINEATED):
         return {"": _means_and_t}
     if labels is None:
         return {"": _means}
