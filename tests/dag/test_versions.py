@@ -130,7 +130,7 @@ def outputs_of_snakemake(project: Project) -> set[str]:
 def other_lists(content: dict) -> None:
     """Another data set, another seed, and models that are tested elsewhere too."""
     chosen = content["collections"]["phantom"]
-    chosen["images"] = ["phantom-dermamnist", "phantom-retinamnist"]
+    chosen["images"] = ["phantom-dermamnist", "phantom-retinamnist", "phantom-acdc", "phantom-mmwhs"]
     chosen["studies"]["unoranic"] |= {"datasets": ["phantom-dermamnist"], "seeds": [1, 4], "evaluation": {}}
     chosen["studies"]["baur"]["external"] = [{"dataset": "phantom-retinamnist", "trained_on": BRAIN}]
 
@@ -146,6 +146,7 @@ def nothing_of_images(content: dict) -> None:
     chosen = content["collections"]["phantom"]
     chosen["images"] = []
     chosen["studies"]["unoranic"] = {"datasets": [], "seeds": [1]}
+    chosen["studies"]["sdnet"] = {"sweeps": dict.fromkeys(SWEEPS, NOBODY), "seeds": [1]}
 
 
 def at_hand(content: dict) -> None:
