@@ -22,6 +22,7 @@ import yaml
 from latent_anatomy import datasets
 from latent_anatomy.datasets.contract import Volumes
 from latent_anatomy.jobs import step
+from latent_anatomy.provenance import sha256_file
 
 ROOT = Path(__file__).parents[1]
 PIPELINE = (
@@ -155,6 +156,12 @@ class Project:
     def copy(self, path: Path) -> "Project":
         """The same with all its files and their times."""
         return Project(shutil.copytree(self.path, path), self.commands)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder, by its path there."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
 
 
 def jobs_of(dry_run: subprocess.CompletedProcess) -> set[tuple[str, ...]]:

@@ -1,6 +1,5 @@
 """phantom-acdc: the challenge's layout, the same bytes, known volumes, groups that show, no easy way out."""
 
-import hashlib
 import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -8,6 +7,7 @@ from itertools import pairwise
 import nibabel
 import numpy as np
 import pytest
+from conftest import hashes
 from scipy.ndimage import binary_dilation
 
 from latent_anatomy import datasets, slices
@@ -17,13 +17,6 @@ from latent_anatomy.datasets.phantom_acdc import LABELS, PhantomAcdc
 
 TINY = PhantomAcdc(patients=PATIENTS[:15], frames=3, pixels_mm=(2.6, 3.1))
 RIGHT, MUSCLE, LEFT = 1, 2, 3  # values of ACDC's label maps
-
-
-def hashes(folder) -> dict[str, str]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
-    }
 
 
 @pytest.fixture(scope="module")

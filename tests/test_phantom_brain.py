@@ -1,11 +1,11 @@
 """phantom-brain: MSLUB's layout, the same bytes, exact masks, and a truth that fits the written files."""
 
-import hashlib
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import hashes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation
@@ -26,13 +26,6 @@ from latent_anatomy.imaging import volume
 
 SMALL = PhantomBrain(train=1, val=1, test=1, flair_mm=(3.0, 3.0, 4.0), t1_mm=(4.0, 4.0, 4.0))
 PATIENTS = [subject for subject in SMALL.subjects if subject.split != "train"]
-
-
-def hashes(folder) -> dict[str, str]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
-    }
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,11 @@
 """phantom-mmwhs: MM-WHS' layout and labels, the same bytes, seven structures in two contrasts that differ."""
 
-import hashlib
 from dataclasses import replace
 
 import nibabel
 import numpy as np
 import pytest
+from conftest import hashes
 
 from latent_anatomy import datasets, slices
 from latent_anatomy.datasets.mmwhs import LABELS, MASKS, Mmwhs
@@ -15,13 +15,6 @@ TINY = PhantomMmwhs(
     numbers=(1001, 1002, 1003), train=1, shape=(32, 32, 16), voxel_mm=(4.8, 4.8, 7.0), size=32, spacing_mm=4.8
 )
 VALUES = {value for values in LABELS.values() for value in values}
-
-
-def hashes(folder) -> dict[str, str]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
-    }
 
 
 @pytest.fixture(scope="module")

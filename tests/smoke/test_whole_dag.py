@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ from conftest import Project
 
 from latent_anatomy import slices
 
-IMAGES, BRAIN = "phantom-pneumoniamnist", "phantom-brain"
-RUNS = {"unoranic": ["unoranic", "ae"], "baur": ["anovaegan", "healthy-mean"]}
-DATASETS = {"unoranic": IMAGES, "baur": BRAIN}
+IMAGES, BRAIN, HEARTS = "phantom-pneumoniamnist", "phantom-brain", "phantom-acdc"
+RUNS = {"unoranic": ["unoranic", "ae"], "baur": ["anovaegan", "healthy-mean"], "sdnet": ["unet", "sdnet"]}
+DATASETS = {"unoranic": IMAGES, "baur": BRAIN, "sdnet": f"{HEARTS}.fold.40"}
+SWEPT = {"splits": ["fold"], "folds": [0, 1], "labelled": [40]}
+REPLICATES = {"unoranic": ["seed-1"], "baur": ["seed-1"], "sdnet": ["fold-0.seed-1", "fold-1.seed-1"]}
 TINY = {
     "unoranic": {
         "datasets": [IMAGES],
@@ -30,6 +33,18 @@ TINY = {
         "seeds": [1],
         "changes": [{"runs": ["anovaegan"], "params": {"epochs": 1, "width": 4, "momentum": 0.9}}],
     },
+    "sdnet": {
+        "sweeps": {"all": {"datasets": [HEARTS], "runs": RUNS["sdnet"], **SWEPT}},
+        "seeds": [1],
+        "changes": [
+            {"params": {"epochs": 1, "width": 2, "depth": 3, "momentum": 0.9}},
+            {
+                "runs": ["sdnet"],
+                "params": {"critic_width": 2, "unlabelled_images": 20, "real_masks": "labelled"},
+            },
+        ],
+        "evaluation": {"volume": {"epochs": 1, "steps": 1}},
+    },
 }
 QUICK = {"angles_deg": [0], "shifts_mm": [0], "starts": 1, "iterations": [40, 20], "spacing_mm": 4}
 COARSE = {
@@ -41,18 +56,23 @@ COARSE = {
     "slab": {"count": 8, "size": 64},
 }
 # In the copy of the sources: fewer heads, of larger voxels, go through the same commands.
-DRAWN = "PhantomBrain(train=2, val=1, test=2, flair_mm=(4.0, 4.0, 4.0), t1_mm=(4.0, 4.0, 4.0))"
+DRAWN = {
+    "phantom_brain": "PhantomBrain(train=2, val=1, test=2, flair_mm=(4.0, 4.0, 4.0), t1_mm=(4.0, 4.0, 4.0))",
+    "phantom_acdc": "PhantomAcdc(patients=PATIENTS[:15], frames=4, size=32, spacing_mm=4.5)",
+}
 
 
 @pytest.fixture
 def project(clean, tmp_path) -> Project:
-    """Both studies, with the commands of this environment instead of stand-ins."""
+    """Every study, with the commands of this environment instead of stand-ins."""
     project = Project(clean.copy(tmp_path / "project").path, commands=Path(sys.executable).parent)
-    source = project.path / "src/latent_anatomy/datasets/phantom_brain.py"
-    text = source.read_text()
-    assert "DATASETS = (PhantomBrain(),)" in text
-    source.write_text(text.replace("DATASETS = (PhantomBrain(),)", f"DATASETS = ({DRAWN},)"))
-    collection = {"images": [IMAGES], "volumes": [BRAIN], "studies": TINY}
+    for module, drawn in DRAWN.items():
+        source = project.path / f"src/latent_anatomy/datasets/{module}.py"
+        before, after = f"DATASETS = ({drawn.split('(')[0]}(),)", f"DATASETS = ({drawn},)"
+        text = source.read_text()
+        assert before in text
+        source.write_text(text.replace(before, after))
+    collection = {"images": [IMAGES, HEARTS], "volumes": [BRAIN], "studies": TINY}
     project.choose("collections", value={"phantom": collection})
     project.choose("data", value="phantom")
     project.choose("imaging", value={"datasets": {BRAIN: {"steps": COARSE}}})
@@ -66,8 +86,8 @@ def test_from_raw_files_to_reports_and_then_nothing_to_do(project):
     result = project.snakemake("--cores", "2")
     assert result.returncode == 0, result.stdout + result.stderr
     for study, runs in RUNS.items():
-        for run in runs:
-            place = project.path / "results" / study / DATASETS[study] / run / "seed-1"
+        for run, replicate in product(runs, REPLICATES[study]):
+            place = project.path / "results" / study / DATASETS[study] / run / replicate
             found = json.loads((place / "metrics.json").read_text())
             assert len(found) > 5
             assert json.loads((place / "passport.json").read_text())["job"]["run"] == run
@@ -75,7 +95,7 @@ def test_from_raw_files_to_reports_and_then_nothing_to_do(project):
         report = (project.path / "reports" / f"{study}.html").read_text()
         assert "Phantoms" in report and str(project.path) not in report
     ledger = (project.path / "results" / "ledger-phantom.csv").read_text()
-    assert IMAGES in ledger and BRAIN in ledger
+    assert all(name in ledger for name in DATASETS.values())
     assert BRAIN not in (project.path / "results" / "ledger.csv").read_text()
 
     heads = slices.read(project.path / f"data/slices/{BRAIN}.h5")
