@@ -87,3 +87,15 @@ def test_the_page_gives_a_data_set_of_volumes_whose_steps_are_planned(clean, tmp
         f"{step}-heads": ("anna",) for step in ("bias", "register", "strip", "normalise")
     }
     assert {("gate", "heads"), ("slab", "heads"), ("train", "baur", "heads", "svae", "seed-1")} < planned
+
+
+def test_the_page_s_folds_test_everybody_once_and_label_a_part():
+    first, *_, last = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    found = {}
+    exec(compile(first + last, "mine.py", "exec"), found)
+    dataset = found["MineInTurns"]()
+    cohorts = [dataset.cohort(fold, 50) for fold in dataset.folds]
+    assert sorted(who for cohort in cohorts for who in cohort.test) == sorted(dataset.people)
+    for cohort in cohorts:
+        assert {*cohort.train, *cohort.val, *cohort.test} == set(dataset.people)
+        assert len(cohort.labelled) == 1 and set(cohort.labelled) < set(cohort.train)
