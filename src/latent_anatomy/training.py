@@ -38,6 +38,11 @@ def derived_seed(*parts: int | str) -> int:
     return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8], "big") >> 1
 
 
+def autocast(precision: str, device: torch.device):
+    """The context of forward passes in "fp32", which is none, or in "bf16"."""
+    return nullcontext() if precision == "fp32" else torch.autocast(device.type, torch.bfloat16)
+
+
 @dataclass(frozen=True)
 class Loop:
     """Everything that stays the same from step to step."""
@@ -55,10 +60,8 @@ class Loop:
         return max(math.ceil(len(stream.indices) / stream.batch_size) for stream in self.streams.values())
 
     def autocast(self):
-        """The context of forward passes: bf16, or none."""
-        if self.settings.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.train_data.device.type, torch.bfloat16)
+        """The context of this training's forward passes."""
+        return autocast(self.settings.precision, self.train_data.device)
 
     def orders(self, epoch: int) -> dict[str, list[Tensor]]:
         """The batches of indices of each stream; a shorter stream is shuffled anew when it ends."""

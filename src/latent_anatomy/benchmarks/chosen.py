@@ -49,5 +49,6 @@ def bare_step(method: nn.Module) -> Callable[[dict[str, Batch]], object]:
         optimisers[name].zero_grad(set_to_none=True)
         loss.backward()
         optimisers[name].step()
+        torch.clear_autocast_cache()  # as in the loop: the next pass needs the weights as they are now
 
     return lambda batches: step(batches, update)

@@ -13,7 +13,6 @@ matrices attains here, at the precision of the row, measured in the same turns: 
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +25,7 @@ from latent_anatomy.benchmarks.methods import Operations
 from latent_anatomy.benchmarks.timing import in_turns, machine, machine_text, speed_ratio, spread
 from latent_anatomy.jobs.inputs import choose_device
 from latent_anatomy.methods.contract import Batch, Shape
-from latent_anatomy.training import streams_of
+from latent_anatomy.training import autocast, streams_of
 
 STRUCTURES = ("left-ventricle", "myocardium", "right-ventricle")
 CPU = torch.device("cpu")
@@ -101,8 +100,7 @@ def _iteration(
         stream: each.indices[: each.batch_size].to(data.device)
         for stream, each in streams_of(method, data).items()
     }
-    step, precision = bare_step(method), _precision(way.precision, device)
-    random = np.random.default_rng(0)
+    step, random = bare_step(method), np.random.default_rng(0)
 
     def iterate() -> object:
         loaded = {stream: data.batch(rows) for stream, rows in batches.items()}
@@ -110,7 +108,7 @@ def _iteration(
             angles = random.uniform(-degrees, degrees, method.params.batch_size)
             loaded = {stream: rotated_each(batch, angles) for stream, batch in loaded.items()}
         loaded = {stream: on(device, batch) for stream, batch in loaded.items()}
-        with precision():
+        with autocast(way.precision, device):
             return step(loaded)
 
     return iterate
@@ -133,12 +131,6 @@ def rotated_each(batch: Batch, angles: np.ndarray) -> Batch:
 def on(device: torch.device, batch: Batch) -> Batch:
     """The same on the device."""
     return Batch(batch.images.to(device), masks=batch.masks.to(device))
-
-
-def _precision(name: str, device: torch.device) -> Callable:
-    if name == "fp32":
-        return nullcontext
-    return lambda: torch.autocast(device.type, torch.bfloat16)
 
 
 def _product(precision: str, device: torch.device) -> Callable[[], Tensor]:
