@@ -21,7 +21,7 @@ from tiny_hearts import (
     write_nifti,
 )
 
-from latent_anatomy import datasets, slices
+from latent_anatomy import datasets, slices, slices_file
 from latent_anatomy.datasets import acdc_frames, acdc_patients, cardiac
 from latent_anatomy.datasets.acdc_patients import FOLDS, PATIENTS, cohort, group
 
@@ -125,7 +125,7 @@ def centred(image: np.ndarray) -> np.ndarray:
 
 def test_labelled_frames_have_masks_and_phases_and_the_others_none(folder):
     made = tiny().to_slices(folder)
-    slices.write(folder / "x.h5", made, {})
+    slices_file.write(folder / "x.h5", made, {})
     count, positions = FRAMES - 1, ACDC_SHAPE[2]  # the empty frame is left out
     assert made.images.shape == (len(SOME) * count * positions, 1, 224, 224) and made.images.dtype == np.uint8
     assert made.mask_names == ("myocardium", "left-ventricle", "right-ventricle")

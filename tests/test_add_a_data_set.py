@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from latent_anatomy import slices
+from latent_anatomy import slices_file
 
 PAGE = (ROOT / "docs" / "add-a-data-set.md").read_text(encoding="utf-8")
 
@@ -53,7 +53,10 @@ def test_the_page_gives_a_data_set_that_is_fetched_sliced_and_planned(clean, tmp
     ):
         command = [sys.executable, "-m", "latent_anatomy", *words]
         subprocess.run(command, cwd=project.path, env=environment, capture_output=True, check=True)
-    assert slices.read(project.path / "mine.h5", split="test").subject.tolist() == ["patient-4", "patient-5"]
+    assert slices_file.read(project.path / "mine.h5", split="test").subject.tolist() == [
+        "patient-4",
+        "patient-5",
+    ]
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.transform import AffineTransform, warp
 
-from latent_anatomy import slices
+from latent_anatomy import slices_file
 from latent_anatomy.datasets import cardiac, cohorts
 from latent_anatomy.datasets.cohorts import Cohort
 
@@ -154,8 +154,8 @@ def test_stacks_become_slices_and_what_is_not_drawn_is_255(tmp_path):
         cardiac.Stack("c", "MR cine", images[1:], masks[1:], "ED", (4.0, 5.0, 6.0)),
     ]
     made = cardiac.table(stacks, Cohort(("a",), ("b",), ("c",), ("a",)), "hearts", ("wall",))
-    slices.write(tmp_path / "x.h5", made, {})
-    read = slices.read(tmp_path / "x.h5")
+    slices_file.write(tmp_path / "x.h5", made, {})
+    read = slices_file.read(tmp_path / "x.h5")
     assert read.subject.tolist() == ["b"] * 5 + ["a"] * 3 + ["c"] * 2
     assert read.split.tolist() == ["val"] * 5 + ["train"] * 3 + ["test"] * 2
     assert read.slice.tolist() == [0, 1, 0, 1, 2, 0, 1, 2, 0, 1]

@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from test_slices import example
 from typer.testing import CliRunner
 
-from latent_anatomy import cli, content, figures, slices
+from latent_anatomy import cli, content, figures, slices_file
 from latent_anatomy.jobs import seal
 from latent_anatomy.provenance import canonical_json, sealed, sha256_file, write_json
 
@@ -26,7 +26,7 @@ def write(folder, kind, variant=0):
     """An artefact of a kind with its passport; another `variant` has other content."""
     path = folder / f"artefact-{variant}.{kind}"
     if kind == "h5":
-        slices.write(path, example(seed=variant), PASSPORT)
+        slices_file.write(path, example(seed=variant), PASSPORT)
     elif kind == "safetensors":
         weights = {"b": np.arange(6, dtype=np.float32) + variant, "a": np.ones((2, 3), np.int64)}
         proof = sealed(PASSPORT, content=content.of_safetensors(save(weights)))

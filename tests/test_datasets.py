@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from latent_anatomy import datasets, slices
+from latent_anatomy import datasets, slices, slices_file
 from latent_anatomy.datasets.contract import RawFile
 from latent_anatomy.datasets.medmnist import MedMnist
 
@@ -111,9 +111,9 @@ def registered(folder, raw: dict[str, np.ndarray], **changes) -> MedMnist:
 def test_slices_hold_the_published_images_labels_and_splits(tmp_path, label_shape):
     raw = arrays(label_shape)
     content = registered(tmp_path, raw, labels_shape=label_shape).to_slices(tmp_path)
-    slices.write(tmp_path / "x.h5", content, {})
+    slices_file.write(tmp_path / "x.h5", content, {})
     for split in ("train", "val", "test"):
-        part = slices.read(tmp_path / "x.h5", split)
+        part = slices_file.read(tmp_path / "x.h5", split)
         assert np.array_equal(part.images[:, 0], raw[f"{split}_images"])
         assert np.array_equal(part.labels, raw[f"{split}_labels"].ravel())
         assert part.subject[-1] == f"{split}-{len(part) - 1:06d}"

@@ -19,7 +19,7 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latent_anatomy import datasets, determinism, methods, params, slices
+from latent_anatomy import datasets, determinism, methods, params, slices, slices_file
 from latent_anatomy.datasets.cohorts import dataset_of
 from latent_anatomy.determinism import Options
 from latent_anatomy.determinism_text import same_seed_text, variance_text
@@ -78,7 +78,7 @@ def phantom(tmp_path_factory) -> Path:
     source = replace(datasets.find(DATASET), train=24, val=8, test=8)
     source.generate(folder)
     path = folder / f"{DATASET}.h5"
-    slices.write(path, source.to_slices(folder), passport={})
+    slices_file.write(path, source.to_slices(folder), passport={})
     return path
 
 
@@ -139,7 +139,7 @@ def write_heads(path: Path) -> None:
         task="lesions",
         classes=0,
     )
-    slices.write(path, content, passport={})
+    slices_file.write(path, content, passport={})
 
 
 def write_hearts(path: Path) -> None:
@@ -159,7 +159,7 @@ def write_hearts(path: Path) -> None:
         task="segmentation",
         classes=0,
     )
-    slices.write(path, content, passport={})
+    slices_file.write(path, content, passport={})
 
 
 # What `python -m latent_anatomy.trace` does, for all requests in one process: torch is loaded once.

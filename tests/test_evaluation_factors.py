@@ -1,14 +1,11 @@
 """The protocols of factorised methods, on methods of a few lines whose answers are known."""
 
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import nn
+from synthetic_discs import SHAPE, SLICES, Exact, Oracle, Stubborn, alone, run, subjects_of_three_splits
 
 from latent_anatomy.evaluation import (
     arithmetic,
@@ -20,123 +17,16 @@ from latent_anatomy.evaluation import (
     transfer,
 )
 from latent_anatomy.evaluation.untrained import fresh
-from latent_anatomy.methods.contract import Data, Shape
-
-SIZE = 16
-SHAPE = Shape(channels=1, height=SIZE, width=SIZE, classes=0, structures=("myocardium", "left-ventricle"))
-BRIGHT = {"MR": 0.8, "CT": 0.4}  # of the ventricle; the ring around it is half as bright
-SLICES = 5
-
-
-def make(subjects: int, seed: int, modalities: tuple[str, ...] = ("MR", "CT"), name: str = "p") -> Data:
-    """A bright disc in a ring, of other size and place in each slice, in all modalities at ED and ES."""
-    random = np.random.default_rng(seed)
-    y, x = np.mgrid[:SIZE, :SIZE]
-    columns = {"images": [], "masks": [], "subject": [], "position": [], "phase": [], "modality": []}
-    for subject in range(subjects):
-        largest = random.uniform(2, 5)
-        for phase, kind, position in product(("ED", "ES"), modalities, range(SLICES)):
-            radius = 0.8 + largest * (1 - position / SLICES) * (1 if phase == "ED" else 0.6)
-            away = np.hypot(*(axis - random.uniform(6, 9) for axis in (y, x)))
-            ventricle, myocardium = away < radius, (away >= radius) & (away < radius + 2)
-            image = BRIGHT[kind] * (ventricle + myocardium / 2) + random.uniform(0, 0.02, (SIZE, SIZE))
-            columns["images"].append(image[None])
-            columns["masks"].append(np.stack([myocardium, ventricle]))
-            for key, value in (("subject", f"{name}{subject}"), ("position", position), ("phase", phase)):
-                columns[key].append(value)
-            columns["modality"].append(kind)
-    count = len(columns["images"])
-    order = random.permutation(count)  # rows of a file need not be in the order of volumes
-    texts = {key: tuple(columns[key][row] for row in order) for key in ("subject", "phase", "modality")}
-    return Data(
-        torch.tensor(np.stack(columns["images"])[order], dtype=torch.float32),
-        masks=torch.tensor(np.stack(columns["masks"])[order], dtype=torch.uint8),
-        mask_names=SHAPE.structures,
-        position=torch.tensor(columns["position"])[order],
-        spacing_mm=torch.tensor([[1.5, 1.0, 8.0]]).expand(count, 3),
-        **texts,
-    )
-
-
-class Oracle(nn.Module):
-    """s: rest, ventricle, ring, nothing. z: noise, brightness of the ventricle in standard units, noise."""
-
-    channels = ("rest", "ventricle", "myocardium", "nothing")
-
-    def __init__(self, params=None, shape=SHAPE):
-        super().__init__()
-        self.params, self.shape = params, shape
-        self.norm = nn.BatchNorm2d(1, affine=False)
-        self.weight = nn.Parameter(torch.rand(()))
-
-    def relative(self, images):
-        return images / images.amax(dim=(1, 2, 3), keepdim=True)
-
-    def anatomy(self, images):
-        relative = self.relative(images)
-        ventricle, ring = relative > 0.75, (relative > 0.25) & (relative <= 0.75)
-        return torch.cat([~(ventricle | ring), ventricle, ring, torch.zeros_like(ring)], dim=1).float()
-
-    def soft_anatomy(self, images):
-        return self.anatomy(images) * 0.8 + 0.05
-
-    def posterior(self, images):
-        self.norm(images)
-        brightness = (images.amax(dim=(1, 2, 3)) - 0.6) / 0.2
-        noise = torch.sin(1e4 * images.sum(dim=(1, 2, 3)))
-        mean = torch.stack([noise, brightness, noise.roll(1)], dim=1)
-        return mean, torch.tensor([0.5, 0.25, 0.75]).log().expand_as(mean)
-
-    def encode(self, images):
-        return {"modality": self.posterior(images)[0]}
-
-    def decode(self, anatomy, z):
-        grey = torch.stack([torch.tensor(each) for each in (0.0, 1.0, 0.5, 0.0)]).view(1, 4, 1, 1)
-        return ((0.6 + 0.1 * z[:, 1, None, None, None]) * (anatomy * grey).sum(1, keepdim=True)).clamp(0, 1)
-
-    def segment(self, images):
-        return self.anatomy(images)[:, [2, 1]]
-
-
-class Exact(Oracle):
-    """Draws with the brightness that z says."""
-
-    def decode(self, anatomy, z):
-        grey = torch.tensor([0.0, 1.0, 0.5, 0.0]).view(1, 4, 1, 1)
-        return (0.6 + 0.2 * z[:, 1, None, None, None]) * (anatomy * grey).sum(1, keepdim=True)
-
-
-class Stubborn(Exact):
-    """Ignores z, and says nothing with it."""
-
-    def posterior(self, images):
-        mean, logvar = super().posterior(images)
-        return mean * torch.tensor([1.0, 0.0, 1.0]), logvar
-
-    def decode(self, anatomy, z):
-        return super().decode(anatomy, torch.zeros_like(z))
 
 
 @pytest.fixture(scope="module")
 def splits():
-    return {"train": make(6, 0, name="a"), "val": make(2, 1, name="b"), "test": make(4, 2, name="c")}
-
-
-def alone(data: Data, kind: str = "MR") -> Data:
-    """The slices of one modality."""
-    rows = [row for row, found in enumerate(data.modality) if found == kind]
-    texts = {key: tuple(getattr(data, key)[row] for row in rows) for key in ("subject", "phase", "modality")}
-    tensors = ("stored", "masks", "position", "spacing_mm")
-    return replace(data, **texts, **{key: getattr(data, key)[rows] for key in tensors})
+    return subjects_of_three_splits()
 
 
 @pytest.fixture(scope="module")
 def one_modality(splits):
     return {name: alone(data) for name, data in splits.items()}
-
-
-def run(module, method, splits, seed=3, **chosen):
-    return module.evaluate(method, splits, module.Params(**chosen), "segmentation", seed)
 
 
 def test_protocols_leave_the_method_alone_repeat_themselves_and_refuse_unknown_settings(splits):
@@ -246,155 +136,6 @@ def test_embeddings_of_another_name_are_refused(splits):
     method.encode = lambda images: {"latent": images.flatten(1)}
     with pytest.raises(ValueError, match="expected an embedding 'modality', found latent"):
         run(modality, method, splits)
-
-
-# Transfer
-
-
-def test_a_method_that_draws_what_z_says_is_recognised_and_keeps_the_anatomy(splits):
-    found, arrays = run(transfer, Exact(), splits)
-    for name in ("recognised", "recognised_real", "recognised_reconstructed"):
-        assert found[f"transfer/{name}"] > 0.95, name
-    assert found["transfer/anatomy-dice"] == 1
-    assert arrays["transfer/direction"].tolist() == ["CT to MR"] * 4 + ["MR to CT"] * 4
-    source, style, result = (arrays[f"figure/transfer/{name}"] for name in ("source", "style", "result"))
-    assert source.shape == style.shape == result.shape == (8, 1, SIZE, SIZE)
-    brightest = [each.max(axis=(1, 2, 3)).astype(int) for each in (source, style, result)]
-    assert (np.abs(brightest[2] - brightest[1]) <= 1).all() and (brightest[0][:4] < brightest[2][:4]).all()
-
-
-def test_a_method_that_ignores_z_is_not_recognised(splits):
-    found, _ = run(transfer, Stubborn(), splits)
-    assert found["transfer/recognised"] == pytest.approx(0.5, abs=0.05)  # all in the same grey, for both
-    assert found["transfer/recognised_real"] > 0.95 and found["transfer/anatomy-dice"] == 1
-
-
-def test_anatomy_dice_is_of_volumes_against_their_source(splits):
-    class Emptied(Exact):
-        def decode(self, anatomy, z):
-            return super().decode(torch.cat([anatomy[:, :2], anatomy[:, 2:] * 0], dim=1), z)  # no ring
-
-    test = splits["test"]
-    found, _ = run(transfer, Emptied(), splits)
-    masks = Exact().segment(test.images)
-    expected = []
-    for volume in factorised.volumes(test):
-        ring, ventricle = masks[volume.rows].sum(dim=(0, 2, 3)).tolist()
-        expected.append(2 * ventricle / (2 * ventricle + ring))
-    assert found["transfer/anatomy-dice"] == pytest.approx(np.mean(expected), rel=1e-6)
-
-    class Blind(Exact):
-        def segment(self, images):
-            return torch.zeros(len(images), 2, SIZE, SIZE)
-
-    assert run(transfer, Blind(), splits)[0]["transfer/anatomy-dice"] == 0
-
-
-# Arithmetic
-
-
-def test_channels_are_found_by_their_overlap_and_swapped(splits):
-    found, arrays = run(arithmetic, Oracle(), splits, examples=2)
-    assert found["arithmetic/myocardium/channel"] == 2 and found["arithmetic/left-ventricle/channel"] == 1
-    method, val = Oracle(), splits["val"]
-    ring = method.anatomy(val.images)[:, 2]
-    mask = val.masks[:, 0]
-    dice = 2 * (ring * mask).sum() / (ring.sum() + mask.sum())
-    assert found["arithmetic/myocardium/overlap"] == pytest.approx(float(dice), rel=1e-6)
-    areas = method.anatomy(splits["test"].images).mean(dim=(0, 2, 3))
-    assert [found[f"arithmetic/channels/{c}/area"] for c in range(4)] == pytest.approx(
-        areas.tolist(), rel=1e-5
-    )
-
-    channels = arrays["figure/arithmetic/channels"]
-    assert channels.shape == (2, 4, SIZE, SIZE) and set(np.unique(channels)) <= {0, 255}
-    assert set(np.unique(arrays["figure/arithmetic/soft-channels"])) == {13, 217}
-    rebuilt, added, exchanged = (
-        arrays[f"figure/arithmetic/{name}"].astype(int)
-        for name in ("reconstruction", "swaps/added", "swaps/exchanged")
-    )
-    ventricle, ring = channels[:, [1]] > 0, channels[:, [2]] > 0
-    assert (added[ring].min(), added[ventricle].min()) > (rebuilt[ring].max(), 0)
-    assert np.array_equal(added[ventricle], rebuilt[ventricle])
-    assert (exchanged[ring].mean() > exchanged[ventricle].mean()) and rebuilt[ring].mean() < rebuilt[
-        ventricle
-    ].mean()
-    assert not np.array_equal(arrays["figure/arithmetic/swaps/permuted"], rebuilt)
-
-
-def test_without_masks_there_is_no_swap_of_structures_but_all_the_rest(splits):
-    undrawn = torch.full_like(splits["val"].masks, 255)
-    for val in (replace(splits["val"], masks=undrawn), replace(splits["val"], masks=None, mask_names=())):
-        found, arrays = run(arithmetic, Oracle(), splits | {"val": val})
-        assert not [key for key in found if "myocardium" in key]
-        swapped = {key.rpartition("/")[2] for key in arrays if "swaps" in key}
-        assert swapped == {"permuted"} and arithmetic.possible(splits | {"val": val})
-    hard = type(
-        "Hard", (Oracle,), {"soft_anatomy": property(lambda self: (_ for _ in ()).throw(AttributeError))}
-    )
-    assert "figure/arithmetic/soft-channels" not in run(arithmetic, hard(), splits)[1]
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(2, 32))
-def test_permutation_moves_every_channel(count):
-    moved = arithmetic.permutation(count)
-    assert sorted(moved.tolist()) == list(range(count)) and (moved != torch.arange(count)).all()
-    assert torch.equal(moved, arithmetic.permutation(count))
-
-
-def test_swaps_move_channels_and_nothing_else():
-    anatomy = torch.eye(4)[torch.randint(4, (2, 5, 5))].permute(0, 3, 1, 2)
-    found = arithmetic.swaps(anatomy, 3, 1)
-    assert torch.equal(
-        found["added"],
-        torch.stack([anatomy[:, 0], anatomy[:, 1] + anatomy[:, 3], anatomy[:, 2], 0 * anatomy[:, 3]], dim=1),
-    )
-    assert torch.equal(found["exchanged"], anatomy[:, [0, 3, 2, 1]])
-    assert all(torch.equal(each.sum(dim=1), anatomy.sum(dim=1)) for each in found.values())
-
-
-def test_two_structures_get_two_channels():
-    both_want_the_first = np.array([[0.9, 0.8], [0.1, 0.7], [0.6, 0.0]])
-    assert arithmetic.assigned(both_want_the_first) == {"myocardium": (0, 0.9), "left-ventricle": (1, 0.7)}
-
-
-def test_correlation_is_numpys():
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(7, 3, 1, 4, 5, generator=generator)
-    images[:, 0, 0, 0, 0] = 0.1  # not exact in binary: its mean must not differ from it
-    values = torch.tensor(arithmetic.VALUES)
-    found = arithmetic.correlation(values, images)
-    assert found.shape == (3, 1, 4, 5) and found[0, 0, 0, 0] == 0
-    for place in np.ndindex(*found.shape):
-        if place != (0, 0, 0, 0):
-            expected = np.corrcoef(values, images[(slice(None), *place)])[0, 1]
-            assert float(found[place]) == pytest.approx(expected)
-
-
-def test_traversal_of_a_linear_decoder(splits):
-    class Linear(Oracle):
-        def decode(self, anatomy, z):
-            weights = torch.tensor([0.05, -0.1, 0.0])
-            left = torch.arange(SIZE).view(1, 1, 1, -1) < SIZE // 2
-            return 0.5 + (z @ weights).view(-1, 1, 1, 1) * left.expand(len(z), 1, SIZE, SIZE)
-
-    found, arrays = run(arithmetic, Linear(), splits, examples=2, dimensions=2)
-    sizes = [found[f"arithmetic/traversal/z{i}/mean_absolute_difference"] for i in range(3)]
-    assert sizes == pytest.approx([0.3 / 2, 0.6 / 2, 0], abs=1e-6)
-    pictures = {key.removeprefix("figure/arithmetic/traversal/"): value for key, value in arrays.items()}
-    assert not [key for key in pictures if key.startswith("z2")]  # the two that do most
-    assert pictures["z0/images"].shape == (2, 7, SIZE, SIZE)
-    for name, sign in (("z0", 1), ("z1", -1)):
-        related, apart = pictures[f"{name}/correlation"], pictures[f"{name}/difference"]
-        assert related.shape == apart.shape == (2, 1, SIZE, SIZE)
-        assert (related[..., : SIZE // 2] == (255 if sign > 0 else 0)).all() and (
-            related[..., SIZE // 2 :] == 128
-        ).all()
-        assert (np.sign(apart[..., : SIZE // 2].astype(int) - 128) == sign).all()
-        assert (apart[..., SIZE // 2 :] == 128).all()
-    steps = pictures["z1/images"][:, :, 0, 0].astype(int)
-    assert (np.diff(steps, axis=1) < 0).all()
 
 
 # Factors

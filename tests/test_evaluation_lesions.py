@@ -10,7 +10,7 @@ from scipy import ndimage
 from sklearn.metrics import average_precision_score
 from torch import nn
 
-from latent_anatomy import evaluation, methods, slices
+from latent_anatomy import evaluation, methods, slices, slices_file
 from latent_anatomy.evaluation import lesions
 from latent_anatomy.jobs import evaluate as evaluate_job
 from latent_anatomy.jobs import train as train_job
@@ -395,7 +395,7 @@ def write_slices(path) -> None:
     parts = {name: phantom(*part, name=name) for name, part in PARTS.items()}
     joined = {key: np.concatenate([part[key] for part in parts.values()]) for key in parts["train"]}
     split = np.repeat(list(parts), [len(part["subject"]) for part in parts.values()])
-    slices.write(
+    slices_file.write(
         path,
         slices.Slices(
             **joined,

@@ -15,7 +15,7 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from latent_anatomy import datasets, preparation, provenance, slices
+from latent_anatomy import datasets, preparation, provenance, slices, slices_file
 from latent_anatomy.datasets.contract import RawFile, Subject
 from latent_anatomy.imaging import atlas, volume
 from latent_anatomy.imaging.transform import Transform, resample
@@ -160,7 +160,7 @@ class Cohort:
         steps = [name for name in self.jobs if name in RUN]
         gate.run(self.jobs["gate"], self.root / "interim", subjects, steps, out / "qc.csv", out / PASSPORT)
         slab.run(self.dataset, self.jobs["slab"], out / "qc.csv", self.root / "interim", out / "made.h5")
-        return slices.read(out / "made.h5")
+        return slices_file.read(out / "made.h5")
 
 
 @pytest.fixture(scope="module", autouse=True)

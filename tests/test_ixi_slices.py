@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latent_anatomy import datasets, slices
+from latent_anatomy import datasets, slices, slices_file
 from latent_anatomy.datasets import ixi
 from latent_anatomy.datasets.contract import RawFile
 
@@ -72,7 +72,7 @@ def test_the_head_is_what_is_not_air(tmp_path):
 def test_the_same_file_gives_the_same_bytes(tmp_path):
     dataset = registered(tmp_path, arrays())
     for name in ("a.h5", "b.h5"):
-        slices.write(tmp_path / name, dataset.to_slices(tmp_path), {})
+        slices_file.write(tmp_path / name, dataset.to_slices(tmp_path), {})
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 

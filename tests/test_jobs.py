@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from latent_anatomy import slices
+from latent_anatomy import slices, slices_file
 from latent_anatomy.jobs import evaluate, paired_tests, train
 from latent_anatomy.provenance import canonical_json, sha256_file
 
@@ -27,7 +27,7 @@ EVALUATION = {"reconstruction": {}, "revision": {}, "classification": {}}
 def write_slices(path: Path, dataset: str = "phantom-test") -> Path:
     random = np.random.default_rng(0)
     count = 96
-    slices.write(
+    slices_file.write(
         path,
         slices.Slices(
             images=random.integers(0, 256, (count, 1, 28, 28), dtype=np.uint8),

@@ -8,7 +8,7 @@ from nibabel.orientations import apply_orientation as turned
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from tiny_hearts import take_checksums, write_nifti
 
-from latent_anatomy import datasets, slices
+from latent_anatomy import datasets, slices_file
 from latent_anatomy.datasets import mmwhs
 
 NUMBERS = (1001, 1015, 1018)  # train, val, test
@@ -55,7 +55,7 @@ def tiny():
 
 def test_axial_slices_have_seven_structures_whatever_the_axes_of_the_file(folder):
     made = tiny().to_slices(folder)
-    slices.write(folder / "x.h5", made, {})
+    slices_file.write(folder / "x.h5", made, {})
     assert made.images.shape == (2 * 3 * SHAPE[2], 1, SIZE, SIZE) and made.images.dtype == np.uint8
     assert made.mask_names == (
         *("left-ventricle", "right-ventricle", "left-atrium", "right-atrium"),

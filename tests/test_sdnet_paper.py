@@ -9,7 +9,7 @@ from synthetic_results import write
 from synthetic_sdnet import PAPER, comparison, paper, result
 
 from latent_anatomy import datasets, ledger, methods, results
-from latent_anatomy.datasets.cohorts import name_of
+from latent_anatomy.datasets.cohorts import labelled_of, name_of
 
 DICE = "segmentation/slice-dice/average"
 FRACTIONS = ("100", "50", "25", "12.5", "6", "3", "1.5")
@@ -238,6 +238,29 @@ def test_other_folds_and_other_data_are_in_kind(tmp_path):
     assert {row.verdict for row in own} == {"in kind"}
     assert {(row.paper, row.difference) for row in own} == {("", "")}
     assert {row.table for row in own if row.metric == DICE} >= {"Table 1", "Table 2"}
+
+
+def test_a_claim_about_few_labels_is_decided_on_cohorts_with_as_many(tmp_path):
+    names = ("acdc-frames-96.published.6", "acdc-frames-96.published.100", "sunnybrook.loo.25")
+    contents = [result(run, name, 0) for run in ("unet", "sdnet") for name in names]
+    few = "Claim: SDNet beats the U-Net with few labels"
+    rows = [row for row in build(write(tmp_path, *contents)) if row.table == few and row.dataset in names]
+    assert {row.dataset: row.verdict for row in rows} == {names[0]: "in kind", names[2]: "in kind"}
+
+
+@pytest.mark.parametrize(
+    ("name", "labelled"),
+    [
+        ("acdc.published.12.5", "12.5"),
+        ("qmri.12.5", "12.5"),
+        ("qmri.100", "100"),
+        ("mmwhs.given.mr-12.5-ct-0", "mr-12.5-ct-0"),
+        ("cine-cp-bold.100", "100"),
+        ("ms-lesion-mni", ""),
+    ],
+)
+def test_the_labelled_part_of_a_name(name, labelled):
+    assert labelled_of(name) == labelled
 
 
 def test_a_claim_is_decided_by_the_paired_test_over_all_folds(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latent_anatomy import slices
+from latent_anatomy import slices, slices_file
 from latent_anatomy.content import read_passport
 from latent_anatomy.slices import COLUMNS, OPTIONAL, Slices
 
@@ -75,9 +75,9 @@ def test_what_is_written_is_what_is_read_with_the_same_bytes(tmp_path_factory, c
         written = replace(written, classes=0)
     folder = tmp_path_factory.mktemp("slices")
     passport = {"inputs": {"raw": "0" * 64}, "seed": seed, "unit": "µm"}
-    slices.write(folder / "a.h5", written, passport)
-    slices.write(folder / "b.h5", slices.read(folder / "a.h5"), passport)
-    assert same(slices.read(folder / "b.h5"), written)
+    slices_file.write(folder / "a.h5", written, passport)
+    slices_file.write(folder / "b.h5", slices_file.read(folder / "a.h5"), passport)
+    assert same(slices_file.read(folder / "b.h5"), written)
     assert read_passport(folder / "b.h5").items() > passport.items()
     assert (folder / "a.h5").read_bytes() == (folder / "b.h5").read_bytes()
     assert sorted(os.listdir(folder)) == ["a.h5", "b.h5"]
@@ -99,13 +99,22 @@ def test_splits_are_a_partition_and_pairs_and_boxes_follow_their_slices(count, s
         assert np.array_equal(np.column_stack([rows[part.boxes[:, 0]], part.boxes[:, 1:]]), whole.boxes[rows])
 
 
+def test_masks_that_nobody_drew_take_hardly_any_room(tmp_path):
+    whole = example(count=40, size=64)
+    undrawn = replace(whole, masks=np.full_like(whole.masks, slices.NOT_DELINEATED))
+    slices_file.write(tmp_path / "with.h5", undrawn, {})
+    slices_file.write(tmp_path / "without.h5", replace(undrawn, masks=None, mask_names=()), {})
+    larger = (tmp_path / "with.h5").stat().st_size - (tmp_path / "without.h5").stat().st_size
+    assert larger < undrawn.masks.nbytes / 10
+
+
 def test_reading_one_split(tmp_path):
     path, whole = tmp_path / "x.h5", example()
-    slices.write(path, whole, {})
-    assert same(slices.read(path, "unlabelled"), whole.select("unlabelled"))
-    slices.write(path, whole.select("train"), {})
+    slices_file.write(path, whole, {})
+    assert same(slices_file.read(path, "unlabelled"), whole.select("unlabelled"))
+    slices_file.write(path, whole.select("train"), {})
     with pytest.raises(ValueError, match=r"x\.h5.*'test'.*train"):
-        slices.read(path, "test")
+        slices_file.read(path, "test")
 
 
 def changed(name: str, index: object, value: object) -> dict:
@@ -161,19 +170,19 @@ def test_a_defect_is_refused_when_written_and_when_read(tmp_path, monkeypatch, n
     changes, message = DEFECTS[name]
     defective, path = replace(example(dtype="float32"), **changes), tmp_path / "x.h5"
     with pytest.raises(ValueError, match=rf"(?s)x\.h5: expected.*{message}"):
-        slices.write(path, defective, {})
+        slices_file.write(path, defective, {})
     assert not any(tmp_path.iterdir())
     with monkeypatch.context() as patch:
-        patch.setattr(slices, "check", lambda *_: None)
-        slices.write(path, defective, {})
+        patch.setattr(slices_file, "check", lambda *_: None)
+        slices_file.write(path, defective, {})
     with pytest.raises(ValueError, match=rf"(?s)x\.h5: expected.*{message}"):
-        slices.validate(path)
+        slices_file.validate(path)
 
 
 @pytest.fixture(scope="module")
 def whole_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "whole.h5"
-    slices.write(path, example(), {})
+    slices_file.write(path, example(), {})
     return path.read_bytes()
 
 
@@ -183,7 +192,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path_factory, whole_file, share):
     path = tmp_path_factory.mktemp("cut") / "cut.h5"
     path.write_bytes(whole_file[: int(share * len(whole_file))])
     with pytest.raises(ValueError, match=r"cut\.h5: expected a whole HDF5 file.*delete the file"):
-        slices.read(path)
+        slices_file.read(path)
 
 
 @pytest.mark.parametrize("name", [name for name in COLUMNS if name not in OPTIONAL])
@@ -193,40 +202,40 @@ def test_a_missing_dataset_is_named(tmp_path, whole_file, name):
     with h5py.File(path, "a") as file:
         del file[name]
     with pytest.raises(ValueError, match=rf"x\.h5.*missing \['{name}'\]"):
-        slices.read(path)
+        slices_file.read(path)
 
 
 def test_other_files_are_refused(tmp_path, whole_file):
     with pytest.raises(FileNotFoundError, match="none"):
-        slices.read(tmp_path / "none.h5")
+        slices_file.read(tmp_path / "none.h5")
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         file["images"] = np.zeros(3)
     with pytest.raises(ValueError, match="expected schema"):
-        slices.read(path)
+        slices_file.read(path)
     path.write_bytes(whole_file)
     with h5py.File(path, "a") as file:
         del file.attrs["passport"]
     with pytest.raises(ValueError, match=r"x\.h5.*passport"):
-        slices.read(path)
+        slices_file.read(path)
     path.write_bytes(whole_file)
     with h5py.File(path, "a") as file:
         file["notes"] = np.zeros(3)
     with pytest.raises(ValueError, match=r"unknown \['notes'\]"):
-        slices.read(path)
+        slices_file.read(path)
 
 
 WRITE = """
 import os, sys, numpy as np
-from latent_anatomy import provenance, slices
-slices_file, sabotage = sys.argv[1:]
+from latent_anatomy import provenance, slices, slices_file
+target, sabotage = sys.argv[1:]
 count = 4000
 content = slices.Slices(
     images=np.arange(count * 784, dtype=np.uint32).astype(np.uint8).reshape(count, 1, 28, 28),
     subject=np.arange(count).astype(str), slice=np.zeros(count, np.int32), split=np.full(count, "train"),
     modality=np.full(count, "x"), dataset="d", task="none", classes=0)
 exec(sabotage)
-slices.write(slices_file, content, {})
+slices_file.write(target, content, {})
 """
 
 
@@ -238,7 +247,7 @@ def start(path, sabotage: str = "", **options) -> subprocess.Popen:
 @pytest.mark.parametrize(
     "moment",
     [
-        "slices._encode = lambda text: os.kill(os.getpid(), 9)",  # images are written, subjects are not
+        "slices_file._encode = lambda text: os.kill(os.getpid(), 9)",  # images are written, subjects are not
         "provenance.os.fsync = lambda handle: os.kill(os.getpid(), 9)",  # all is written, nothing renamed
     ],
 )
@@ -253,7 +262,7 @@ def test_a_kill_while_writing_leaves_what_was_there(tmp_path, moment, old):
     assert (path.read_bytes() if path.exists() else None) == old
     again = start(path)
     assert again.communicate() == (None, "") and again.returncode == 0
-    slices.validate(path)
+    slices_file.validate(path)
 
 
 def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
@@ -269,5 +278,5 @@ def test_two_writers_at_once_leave_one_whole_file(tmp_path):
     path = tmp_path / "x.h5"
     writers = [start(path) for _ in range(3)]
     assert [writer.communicate()[1] for writer in writers] == ["", "", ""]
-    slices.validate(path)
+    slices_file.validate(path)
     assert list(tmp_path.iterdir()) == [path]

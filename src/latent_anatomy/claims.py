@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 
+from latent_anatomy.datasets.cohorts import labelled_of
 from latent_anatomy.papers import Claim, Paper, Term
 from latent_anatomy.results import Results, departures
 from latent_anatomy.statistics import holm
@@ -103,12 +104,13 @@ def decide(paper: Paper, results: Results) -> list[Decision]:
     """Every claim of the paper, its paired p-values adjusted together.
 
     A data set of the paper that was not run is answered for by its substitutes. On a data set that answers
-    to none of the paper's, a claim is decided by itself.
+    to none of the paper's, a claim is decided by itself; on a cohort only if it is about one labelled alike.
     """
     decisions = []
     for claim in paper.claims:
         decisions.append(_gather(claim, paper, results))
-        chosen = [name for name in results.in_kind(paper) if _was_run(claim, name, results)]
+        alike = [name for name in results.in_kind(paper) if _concerns(claim, name)]
+        chosen = [name for name in alike if _was_run(claim, name, results)]
         cases = [_case(claim, None, name, paper, results) for name in chosen]
         decisions += [Decision(claim, (case,), ()) for case in cases]
     tests = [
@@ -144,6 +146,12 @@ def _gather(claim: Claim, paper: Paper, results: Results) -> Decision:
         missing += [] if chosen else [published]
         cases += [_case(claim, published, name, paper, results) for name in chosen]
     return Decision(claim, tuple(cases), tuple(missing))
+
+
+def _concerns(claim: Claim, dataset: str) -> bool:
+    """Whether a claim, which may be about few labels, is about a data set labelled like this one."""
+    labelled = labelled_of(dataset)
+    return not labelled or labelled in map(labelled_of, claim.datasets)
 
 
 def _was_run(claim: Claim, dataset: str, results: Results) -> bool:

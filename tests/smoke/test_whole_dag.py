@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Project
 
-from latent_anatomy import slices
+from latent_anatomy import slices_file
 
 IMAGES, BRAIN, HEARTS = "phantom-pneumoniamnist", "phantom-brain", "phantom-acdc"
 RUNS = {"unoranic": ["unoranic", "ae"], "baur": ["anovaegan", "healthy-mean"], "sdnet": ["unet", "sdnet"]}
@@ -98,7 +98,7 @@ def test_from_raw_files_to_reports_and_then_nothing_to_do(project):
     assert all(name in ledger for name in DATASETS.values())
     assert BRAIN not in (project.path / "results" / "ledger.csv").read_text()
 
-    heads = slices.read(project.path / f"data/slices/{BRAIN}.h5")
+    heads = slices_file.read(project.path / f"data/slices/{BRAIN}.h5")
     assert heads.images.shape == (5 * 8, 1, 64, 64)
     assert set(heads.split.tolist()) == {"train", "val", "test"}
     lesion = heads.masks[:, heads.mask_names.index("lesion")] == 1

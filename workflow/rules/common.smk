@@ -71,6 +71,11 @@ def slices_of(wildcards):
     return f"data/slices/{cohorts.dataset_of(wildcards.dataset)}.h5"
 
 
+def memory(wildcards, input):
+    """Of a training or an evaluation, in MB: what libraries take, and the slices, in whose file masks are small."""
+    return round(4000 + 8 * input.size_mb)
+
+
 def trained_on(study, dataset):
     """The data set whose models are evaluated on `dataset`."""
     return CHOSEN[study].tested[dataset]

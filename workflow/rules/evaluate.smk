@@ -17,7 +17,7 @@ rule evaluate:
     threads: 1
     resources:
         gpu=GPU,
-        mem_mb=4000,
+        mem_mb=memory,
         runtime=240,
     params:
         trained_on=lambda wildcards, input: (

@@ -15,7 +15,7 @@ rule train:
     threads: 1
     resources:
         gpu=GPU,
-        mem_mb=4000,
+        mem_mb=memory,
         runtime=1440,
     shell:
         "latent-anatomy train --params {input.params} --slices {input.slices}"

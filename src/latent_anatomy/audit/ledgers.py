@@ -4,7 +4,6 @@ import csv
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
-from itertools import zip_longest
 from pathlib import Path
 
 from latent_anatomy import ledger, papers
@@ -117,10 +116,17 @@ def name(row: Row) -> str:
 
 
 def _unlike(found: Iterable[Row], expected: Iterable[Row]) -> Iterable[str]:
-    for one, other in zip_longest(found, expected):
-        if one is None or other is None:
-            yield f"{name(one or other)}: {'missing' if one is None else 'no metrics give this row'}"
-        elif one != other:
-            keys = [key for key in ledger.COLUMNS if getattr(one, key) != getattr(other, key)]
-            pairs = [f"expected {key} {getattr(other, key)}, found {getattr(one, key)}" for key in keys]
-            yield f"{name(other)}: {', '.join(pairs)}"
+    there, due = ({(row.study, name(row)): row for row in rows} for rows in (found, expected))
+    for key, row in due.items():
+        if key not in there:
+            yield f"{name(row)}: missing"
+        elif there[key] != row:
+            keys = [
+                column for column in ledger.COLUMNS if getattr(there[key], column) != getattr(row, column)
+            ]
+            pairs = [
+                f"expected {column} {getattr(row, column)}, found {getattr(there[key], column)}"
+                for column in keys
+            ]
+            yield f"{name(row)}: {', '.join(pairs)}"
+    yield from (f"{name(row)}: no metrics give this row" for key, row in there.items() if key not in due)

@@ -13,7 +13,7 @@ themselves, the others, without masks, by the whole cine, as in that code. It co
 with indices from 0, and so keeps ED and ES among its unlabelled images and loses the frames after them: here
 exactly the labelled frames are left out. Frames that are wholly 0 are left out too.
 
-The file of slices is large: 1.3 GB of images, and 3.8 GB of masks, most of them not drawn.
+The slices are large: 1.3 GB of images and, in memory, 3.8 GB of masks, most of them not drawn.
 """
 
 import re

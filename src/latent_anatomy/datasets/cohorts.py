@@ -69,6 +69,13 @@ def dataset_of(name: str) -> str:
     return name.split(SEPARATOR)[0]
 
 
+def labelled_of(name: str) -> str:
+    """The labelled part of a cohort, such as "12.5", also where no split is named; "" of a data set."""
+    _, _, rest = name.partition(SEPARATOR)
+    split, _, labelled = rest.partition(SEPARATOR)
+    return labelled if labelled and not split.isdecimal() else rest
+
+
 def draw(subjects: Sequence[str], percent: float, seed: int) -> tuple[str, ...]:
     """The first `percent` % of the subjects, rounded down, in an order that depends on `seed` alone.
 

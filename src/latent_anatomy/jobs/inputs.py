@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from latent_anatomy import methods, slices
+from latent_anatomy import methods, slices_file
 from latent_anatomy.datasets.cohorts import dataset_of
 from latent_anatomy.methods.contract import Data, Shape
 from latent_anatomy.slices import Slices
@@ -39,7 +39,7 @@ def read_slices(path: Path, name: str, cohort: dict | None = None) -> Slices:
 
     ValueError when the file is of another data set, or a subject of the cohort is not in it.
     """
-    content = slices.read(path)
+    content = slices_file.read(path)
     if content.dataset != dataset_of(name):
         raise ValueError(
             f"{path}: expected slices of {dataset_of(name)}, found {content.dataset}: "

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from latent_anatomy import slices
+from latent_anatomy import slices_file
 from latent_anatomy.datasets.contract import Volumes
 from latent_anatomy.imaging import atlas, gate, slab, volume
 from latent_anatomy.jobs.job import read_job
@@ -53,7 +53,7 @@ def run(dataset: Volumes, params: Path, qc: Path, interim: Path, out: Path) -> N
         task="lesions",
         classes=0,
     )
-    slices.write(out, content, proof)
+    slices_file.write(out, content, proof)
 
 
 def _files(place: Place, masks: tuple[str, ...]) -> dict[str, Path]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from latent_anatomy import datasets, slices
+from latent_anatomy import datasets, slices_file
 from latent_anatomy.jobs.job import read_job
 from latent_anatomy.provenance import passport
 
@@ -14,4 +14,4 @@ def run(dataset: str, raw: Path, params: Path, out: Path) -> None:
     if job["dataset"] != dataset:
         raise ValueError(f"{params}: expected the job of {dataset}, found that of {job['dataset']}")
     proof = passport(inputs={file.name: raw / file.name for file in source.files}, job=job)
-    slices.write(out, source.to_slices(raw), proof)
+    slices_file.write(out, source.to_slices(raw), proof)
