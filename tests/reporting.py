@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from latent_anatomy import ledger, papers
-from latent_anatomy.ledger import Row
+from latent_anatomy.ledger_table import Row
 
 ROOT = Path(__file__).parents[1]
 

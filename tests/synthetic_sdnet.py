@@ -76,9 +76,11 @@ def factorised() -> dict[str, float]:
     found |= {f"volume/fine-tuned/slice-dice/{name}": 0.7 for name in ("average", *STRUCTURES)}
     for name in ("modality-from-s/accuracy", "modality-from-s/chance", "modality-from-s/random"):
         found[f"disentanglement/{name}"] = 0.6
-    for name in ("volume-from-z/r2", "volume-from-z/random", "cka", "cka_random"):
+    for name in ("volume-from-z/r2", "volume-from-z/random", "cka_unbiased", "cka_unbiased_random"):
         found[f"disentanglement/{name}"] = 0.3
-    return found | {f"disentanglement/distance-correlation{end}": 0.2 for end in ("", "_random")}
+    return found | {
+        f"disentanglement/distance-correlation{end}": 0.2 for end in ("_unbiased", "_unbiased_random")
+    }
 
 
 def result(run: str, dataset: str, fold: int, seed: int = 1, shift: float = 0.0) -> dict:

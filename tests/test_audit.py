@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from tiny_project import DATASET, LEDGERS
 from typer.testing import CliRunner
 
-from latent_anatomy import audit, cli, content, datasets, ledger, slices_file
+from latent_anatomy import audit, cli, content, datasets, ledger_table, slices_file
 from latent_anatomy.audit import layout, links
 from latent_anatomy.audit.checks import Checks
 from latent_anatomy.audit.links import Files, State
@@ -97,7 +97,11 @@ def edit_metric(root: Path, value: float) -> None:
 def test_every_link_of_a_finished_project_holds(whole):
     found = audit.audit(whole)
     assert found.state is State.HOLDS
-    assert len(found.numbers) == len([row for row in ledger.read(whole / LEDGERS[1]) if row.ours_mean]) > 10
+    assert (
+        len(found.numbers)
+        == len([row for row in ledger_table.read(whole / LEDGERS[1]) if row.ours_mean])
+        > 10
+    )
     assert set(ARTEFACTS) <= {*found.hashes, *found.links}
 
 

@@ -11,6 +11,7 @@ from synthetic_baur import BASELINES, MODELS, PAPER, comparison, paper, result
 from synthetic_results import write
 
 from latent_anatomy import datasets, ledger, methods, params, results
+from latent_anatomy.departures import departures
 from latent_anatomy.evaluation import lesions
 from latent_anatomy.lesions.postprocessing import PostProcessing
 from latent_anatomy.methods import anogan, baur_vaegan
@@ -61,7 +62,7 @@ def test_our_runs_have_the_settings_in_print(run):
     block = dict(yaml.safe_load(PARAMS.read_text(encoding="utf-8"))["methods"][run])
     chosen = methods.load(block.pop("method")).Method.Params.model_validate(block)
     made = results.Result(Path(), run, "lgg-flair", 1, {}, chosen.model_dump(mode="json"), paper().evaluation)
-    assert results.departures(paper(), made, DICE) == []
+    assert departures(paper(), made, DICE) == []
 
 
 def test_the_evaluation_has_the_settings_in_print():

@@ -23,7 +23,7 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from latent_anatomy.cli import app
-from latent_anatomy.ledger import COLUMNS
+from latent_anatomy.ledger_table import COLUMNS
 from latent_anatomy.versions import differences, page, pictures, read
 from latent_anatomy.versions.content import Content, Run, flatten, gather
 

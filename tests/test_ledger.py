@@ -12,7 +12,7 @@ from scipy import stats
 from synthetic_results import PAPER, comparison, overwrite, result, write
 from synthetic_results import paper as load_paper
 
-from latent_anatomy import datasets, ledger, results
+from latent_anatomy import datasets, ledger, ledger_table, results
 
 RUNS = ("unoranic", "ae", "resnet18", "resnet18-corruption")
 
@@ -381,7 +381,7 @@ def test_the_file_is_the_same_whatever_the_order_of_the_metrics_and_reads_back(t
     assert one.read_text(encoding="utf-8").splitlines()[0] == (
         "study,table,dataset,method,metric,paper,ours_mean,ours_ci_low,ours_ci_high,n_seeds,difference,verdict,reason"
     )
-    assert ledger.read(one) == build(load_paper(), paths)
+    assert ledger_table.read(one) == build(load_paper(), paths)
 
 
 def test_a_failed_ledger_leaves_the_old_one(tmp_path):
@@ -399,7 +399,7 @@ def test_a_table_that_is_no_ledger_is_refused(tmp_path):
     path = tmp_path / "ledger.csv"
     path.write_text("study,table\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"ledger\.csv: expected the columns"):
-        ledger.read(path)
+        ledger_table.read(path)
 
 
 @pytest.mark.parametrize(("value", "text"), [(-0.00001, "0.0000"), (0.98765, "0.9877"), (31, "31.0000")])

@@ -1,9 +1,11 @@
 """From params.yaml to the files of jobs: complete, canonical, and written only where they differ."""
 
+import ast
 import json
 from copy import deepcopy
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from conftest import ROOT
@@ -54,6 +56,17 @@ def test_real_runs_have_the_length_of_the_paper_unless_shortened():
     assert (
         at_hand["train/" + RUN.format(run="ae", dataset="breastmnist-resaved")]["params"]["epochs"] == default
     )
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_report_is_made_again_when_a_module_changes_that_its_notebook_imports(path):
+    cells = nbformat.read(path, as_version=4).cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
+    whole = [node for node in imports if node.module == "latent_anatomy"]
+    modules = {f"latent_anatomy.{each.name}" for node in whole for each in node.names}
+    modules |= {node.module for node in imports if node.module.startswith("latent_anatomy.")}
+    assert modules and modules <= set(resolved()[f"report/{path.stem}"]["modules"])
 
 
 def test_a_parameter_changes_the_jobs_of_its_run_alone():

@@ -10,6 +10,7 @@ from synthetic_sdnet import PAPER, comparison, paper, result
 
 from latent_anatomy import datasets, ledger, methods, results
 from latent_anatomy.datasets.cohorts import labelled_of, name_of
+from latent_anatomy.departures import departures
 
 DICE = "segmentation/slice-dice/average"
 FRACTIONS = ("100", "50", "25", "12.5", "6", "3", "1.5")
@@ -191,7 +192,7 @@ def test_our_defaults_differ_from_the_released_code_where_the_page_says_so(run, 
     method = methods.load({"mask-gan": "mask_gan"}.get(run, run)).Method
     chosen = method.Params().model_dump(mode="json")
     made = results.Result(Path(), run, "acdc.published.6", 1, {}, chosen, {})
-    assert results.departures(paper(), made, DICE) == otherwise
+    assert departures(paper(), made, DICE) == otherwise
 
 
 def test_every_parameter_on_the_page_exists():

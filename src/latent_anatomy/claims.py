@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass, replace
 
 from latent_anatomy.datasets.cohorts import labelled_of
+from latent_anatomy.departures import departures
 from latent_anatomy.papers import Claim, Paper, Term
-from latent_anatomy.results import Results, departures
+from latent_anatomy.results import Results
 from latent_anatomy.statistics import holm
 
 LEVEL = 0.05  # after Holm's correction over all comparisons that decide the claims of one paper

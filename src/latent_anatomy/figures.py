@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from latent_anatomy import content
-from latent_anatomy.ledger import Row
+from latent_anatomy.ledger_table import Row
 from latent_anatomy.provenance import sealed
 
 # Okabe and Ito's palette

@@ -5,55 +5,20 @@ with the paper's column empty and the verdict "in kind". Phantoms have a ledger 
 tables and metrics, in which the paper's column is empty and every verdict is "phantom".
 """
 
-import csv
-import io
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
-from latent_anatomy import claims, datasets, papers
+from latent_anatomy import claims, datasets, ledger_table, papers
 from latent_anatomy import results as measured
+from latent_anatomy.departures import departures
+from latent_anatomy.ledger_table import COLUMNS, Row
 from latent_anatomy.papers import PHANTOM, Paper, Table
-from latent_anatomy.provenance import write_text
 from latent_anatomy.results import Results
 from latent_anatomy.statistics import t_interval
 
-VERDICTS = ("reproduced", "better", "not reproduced", "in kind", "not run", "phantom")
-WITHOUT_PAPER = ("in kind", "phantom")  # verdicts of rows that have nothing of the paper
 DECIMALS = 4  # of ours; the paper's numbers keep their own
 ROUNDING = 1e-9  # so that a difference of exactly the tolerance is within it
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the ledger, as it is written; empty where there is nothing to say."""
-
-    study: str
-    table: str
-    dataset: str
-    method: str
-    metric: str
-    paper: str
-    ours_mean: str
-    ours_ci_low: str
-    ours_ci_high: str
-    n_seeds: str
-    difference: str
-    verdict: str
-    reason: str
-
-    def __post_init__(self) -> None:
-        if self.verdict not in VERDICTS:
-            raise ValueError(f"expected a verdict of {', '.join(VERDICTS)}, found {self.verdict!r}")
-        if PHANTOM in self.dataset and (self.paper or self.difference or self.verdict != "phantom"):
-            raise ValueError(f"expected nothing of the paper beside a phantom, found it for {self.dataset}")
-        if self.verdict in WITHOUT_PAPER and (self.paper or self.difference):
-            raise ValueError(f"expected nothing of the paper in kind, found it for {self.dataset}")
-        if self.verdict == "phantom" and PHANTOM not in self.dataset:
-            raise ValueError(f"expected the name of a phantom, found {self.dataset}")
-
-
-COLUMNS = tuple(field.name for field in fields(Row))
 
 
 def judge(printed: float, values: list[float], tolerance: float, neutral: bool = False) -> tuple[str, str]:
@@ -138,7 +103,7 @@ class Cell:
             self.table.caveat,
             self.note,
             datasets.find(dataset).note,
-            *measured.departures(self.paper, results.seeds(self.row.run, dataset)[0], self.metric),
+            *departures(self.paper, results.seeds(self.row.run, dataset)[0], self.metric),
             "one seed, so no interval" if len(values) == 1 else "",
             remark,
         ]
@@ -154,7 +119,7 @@ class Cell:
 
     def _without_paper(self, dataset: str, results: Results) -> Row:
         seeds = results.seeds(self.row.run, dataset)
-        reasons = [self.note, *measured.departures(self.paper, seeds[0], self.metric)]
+        reasons = [self.note, *departures(self.paper, seeds[0], self.metric)]
         if not results.phantom:
             reasons = [_what_else(dataset), *reasons, "one seed, so no interval" if len(seeds) == 1 else ""]
         verdict = "phantom" if results.phantom else "in kind"
@@ -255,21 +220,4 @@ def write(paper_files: Iterable[Path], metrics: Iterable[Path], out: Path, phant
         for paper in printed:
             own = [file for file in chosen if measured.study_of(file) == paper.study]
             rows += build(paper, measured.read(own, paper.study, phantom))
-        _write_rows(rows, target)
-
-
-def _write_rows(rows: Iterable[Row], out: Path) -> None:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    table.writerows(astuple(row) for row in rows)
-    write_text(out, text.getvalue())
-
-
-def read(path: Path) -> list[Row]:
-    """Rows of a ledger file; ValueError when its columns are not those of a ledger."""
-    with Path(path).open(encoding="utf-8", newline="") as stream:
-        table = csv.DictReader(stream)
-        if tuple(table.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{path}: expected the columns {', '.join(COLUMNS)}, found {table.fieldnames}")
-        return [Row(**line) for line in table]
+        ledger_table.write(rows, target)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
-from latent_anatomy.ledger import VERDICTS, Row
+from latent_anatomy.ledger_table import VERDICTS, Row
 
 SHADES = {
     "reproduced": "#d5efe3",

@@ -29,6 +29,10 @@ from latent_anatomy.provenance import (
 FOLDER = Path(".params")
 WRITTEN = "written.json"
 PACKAGE = "latent_anatomy"
+SHOWN = (  # what the notebooks of the studies import
+    *("datasets", "datasets.cohorts", "departures", "figures", "figures_factors", "figures_lesions"),
+    *("figures_segmentation", "ledger_table", "papers", "provenance", "report", "results", "statistics"),
+)
 
 
 def write(params: Params, folder: Path = FOLDER) -> None:
@@ -122,11 +126,11 @@ def _modules_of(job: dict) -> tuple[str, ...]:
         protocols = (f"evaluation.{name}" for name in job["evaluation"])
         return ("jobs.evaluate", f"methods.{job['method']}", *protocols)
     if kind == "report" and job["study"] == "qc":
-        return ("jobs.seal", "qc")
+        return ("jobs.seal", "figures", "provenance", "qc", "report")
     return {
         "paired-tests": ("jobs.paired_tests", "evaluation.comparison"),
         "ledger": ("ledger",),
-        "report": ("figures", "figures_lesions", "jobs.seal", "ledger", "papers", "report", "results"),
+        "report": ("jobs.seal", *SHOWN),
     }[kind]
 
 

@@ -20,7 +20,7 @@ from latent_anatomy.audit.ledgers import LEDGERS, Ledgers
 from latent_anatomy.audit.links import Files, Link, State, worst
 from latent_anatomy.audit.recompute import recompute
 from latent_anatomy.content import read_passport
-from latent_anatomy.ledger import Row
+from latent_anatomy.ledger_table import Row
 from latent_anatomy.results import PAIRED_TESTS
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from latent_anatomy import ledger, papers
+from latent_anatomy import ledger, ledger_table, papers
 from latent_anatomy.audit import layout
 from latent_anatomy.audit.jobs import Jobs
 from latent_anatomy.audit.layout import Artefact
 from latent_anatomy.audit.links import Files, Link, State
-from latent_anatomy.ledger import Row
+from latent_anatomy.ledger_table import COLUMNS, Row
 from latent_anatomy.papers import PHANTOM
 from latent_anatomy.results import COMPARISON, PASSPORT
 
@@ -61,7 +61,7 @@ class Ledgers:
         found = []
         for path in filter(self.files.here, LEDGERS):
             with suppress(*DAMAGED):
-                found += [(path, row) for row in ledger.read(self.root / path) if row.ours_mean]
+                found += [(path, row) for row in ledger_table.read(self.root / path) if row.ours_mean]
         return found
 
     def results_of(self, row: Row) -> list[Artefact]:
@@ -100,7 +100,7 @@ class Ledgers:
             message = "made again from the papers and the metrics here, it is the same bytes"
             return Link(path, "rows", State.HOLDS, message)
         try:
-            differing = list(_unlike(ledger.read(self.root / path), ledger.read(made)))
+            differing = list(_unlike(ledger_table.read(self.root / path), ledger_table.read(made)))
         except DAMAGED as error:
             message = f"expected a ledger, found a damaged one ({error}): {MAKE}"
             return Link(path, "rows", State.BROKEN, message)
@@ -121,9 +121,7 @@ def _unlike(found: Iterable[Row], expected: Iterable[Row]) -> Iterable[str]:
         if key not in there:
             yield f"{name(row)}: missing"
         elif there[key] != row:
-            keys = [
-                column for column in ledger.COLUMNS if getattr(there[key], column) != getattr(row, column)
-            ]
+            keys = [column for column in COLUMNS if getattr(there[key], column) != getattr(row, column)]
             pairs = [
                 f"expected {column} {getattr(row, column)}, found {getattr(there[key], column)}"
                 for column in keys
