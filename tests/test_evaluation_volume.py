@@ -119,7 +119,7 @@ def true_ml(test: Data) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def learnt(splits):
-    settings = {"epochs": 40, "patience": 20, "steps": 30, "fine_tuning_rate": 1e-4}
+    settings = {"epochs": 40, "patience": 20, "steps": 30, "fine_tuning_rate": 1e-4, "learning_rate": 1e-3}
     return run(Levels(), splits, **settings)
 
 
@@ -246,6 +246,35 @@ def test_the_paper_s_network_has_its_parameters():
     small = area_regressor.Regressor(3, 8, 8)
     assert (small(torch.zeros(5, 3, 8, 8)) == 1).all()  # the mean area, before it has learnt
     assert (small(100 * torch.randn(5, 3, 8, 8)) >= 0).all()
+
+
+@pytest.fixture(scope="module")
+def large():
+    """Anatomies (n, 2, 96, 96) of discs and what is around them, and areas (n,) in units of their mean."""
+    random, (y, x) = np.random.default_rng(0), np.mgrid[:96, :96]
+    discs = [
+        np.hypot(y - random.uniform(30, 60), x - random.uniform(30, 60)) < random.uniform(5, 25)
+        for _ in range(60)
+    ]
+    anatomy = torch.from_numpy(np.stack([np.stack([disc, ~disc]) for disc in discs])).half()
+    areas = anatomy[:, 0].float().sum((1, 2))
+    rows = {"train": slice(0, 40), "val": slice(40, 60)}
+    return tuple({name: each[row] for name, row in rows.items()} for each in (anatomy, areas / areas.mean()))
+
+
+def test_areas_on_a_large_grid_are_learnt(large):
+    torch.manual_seed(0)
+    regressor, (anatomy, areas) = area_regressor.Regressor(2, 96, 96), large
+    area_regressor.fit(regressor, anatomy, areas, area_regressor.Training(epochs=12), 0)
+    errors = (area_regressor.read(regressor, anatomy["val"]) - areas["val"]).abs()
+    assert errors.mean() < 0.3 * (areas["train"].median() - areas["val"]).abs().mean()
+
+
+def test_a_regressor_that_a_step_silenced_is_an_error(large):
+    torch.manual_seed(0)
+    with pytest.raises(FloatingPointError, match=r"on every training slice.*lower `learning_rate`"):
+        settings = area_regressor.Training(learning_rate=1e-3)
+        area_regressor.fit(area_regressor.Regressor(2, 96, 96), *large, settings, 0)
 
 
 # Numbers

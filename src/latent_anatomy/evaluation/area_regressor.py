@@ -26,9 +26,9 @@ class Training(Settings):
     epochs: int = Field(100, ge=1, description="Passes over the slices with areas, at most; frozen.")
     patience: int = Field(10, ge=1, description="Passes without a better one on validation subjects; frozen.")
     batch_size: int = Field(16, ge=1, description="Slices per step of the volume loss.")
-    learning_rate: float = Field(1e-3, gt=0, description="Adam's, frozen.")
+    learning_rate: float = Field(1e-5, gt=0, description="Adam's for the regressor, see `fit`.")
     steps: int = Field(2000, ge=1, description="Of fine-tuning.")
-    fine_tuning_rate: float = Field(1e-4, gt=0, description="Adam's for the volume loss; SDNet's own.")
+    fine_tuning_rate: float = Field(1e-4, gt=0, description="Adam's for the method; SDNet's own.")
     weight: float = Field(1.0, gt=0, description="Of the volume loss in fine-tuning.")
 
 
@@ -63,7 +63,9 @@ def fit(
 ) -> None:
     """Train in place on "train", with early stop on "val": anatomy (n, C, H, W) and areas (n,) of each.
 
-    The weights of the best pass stay. FloatingPointError when no pass has a finite loss.
+    The weights of the best pass stay. The dense layer has so many inputs (147,456 of 96 x 96 pixels) that a
+    few steps of Adam at a usual rate silence its ReLUs for good. FloatingPointError when no pass has a finite
+    loss, and when the best one says the same of every training slice.
     """
     distance = LOSSES[settings.loss]
     optimiser = Adam(regressor.parameters(), lr=settings.learning_rate, fused=True)
@@ -83,6 +85,12 @@ def fit(
     if not kept:
         raise FloatingPointError("volume: expected a finite loss, found none: lower `learning_rate`")
     regressor.load_state_dict(kept)
+    said = read(regressor, anatomy["train"])
+    if len(areas["train"].unique()) > 1 and len(said.unique()) == 1:
+        raise FloatingPointError(
+            f"volume: expected areas, found {float(said[0]):g} times their mean on every training slice, as "
+            "after a step that silenced the ReLUs for good: lower `learning_rate`"
+        )
 
 
 def fine_tune(
@@ -105,8 +113,9 @@ def fine_tune(
     seed = derived_seed(seed, "fine-tune")
     loop = Loop(method, train, train, streams_of(method, train), seed, TrainingParams())
     schedules = method.schedules(optimisers, loop.steps_per_epoch)
-    everything = [*method.parameters(), *regressor.parameters()]
-    together = Adam(everything, lr=settings.fine_tuning_rate, fused=True)
+    rates = ((method, settings.fine_tuning_rate), (regressor, settings.learning_rate))
+    parts = [{"params": list(part.parameters()), "lr": rate} for part, rate in rates]
+    together = Adam([part for part in parts if part["params"]], fused=True)
 
     def update(name: str, loss: Tensor) -> None:
         descend(optimisers[name], loss)

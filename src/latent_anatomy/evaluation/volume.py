@@ -10,9 +10,10 @@ over its slices of pixels x area of a pixel x distance of slices. Two ways of tr
                   weights are kept, as the paper's code keeps those of segmentation
 
 The paper trains on the areas of subjects whose masks the method did not see: `areas="unlabelled"`. It leaves
-open, and these are choices made here: stride 1 and borders of 0, the loss (`loss`), and that areas are in
-units of their mean, at which the last bias begins, so that the last ReLU is not dead at the start. Both read
-areas on slices of all phases that are drawn, and are asked for the test subjects' volumes at ED.
+open, and these are choices made here: stride 1 and borders of 0, the loss (`loss`), the rate
+(`learning_rate`, see `area_regressor.fit`), and that areas are in units of their mean, at which the last bias
+begins, so that the last ReLU is not dead at the start. Both read areas on slices of all phases that are
+drawn, and are asked for the test subjects' volumes at ED.
 
     volume/<frozen, fine-tuned>/mean_ml, sd_ml, true_mean_ml, true_sd_ml
     .../bias_ml, loa_low_ml, loa_high_ml    mean of predicted minus true, and 1.96 SD to each side of it, the
