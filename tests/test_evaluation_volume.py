@@ -277,6 +277,14 @@ def test_a_regressor_that_a_step_silenced_is_an_error(large):
         area_regressor.fit(area_regressor.Regressor(2, 96, 96), *large, settings, 0)
 
 
+def test_of_anatomies_that_are_all_alike_the_same_is_said(large):
+    torch.manual_seed(0)
+    regressor, (anatomy, areas) = area_regressor.Regressor(2, 96, 96), large
+    blank = {name: torch.zeros_like(each) for name, each in anatomy.items()}
+    area_regressor.fit(regressor, blank, areas, area_regressor.Training(epochs=1), 0)
+    assert len(area_regressor.read(regressor, blank["train"]).unique()) == 1
+
+
 # Numbers
 
 
