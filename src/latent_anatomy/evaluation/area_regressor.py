@@ -114,8 +114,7 @@ def fine_tune(
     loop = Loop(method, train, train, streams_of(method, train), seed, TrainingParams())
     schedules = method.schedules(optimisers, loop.steps_per_epoch)
     rates = ((method, settings.fine_tuning_rate), (regressor, settings.learning_rate))
-    parts = [{"params": list(part.parameters()), "lr": rate} for part, rate in rates]
-    together = Adam([part for part in parts if part["params"]], fused=True)
+    together = Adam([{"params": list(part.parameters()), "lr": rate} for part, rate in rates], fused=True)
 
     def update(name: str, loss: Tensor) -> None:
         descend(optimisers[name], loss)
