@@ -117,5 +117,10 @@ def alone(data: Data, kind: str = "MR") -> Data:
     return replace(data, **texts, **{key: getattr(data, key)[rows] for key in tensors})
 
 
+def slices_of_one_modality(splits: dict[str, Data]) -> dict[str, Data]:
+    """The same subjects, without their other modality."""
+    return {name: alone(data) for name, data in splits.items()}
+
+
 def run(module, method, splits, seed=3, **chosen):
     return module.evaluate(method, splits, module.Params(**chosen), "segmentation", seed)

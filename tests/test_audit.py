@@ -178,7 +178,8 @@ def test_an_edited_ledger_is_found(project, path):
     assert "99.9" in message and "make them again: snakemake" in message
 
 
-@pytest.mark.parametrize("study", ["baur", "sdnet"])  # of which this collection has nothing; not the last
+# In the middle of the ledger and at its end; this collection has nothing of either.
+@pytest.mark.parametrize("study", ["baur", "sdnet"])
 def test_rows_that_were_taken_out_of_a_ledger_are_missing_and_the_others_as_they_should_be(project, study):
     lines = (project / LEDGERS[0]).read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if not line.startswith(f"{study},")]

@@ -20,10 +20,7 @@ from latent_anatomy.evaluation import (
 from latent_anatomy.evaluation.families import FAMILIES
 from latent_anatomy.methods.contract import Data
 
-
-@pytest.fixture(scope="module")
-def splits():
-    return three_splits()
+splits = pytest.fixture(three_splits, scope="module")
 
 
 # What applies to whom

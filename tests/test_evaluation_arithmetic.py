@@ -7,19 +7,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic_discs import SIZE, Exact, Oracle, Stubborn, alone, run, subjects_of_three_splits
+from synthetic_discs import (
+    SIZE,
+    Exact,
+    Oracle,
+    Stubborn,
+    run,
+    slices_of_one_modality,
+    subjects_of_three_splits,
+)
 
 from latent_anatomy.evaluation import arithmetic, factorised, transfer
 
-
-@pytest.fixture(scope="module")
-def splits():
-    return subjects_of_three_splits()
-
-
-@pytest.fixture(scope="module")
-def one_modality(splits):
-    return {name: alone(data) for name, data in splits.items()}
+splits = pytest.fixture(subjects_of_three_splits, scope="module")
+one_modality = pytest.fixture(slices_of_one_modality, scope="module")
 
 
 # Transfer

@@ -5,7 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from synthetic_discs import SHAPE, SLICES, Exact, Oracle, Stubborn, alone, run, subjects_of_three_splits
+from synthetic_discs import (
+    SHAPE,
+    SLICES,
+    Exact,
+    Oracle,
+    Stubborn,
+    run,
+    slices_of_one_modality,
+    subjects_of_three_splits,
+)
 
 from latent_anatomy.evaluation import (
     arithmetic,
@@ -18,15 +27,8 @@ from latent_anatomy.evaluation import (
 )
 from latent_anatomy.evaluation.untrained import fresh
 
-
-@pytest.fixture(scope="module")
-def splits():
-    return subjects_of_three_splits()
-
-
-@pytest.fixture(scope="module")
-def one_modality(splits):
-    return {name: alone(data) for name, data in splits.items()}
+splits = pytest.fixture(subjects_of_three_splits, scope="module")
+one_modality = pytest.fixture(slices_of_one_modality, scope="module")
 
 
 def test_protocols_leave_the_method_alone_repeat_themselves_and_refuse_unknown_settings(splits):

@@ -13,10 +13,7 @@ from torch import nn
 
 from latent_anatomy.evaluation import common, probing, separation
 
-
-@pytest.fixture(scope="module")
-def splits():
-    return three_splits()
+splits = pytest.fixture(three_splits, scope="module")
 
 
 # Probing

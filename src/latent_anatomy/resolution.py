@@ -115,9 +115,9 @@ def _modules_of(job: dict) -> tuple[str, ...]:
     if kind in ("raw", "slice"):
         source = datasets.find(job["dataset"])
         own = type(source).__module__.removeprefix(f"{PACKAGE}.")
-        return (
-            (own,) if kind == "raw" else (own, "jobs.slab" if hasattr(source, "subjects") else "slices_file")
-        )
+        if kind == "raw":
+            return (own,)
+        return (own, "jobs.slab" if hasattr(source, "subjects") else "slices_file")
     if kind in preparation.STEPS:
         return (f"jobs.{kind}",)
     if kind == "train":

@@ -4,6 +4,7 @@ import csv
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import astuple
 from pathlib import Path
 
 from latent_anatomy import ledger, ledger_table, papers
@@ -117,14 +118,11 @@ def name(row: Row) -> str:
 
 def _unlike(found: Iterable[Row], expected: Iterable[Row]) -> Iterable[str]:
     there, due = ({(row.study, name(row)): row for row in rows} for rows in (found, expected))
-    for key, row in due.items():
-        if key not in there:
+    for place, row in due.items():
+        if place not in there:
             yield f"{name(row)}: missing"
-        elif there[key] != row:
-            keys = [column for column in COLUMNS if getattr(there[key], column) != getattr(row, column)]
-            pairs = [
-                f"expected {column} {getattr(row, column)}, found {getattr(there[key], column)}"
-                for column in keys
-            ]
-            yield f"{name(row)}: {', '.join(pairs)}"
-    yield from (f"{name(row)}: no metrics give this row" for key, row in there.items() if key not in due)
+        elif there[place] != row:
+            pairs = zip(COLUMNS, astuple(row), astuple(there[place]), strict=True)
+            differing = [f"expected {key} {one}, found {other}" for key, one, other in pairs if one != other]
+            yield f"{name(row)}: {', '.join(differing)}"
+    yield from (f"{name(row)}: no metrics give this row" for place, row in there.items() if place not in due)
