@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from latent_anatomy import datasets
-from latent_anatomy.datasets.contract import Volumes
-from latent_anatomy.jobs import step
-from latent_anatomy.provenance import sha256_file
+from latent_anatomy.data.dataset import Volumes
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.pipeline import volume_files
+from latent_anatomy.provenance.files import sha256_file
 
 ROOT = Path(__file__).parents[1]
 PIPELINE = (
@@ -82,7 +82,7 @@ def names_of_files() -> dict:
     with_subjects = [each for each in datasets.DATASETS if getattr(each, "subjects", ())]
     for dataset in with_subjects:
         for step_name, files in files_of_steps(dataset).items():
-            beside = [step.PICTURE, step.NUMBERS, step.PASSPORT]
+            beside = [volume_files.PICTURE, volume_files.NUMBERS, volume_files.PASSPORT]
             names.setdefault(step_name, {})[dataset.name] = [*files, *beside]
     return names
 
@@ -92,11 +92,14 @@ def files_of_steps(dataset: Volumes) -> dict[str, list[str]]:
     images = list(dataset.subjects[0].images)
     others = [name for name in images if name != dataset.sliced]
     return {
-        "bias": [step.volume_name(name) for name in images],
-        "coregister": [step.transform_name(name) for name in others],
-        "register": ["to_atlas.txt", *map(step.volume_name, [*images, *step.masks_of(dataset)])],
-        "strip": [step.volume_name("brain")],
-        "normalise": [step.volume_name(dataset.sliced)],
+        "bias": [volume_files.volume_name(name) for name in images],
+        "coregister": [volume_files.transform_name(name) for name in others],
+        "register": [
+            "to_atlas.txt",
+            *map(volume_files.volume_name, [*images, *volume_files.masks_of(dataset)]),
+        ],
+        "strip": [volume_files.volume_name("brain")],
+        "normalise": [volume_files.volume_name(dataset.sliced)],
     }
 
 

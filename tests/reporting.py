@@ -10,8 +10,8 @@ import papermill
 import pytest
 import yaml
 
-from latent_anatomy import ledger, papers
-from latent_anatomy.ledger_table import Row
+from latent_anatomy.ledger import build, papers
+from latent_anatomy.ledger.table import Row
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,7 +34,7 @@ def assert_stored_clean(path: Path) -> None:
 
 def execute(path: Path, root: Path, parameters: dict) -> str:
     """Run a notebook in `root`; all that it shows, as JSON. The kernel finds the package where tests do."""
-    source = str(Path(ledger.__file__).parents[1])
+    source = str(Path(build.__file__).parents[1])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([source, os.environ.get("PYTHONPATH", "")]))
         papermill.execute_notebook(
@@ -64,7 +64,7 @@ def report(
     """
     own = ROOT / "papers" / f"{study}.yaml"
     names = ("other.csv", "ledger.csv") if phantom else ("ledger.csv", "other.csv")
-    ledger.write([own.with_name(f"{other}.yaml"), own], metrics, *(root / "results" / name for name in names))
+    build.write([own.with_name(f"{other}.yaml"), own], metrics, *(root / "results" / name for name in names))
     given = {"metrics_files": metrics, "arrays_files": arrays, "history_files": histories}
     return {
         "ledger_file": "results/ledger.csv",

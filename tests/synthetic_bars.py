@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from latent_anatomy.methods.contract import Data
+from latent_anatomy.training.method import Data
 
 BINARY = "binary-class"
 

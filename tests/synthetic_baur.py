@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from latent_anatomy import papers
-from latent_anatomy.evaluation import lesions
-from latent_anatomy.evaluation.comparison import compare
+from latent_anatomy.evaluation.paired_tests import compare
+from latent_anatomy.evaluation.protocols import lesions
+from latent_anatomy.ledger import papers
 
 PAPER = Path(__file__).parents[1] / "papers" / "baur.yaml"
 MODELS = ("dae", "sae1", "sae3", "sae-gan", "dvae", "svae", "anovaegan", "anogan")

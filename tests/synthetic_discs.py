@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from latent_anatomy.methods.contract import Data, Shape
+from latent_anatomy.training.method import Data, Shape
 
 SIZE = 16
 SHAPE = Shape(channels=1, height=SIZE, width=SIZE, classes=0, structures=("myocardium", "left-ventricle"))

@@ -2,8 +2,8 @@
 
 import torch
 
-from latent_anatomy import overlap
-from latent_anatomy.methods.contract import Data, Shape
+from latent_anatomy.metrics import dice as overlap
+from latent_anatomy.training.method import Data, Shape
 
 STRUCTURES = ("myocardium", "left-ventricle")
 SIZE = 32

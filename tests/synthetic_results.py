@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from latent_anatomy import papers
-from latent_anatomy.datasets.cohorts import Replicate
+from latent_anatomy.data.cohorts import Replicate
+from latent_anatomy.ledger import papers
 
 PAPER = Path(__file__).parents[1] / "papers" / "unoranic.yaml"
 ORDER = ("bloodmnist", "breastmnist", "dermamnist", "pneumoniamnist", "retinamnist")

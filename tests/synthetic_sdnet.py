@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from latent_anatomy import papers
+from latent_anatomy.ledger import papers
 
 PAPER = Path(__file__).parents[1] / "papers" / "sdnet.yaml"
 STRUCTURES = ("myocardium", "left-ventricle", "right-ventricle")

@@ -21,9 +21,11 @@ from tiny_hearts import (
     write_nifti,
 )
 
-from latent_anatomy import datasets, slices, slices_file
-from latent_anatomy.datasets import acdc_frames, acdc_patients, cardiac
+from latent_anatomy.data import slices, slices_file
+from latent_anatomy.datasets import acdc_frames, acdc_patients
+from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.datasets.acdc_patients import FOLDS, PATIENTS, cohort, group
+from latent_anatomy.imaging import cardiac
 
 # Spec of SDNet, 5.2: whom its code labels, as a prefix of more at 3, 6, 12.5 and 25 % (and 50 %).
 PERCENT = (1.5, 3, 6, 12.5, 25, 50)

@@ -11,8 +11,8 @@ import torch
 import yaml
 from conftest import ROOT
 
-from latent_anatomy.methods.contract import Data, Shape, Stack
-from latent_anatomy.training import TrainingParams, train
+from latent_anatomy.training.loop import TrainingParams, train
+from latent_anatomy.training.method import Data, Shape, Stack
 
 DATASET = "phantom-breastmnist"
 JOB = f"unoranic/{DATASET}/linear/seed-1"

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from latent_anatomy.datasets.contract import MIRROR_VARIABLE, RawFile
+from latent_anatomy.data.dataset import MIRROR_VARIABLE, RawFile
 from latent_anatomy.imaging import atlas, volume, weights
 from latent_anatomy.imaging.volume import Volume
 

@@ -13,15 +13,21 @@ from safetensors.numpy import load_file, save_file
 from tiny_project import DATASET, LEDGERS
 from typer.testing import CliRunner
 
-from latent_anatomy import audit, cli, content, datasets, ledger_table, slices_file
-from latent_anatomy.audit import layout, links
+from latent_anatomy.audit import links, walk
 from latent_anatomy.audit.checks import Checks
 from latent_anatomy.audit.links import Files, State
-from latent_anatomy.datasets.cohorts import Replicate
-from latent_anatomy.datasets.contract import RawFile
-from latent_anatomy.datasets.phantom_medmnist import PhantomMedMnist
+from latent_anatomy.cli import main
+from latent_anatomy.data import slices_file
+from latent_anatomy.data.cohorts import Replicate
+from latent_anatomy.data.dataset import RawFile
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.datasets.phantoms.medmnist import PhantomMedMnist
 from latent_anatomy.jobs import slice as slice_job
-from latent_anatomy.provenance import canonical_json, sealed, sha256_file
+from latent_anatomy.ledger import table
+from latent_anatomy.pipeline import layout
+from latent_anatomy.provenance import formats
+from latent_anatomy.provenance.files import canonical_json, sha256_file
+from latent_anatomy.provenance.passport import sealed
 
 RESULT = layout.result("unoranic", DATASET, "ae", Replicate(1))
 OTHER = layout.result("unoranic", DATASET, "ae", Replicate(2))
@@ -51,10 +57,7 @@ def project(whole, tmp_path):
 def broken(root: Path, *words: str) -> list[links.Link]:
     """The broken links of an audit, each with a message that says what was expected or what to do."""
     found = [
-        link
-        for each in audit.audit(root, words).links.values()
-        for link in each
-        if link.state is State.BROKEN
+        link for each in walk.audit(root, words).links.values() for link in each if link.state is State.BROKEN
     ]
     assert all(": " in link.message for link in found)
     return found
@@ -68,7 +71,7 @@ def the(found: list[links.Link], path: str, check: str) -> str:
 
 def forge(path: Path, change) -> None:
     """Change a passport in place and seal it again, as a forger would who knows how passports are made."""
-    passport = content.read_passport(path)
+    passport = formats.read_passport(path)
     for key in ("seal", "content") if path.suffix != ".json" else ("seal",):
         passport.pop(key)
     change(passport)
@@ -76,13 +79,13 @@ def forge(path: Path, change) -> None:
         path.write_text(canonical_json(sealed(passport)), encoding="utf-8")
     elif path.suffix == ".h5":
         with h5py.File(path, "a") as file:
-            file.attrs["passport"] = canonical_json(sealed(passport, content=content.of_hdf5(file)))
+            file.attrs["passport"] = canonical_json(sealed(passport, content=formats.of_hdf5(file)))
     elif path.suffix == ".safetensors":
-        proof = sealed(passport, content=content.content_of(path))
+        proof = sealed(passport, content=formats.content_of(path))
         save_file(load_file(path), path, metadata={"passport": canonical_json(proof)})
     else:
-        text = content.META.sub("", path.read_text(encoding="utf-8"))
-        path.write_text(content.html_with_passport(text, sealed(passport, content=content.of_html(text))))
+        text = formats.META.sub("", path.read_text(encoding="utf-8"))
+        path.write_text(formats.html_with_passport(text, sealed(passport, content=formats.of_html(text))))
 
 
 def edit_metric(root: Path, value: float) -> None:
@@ -95,25 +98,21 @@ def edit_metric(root: Path, value: float) -> None:
 
 
 def test_every_link_of_a_finished_project_holds(whole):
-    found = audit.audit(whole)
+    found = walk.audit(whole)
     assert found.state is State.HOLDS
-    assert (
-        len(found.numbers)
-        == len([row for row in ledger_table.read(whole / LEDGERS[1]) if row.ours_mean])
-        > 10
-    )
+    assert len(found.numbers) == len([row for row in table.read(whole / LEDGERS[1]) if row.ours_mean]) > 10
     assert set(ARTEFACTS) <= {*found.hashes, *found.links}
 
 
 def test_the_chain_of_a_number_goes_from_the_report_to_the_raw_file(whole):
-    [number] = audit.audit(whole, ONE).numbers
+    [number] = walk.audit(whole, ONE).numbers
     below = [path for each in (RESULT, OTHER) for path in (each.path, each.made_of[0].path)]
     expected = [REPORT, LEDGERS[1], *below[:2], SLICES.path, f"data/raw/{DATASET}", *below[2:]]
     assert list(number.chain) == expected
 
 
 def test_a_claim_rests_on_the_paired_tests_and_on_both_runs(whole):
-    [number] = audit.audit(whole, ["claim"]).numbers
+    [number] = walk.audit(whole, ["claim"]).numbers
     assert f"{COMPARISON}/passport.json" in number.chain
     assert {f"results/unoranic/{DATASET}/{run}/seed-2/passport.json" for run in ("ae", "unoranic")} < {
         *number.chain
@@ -122,7 +121,7 @@ def test_a_claim_rests_on_the_paired_tests_and_on_both_runs(whole):
 
 def test_words_choose_rows_by_their_name_or_by_a_part_of_it(whole):
     def chosen(*words):
-        return {(each.row.table, each.row.metric) for each in audit.audit(whole, words).numbers}
+        return {(each.row.table, each.row.metric) for each in walk.audit(whole, words).numbers}
 
     assert chosen(*ONE) == {("Table 2", "reconstruction/psnr")}  # though reconstruction/psnr_batch has it too
     assert chosen("TABLE 2", "ae", "psnr") == {
@@ -135,7 +134,7 @@ def test_words_choose_rows_by_their_name_or_by_a_part_of_it(whole):
 def test_each_file_is_hashed_once(whole, monkeypatch):
     hashed = []
     monkeypatch.setattr(links, "sha256_file", lambda path: hashed.append(path) or sha256_file(path))
-    audit.audit(whole)
+    walk.audit(whole)
     assert len(hashed) == len(set(hashed)) > 15
 
 
@@ -199,7 +198,7 @@ def test_a_checkpoint_of_another_seed_is_found(project):
 
 
 def test_weights_under_the_passport_of_another_file_are_found(project):
-    proof = content.read_passport(project / MODEL.path)
+    proof = formats.read_passport(project / MODEL.path)
     weights = load_file(project / OTHER.made_of[0].path)
     save_file(weights, project / MODEL.path, metadata={"passport": canonical_json(proof)})
     assert "its passport is that of another file" in the(broken(project), MODEL.path, "content")
@@ -375,7 +374,7 @@ def only_git(project: Path) -> None:
 
 def run(project: Path, monkeypatch, *words: str):
     monkeypatch.chdir(project)
-    return CliRunner().invoke(cli.app, ["audit", *words])
+    return CliRunner().invoke(main.app, ["audit", *words])
 
 
 def test_numbers_without_their_artefacts_are_not_here_and_fail_only_strictly(project, monkeypatch):
@@ -399,7 +398,7 @@ def test_what_git_brings_is_held_to_its_passport_even_alone(project):
 def test_an_older_passport_is_plainly_not_provable_and_fails_only_strictly(project, monkeypatch):
     only_git(project)
     for path in project.glob("results/unoranic/**/passport.json"):
-        passport = content.read_passport(path)
+        passport = formats.read_passport(path)
         old = {key: passport[key] for key in ("inputs", "job", "source", "environment", "device")}
         old["job"]["seeds"] = [1]  # and jobs were others
         path.write_text(canonical_json(old), encoding="utf-8")
@@ -413,7 +412,7 @@ def test_an_older_passport_is_plainly_not_provable_and_fails_only_strictly(proje
 )
 def test_sources_of_an_unknown_commit_are_unproven(project, commit, message):
     forge(project / SLICES.path, lambda passport: passport["source"].update(commit=commit))
-    found = audit.audit(project).links[SLICES.path]
+    found = walk.audit(project).links[SLICES.path]
     [link] = [link for link in found if link.check == "sources"]
     assert link.state is State.UNPROVEN and message in link.message
 
@@ -445,13 +444,13 @@ def test_the_verb_prints_a_chain_and_its_exit_code_says_whether_it_holds(project
 
 @pytest.mark.slow
 def test_an_evaluation_run_again_gives_the_same_metrics_or_names_the_one_that_differs(project):
-    found = audit.audit(project, ONE, again=True)
+    found = walk.audit(project, ONE, again=True)
     again = {path: link for path, each in found.links.items() for link in each if link.check == "recompute"}
     assert set(again) == {RESULT.path, OTHER.path}
     assert all(link.state is State.HOLDS for link in again.values())
     edit_metric(project, 35.9)  # and everything above it, as well as one can
     hashed = sha256_file(project / RESULT.outputs["metrics"])
     forge(project / RESULT.path, lambda passport: passport["outputs"].update(metrics=hashed))
-    found = audit.audit(project, ONE, again=True).links[RESULT.path]
+    found = walk.audit(project, ONE, again=True).links[RESULT.path]
     [link] = [link for link in found if link.state is State.BROKEN]
     assert link.check == "recompute" and "reconstruction/psnr was 35.9 and is " in link.message

@@ -13,14 +13,16 @@ import yaml
 from test_audit import broken, forge, the
 from tiny_volumes import DATASET, EXCLUDED, FAILED, OTHER, STEPS
 
-from latent_anatomy import audit, datasets
-from latent_anatomy.audit import layout, links, show, volumes
+from latent_anatomy.audit import links, show
+from latent_anatomy.audit import walk as audit
 from latent_anatomy.audit.checks import Checks
-from latent_anatomy.audit.jobs import Jobs
+from latent_anatomy.audit.expected import Jobs
 from latent_anatomy.audit.links import Files, State
-from latent_anatomy.datasets.cohorts import Replicate
-from latent_anatomy.datasets.contract import MIRROR_VARIABLE
-from latent_anatomy.provenance import sha256_file
+from latent_anatomy.data.cohorts import Replicate
+from latent_anatomy.data.dataset import MIRROR_VARIABLE
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.pipeline import layout, layout_of_volumes
+from latent_anatomy.provenance.files import sha256_file
 
 INTERIM, RAW = f"data/interim/{DATASET}", f"data/raw/{DATASET}"
 GATE, QC = f"results/imaging/{DATASET}/passport.json", f"results/imaging/{DATASET}/qc.csv"
@@ -96,7 +98,7 @@ def test_it_says_whose_checksum_it_is(project):
 
 def test_prepared_volumes_enter_at_their_registration():
     source = datasets.find("ms-lesion-mni")
-    judged = volumes.gate(source, {"patient19"})
+    judged = layout_of_volumes.gate(source, {"patient19"})
     [normalised] = judged.made_of
     stripped, registered = normalised.made_of
     assert set(judged.inputs) == {"patient07/register", "patient07/strip", "patient07/normalise"}
@@ -292,7 +294,7 @@ def test_without_the_volumes_a_table_in_git_is_not_here(project):
 
 def test_the_commands_bring_what_is_not_here(project):
     jobs = Jobs(project)
-    judged = volumes.gate(datasets.find(DATASET), set())
+    judged = layout_of_volumes.gate(datasets.find(DATASET), set())
     step = judged.made_of[0]
     assert jobs.make(step) == f"snakemake --cores all --force -- {step.path}"
     stage = {"outs": [{"path": INTERIM, "md5": "0.dir"}]}

@@ -6,7 +6,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from latent_anatomy import availability, datasets
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.pipeline import availability
 
 ORIGINAL = datasets.find("retinamnist")
 

@@ -9,13 +9,13 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from latent_anatomy import methods
-from latent_anatomy.evaluation import capabilities
+from latent_anatomy.evaluation.registry import capabilities
 from latent_anatomy.methods import anogan, baur_autoencoder, baur_vaegan
-from latent_anatomy.methods.contract import Batch, Data, Shape, Stack
+from latent_anatomy.methods import registry as methods
 from latent_anatomy.networks.adversarial import Discriminator, discriminator_loss, generator_loss
 from latent_anatomy.networks.encoder_decoder import Affine, Decoder, Encoder, Family
-from latent_anatomy.training import TrainingParams, train
+from latent_anatomy.training.loop import TrainingParams, train
+from latent_anatomy.training.method import Batch, Data, Shape, Stack
 
 MODELS = {
     "dAE": ("baur_autoencoder", {"bottleneck": "dense"}),

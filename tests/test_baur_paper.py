@@ -10,11 +10,15 @@ from reporting import assert_refused, pick
 from synthetic_baur import BASELINES, MODELS, PAPER, comparison, paper, result
 from synthetic_results import write
 
-from latent_anatomy import datasets, ledger, methods, params, results
-from latent_anatomy.departures import departures
-from latent_anatomy.evaluation import lesions
-from latent_anatomy.lesions.postprocessing import PostProcessing
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.evaluation.protocols import lesions
+from latent_anatomy.ledger import build as ledger
+from latent_anatomy.ledger import results
+from latent_anatomy.ledger.departures import departures
 from latent_anatomy.methods import anogan, baur_vaegan
+from latent_anatomy.methods import registry as methods
+from latent_anatomy.metrics.lesions.postprocessing import PostProcessing
+from latent_anatomy.pipeline import params
 
 PAGE = Path(__file__).parents[1] / "docs" / "baur.md"
 PARAMS = Path(__file__).parents[1] / "params.yaml"

@@ -18,7 +18,7 @@ from synthetic_baur import (
 )
 from synthetic_results import write
 
-from latent_anatomy import figures_lesions
+from latent_anatomy.reports import figures_lesions
 
 PICTURES = "figure/lesions/"
 

@@ -15,14 +15,14 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
-from latent_anatomy import datasets
 from latent_anatomy.benchmarks import imaging, loop, methods, savings
-from latent_anatomy.benchmarks.chosen import build, noise
+from latent_anatomy.benchmarks.run_on_noise import build, noise
 from latent_anatomy.benchmarks.timing import in_turns, speed_ratio, spread
-from latent_anatomy.cli import app
-from latent_anatomy.jobs import bias, coregister, normalise, register, strip
-from latent_anatomy.methods.contract import Batch, MethodParams, Schedules, Shape
+from latent_anatomy.cli.main import app
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.jobs.imaging import bias, coregister, normalise, register, strip
 from latent_anatomy.networks.rotation import rotate
+from latent_anatomy.training.method import Batch, MethodParams, Schedules, Shape
 
 CPU = torch.device("cpu")
 IMAGING_STEPS = {
@@ -130,7 +130,7 @@ class Recorder(nn.Module):
         return Schedules()
 
     def training_step(self, batches, update):
-        self.steps.append({"latent_anatomy.training": "loop"}.get(update.__module__, "bare"))
+        self.steps.append({"latent_anatomy.training.loop": "loop"}.get(update.__module__, "bare"))
         loss = (batches["train"].images.mean() - self.weight).square()
         update("all", loss)
         return {"loss": loss}

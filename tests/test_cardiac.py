@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.transform import AffineTransform, warp
 
-from latent_anatomy import slices_file
-from latent_anatomy.datasets import cardiac, cohorts
-from latent_anatomy.datasets.cohorts import Cohort
+from latent_anatomy.data import cohorts, slices_file
+from latent_anatomy.data.cohorts import Cohort
+from latent_anatomy.imaging import cardiac
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:

@@ -22,10 +22,10 @@ from safetensors.numpy import save
 from scipy import stats
 from typer.testing import CliRunner
 
-from latent_anatomy.cli import app
-from latent_anatomy.ledger_table import COLUMNS
+from latent_anatomy.cli.main import app
+from latent_anatomy.ledger.table import COLUMNS
 from latent_anatomy.versions import differences, page, pictures, read
-from latent_anatomy.versions.content import Content, Run, flatten, gather
+from latent_anatomy.versions.contents import Content, Run, flatten, gather
 
 SEEDS = (1, 2, 3)
 AE, PHANTOM = Run("unoranic", "breastmnist", "ae"), Run("unoranic", "phantom-breastmnist", "ae")

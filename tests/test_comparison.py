@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from latent_anatomy import metrics
-from latent_anatomy.evaluation import comparison
-from latent_anatomy.evaluation.families import FAMILIES
-from latent_anatomy.statistics import holm, sign_flip
+from latent_anatomy.corruptions.families import FAMILIES
+from latent_anatomy.evaluation import paired_tests
+from latent_anatomy.metrics import classification
+from latent_anatomy.statistics.inference import holm, sign_flip
 
 # Comparison
 
@@ -40,7 +40,7 @@ def test_comparison_finds_the_better_run_and_not_the_equal_one():
         "poor": [arrays_of(3, 0.1), arrays_of(4, 0.1)],
         "same": [arrays_of(1, 0.6), arrays_of(2, 0.6)],
     }
-    found = comparison.compare(runs)
+    found = paired_tests.compare(runs)
     names = ["reconstruction/psnr"] + [
         f"{stem}/{metric}"
         for stem in ("probing/disease/own", "probing/corruption/own", "robustness/clean", "robustness/noise")
@@ -57,12 +57,12 @@ def test_comparison_finds_the_better_run_and_not_the_equal_one():
 
 def test_differences_are_those_of_the_metrics_in_the_mean_over_seeds():
     one, other = [arrays_of(1, 0.3), arrays_of(2, 0.3)], [arrays_of(3, 0.2), arrays_of(4, 0.2)]
-    found = comparison.compare({"one": one, "other": other})
+    found = paired_tests.compare({"one": one, "other": other})
 
     def mean(seeds, metric, key, labels):
         return np.mean([metric(labels(arrays), arrays[key]) for arrays in seeds])
 
-    for metric, function in (("auc", metrics.auc), ("acc", metrics.acc)):
+    for metric, function in (("auc", classification.auc), ("acc", classification.acc)):
         key = "probing/corruption/own"
         expected = [
             mean(seeds, function, f"{key}/scores", lambda arrays: arrays["corruption/labels"])
@@ -74,7 +74,7 @@ def test_differences_are_those_of_the_metrics_in_the_mean_over_seeds():
             [
                 mean(
                     seeds,
-                    metrics.auc,
+                    classification.auc,
                     f"robustness/{name}/1/scores",
                     lambda arrays: arrays["labels"][arrays["robustness/images"]],
                 )
@@ -91,10 +91,13 @@ def test_resampled_auc_is_the_auc_of_the_resample(classes):
     rng = np.random.default_rng(classes)
     labels = np.arange(40) % classes
     one, other = (np.round(rng.dirichlet(np.ones(classes), 40), 1) for _ in range(2))
-    statistic = comparison.auc_difference(labels, [one], [other])
+    statistic = paired_tests.auc_difference(labels, [one], [other])
     drawn = rng.integers(0, 40, (20, 40))
     counts = np.stack([np.bincount(row, minlength=40) for row in drawn]).astype(float)
-    expected = [metrics.auc(labels[row], one[row]) - metrics.auc(labels[row], other[row]) for row in drawn]
+    expected = [
+        classification.auc(labels[row], one[row]) - classification.auc(labels[row], other[row])
+        for row in drawn
+    ]
     assert statistic(counts) == pytest.approx(expected)
 
 
@@ -103,7 +106,7 @@ def test_a_classifier_answers_for_the_probes_of_its_task():
     classifier = {key: classifier[key] for key in ("subject", "labels", "corruption/labels")} | {
         "classification/corruption/scores": classifier["probing/corruption/own/scores"]
     }
-    found = comparison.compare({"probe": [arrays_of(1, 0.6)], "classifier": [classifier]})
+    found = paired_tests.compare({"probe": [arrays_of(1, 0.6)], "classifier": [classifier]})
     assert found["probing/corruption/own/auc/probe-minus-classifier/difference"] > 0
     assert not any("disease" in key or "classification" in key for key in found)
 
@@ -113,14 +116,14 @@ def test_runs_on_other_images_are_not_compared(key):
     one, other = arrays_of(1, 0.5), arrays_of(2, 0.5)
     other[key] = other[key][::-1]
     with pytest.raises(ValueError, match=f"another '{key}' in other than in one"):
-        comparison.compare({"one": [one], "other": [other]})
+        paired_tests.compare({"one": [one], "other": [other]})
 
 
 def test_comparison_needs_subjects():
     one = arrays_of(1, 0.5)
     del one["subject"]
     with pytest.raises(ValueError, match="expected an array 'subject'"):
-        comparison.compare({"one": [one], "other": [one]})
+        paired_tests.compare({"one": [one], "other": [one]})
 
 
 # Comparison of lesions
@@ -145,7 +148,7 @@ def delineations(patients: int = 20) -> dict[str, list[dict]]:
 
 def test_a_small_steady_difference_of_dice_shows_within_patients_that_differ_much():
     runs = delineations()
-    found = comparison.compare(runs)
+    found = paired_tests.compare(runs)
     key = "lesions/training/dice"
     for pair in ("better-minus-one", "better-minus-other"):
         assert found[f"{key}/{pair}/p_value_holm"] < 0.01 and found[f"{key}/{pair}/ci_low"] > 0
@@ -156,7 +159,7 @@ def test_a_small_steady_difference_of_dice_shows_within_patients_that_differ_muc
     differences = np.subtract(
         *(np.mean([each[key] for each in runs[name]], axis=0) for name in ("one", "other"))
     )
-    expected = sign_flip(differences, runs["one"][0]["lesions/subject"], seed=comparison.SEED)
+    expected = sign_flip(differences, runs["one"][0]["lesions/subject"], seed=paired_tests.SEED)
     assert found[f"{key}/one-minus-other/p_value"] == expected
     p_values = [value for name, value in found.items() if name.endswith("/p_value")]
     assert [value for name, value in found.items() if name.endswith("_holm")] == pytest.approx(holm(p_values))
@@ -169,9 +172,9 @@ def test_patients_without_lesions_are_not_compared():
             for name, seeds in runs.items()
         }
 
-    assert comparison.compare(with_healthy(delineations())) == comparison.compare(delineations())
+    assert paired_tests.compare(with_healthy(delineations())) == paired_tests.compare(delineations())
     one_patient = with_healthy(delineations(1))
-    assert comparison.compare(one_patient) == {}
+    assert paired_tests.compare(one_patient) == {}
 
 
 def test_delineations_of_other_patients_are_not_compared():
@@ -183,4 +186,4 @@ def test_delineations_of_other_patients_are_not_compared():
         runs["other"][1] | {"lesions/subject": runs["other"][1]["lesions/subject"][::-1]},
     ):
         with pytest.raises(ValueError, match=r"lesions.* in other than in better"):
-            comparison.compare(runs | {"other": [runs["other"][0], wrong]})
+            paired_tests.compare(runs | {"other": [runs["other"][0], wrong]})

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from latent_anatomy.evaluation import comparison
-from latent_anatomy.statistics import holm, sign_flip
+from latent_anatomy.evaluation import paired_tests
+from latent_anatomy.statistics.inference import holm, sign_flip
 
 KINDS, STRUCTURES = ("slice-dice", "volume-dice"), ("average", "myocardium")
 KEYS = tuple(f"segmentation/{kind}/{name}" for kind in KINDS for name in STRUCTURES)
@@ -34,13 +34,13 @@ def test_one_test_s_p_values_are_scipy_s_and_those_of_sign_flips():
         "sdnet": [fold(PEOPLE, 1, 0.02), fold(PEOPLE, 2, 0.02)],
         "unet": [fold(PEOPLE, 3), fold(PEOPLE, 4)],
     }
-    found = comparison.compare(runs)
+    found = paired_tests.compare(runs)
     for key in KEYS:
         pair = f"{key}/sdnet-minus-unet"
         one, other = (np.mean([arrays[key] for arrays in seeds], axis=0) for seeds in runs.values())
         assert found[f"{pair}/difference"] == pytest.approx(np.mean(one - other))
         assert found[f"{pair}/p_value_t"] == pytest.approx(stats.ttest_rel(one, other).pvalue)
-        assert found[f"{pair}/p_value"] == sign_flip(one - other, PEOPLE, seed=comparison.SEED)
+        assert found[f"{pair}/p_value"] == sign_flip(one - other, PEOPLE, seed=paired_tests.SEED)
         assert found[f"{pair}/ci_low"] < found[f"{pair}/difference"] < found[f"{pair}/ci_high"]
     p_values = [value for name, value in found.items() if name.endswith("/p_value")]
     assert [value for name, value in found.items() if name.endswith("_holm")] == pytest.approx(holm(p_values))
@@ -49,7 +49,7 @@ def test_one_test_s_p_values_are_scipy_s_and_those_of_sign_flips():
 
 
 def test_equal_runs_do_not_differ():
-    found = comparison.compare({"one": [fold(PEOPLE, 1)], "other": [fold(PEOPLE, 1)]})
+    found = paired_tests.compare({"one": [fold(PEOPLE, 1)], "other": [fold(PEOPLE, 1)]})
     for key in KEYS:
         assert found[f"{key}/one-minus-other/p_value_t"] == found[f"{key}/one-minus-other/p_value"] == 1
 
@@ -57,15 +57,15 @@ def test_equal_runs_do_not_differ():
 def test_folds_of_other_subjects_are_one_test_of_all():
     parts = (PEOPLE[:6], PEOPLE[6:])
     runs = {
-        name: [comparison.concatenate([fold(part, seed + place, gain) for place, part in enumerate(parts)])]
+        name: [paired_tests.concatenate([fold(part, seed + place, gain) for place, part in enumerate(parts)])]
         for name, seed, gain in (("sdnet", 1, 0.02), ("unet", 5, 0.0))
     }
-    found = comparison.compare(runs)
+    found = paired_tests.compare(runs)
     key = KEYS[0]
     one, other = (seeds[0][key] for seeds in runs.values())
     assert len(one) == 15 and not [name for name in found if not name.startswith("segmentation/")]
     assert found[f"{key}/sdnet-minus-unet/p_value_t"] == pytest.approx(stats.ttest_rel(one, other).pvalue)
-    assert found[f"{key}/sdnet-minus-unet/p_value"] == sign_flip(one - other, PEOPLE, seed=comparison.SEED)
+    assert found[f"{key}/sdnet-minus-unet/p_value"] == sign_flip(one - other, PEOPLE, seed=paired_tests.SEED)
 
 
 def test_who_is_tested_in_two_folds_stays_one_subject():
@@ -74,12 +74,12 @@ def test_who_is_tested_in_two_folds_stays_one_subject():
         name: [fold(PEOPLE[:8], seed, gain), fold(PEOPLE[:8], seed + 1, gain)]
         for name, seed, gain in (("sdnet", 1, 0.005), ("unet", 5, 0.0))
     }
-    found = comparison.compare({name: [comparison.concatenate(each)] for name, each in folds.items()})
+    found = paired_tests.compare({name: [paired_tests.concatenate(each)] for name, each in folds.items()})
     for key in KEYS:
         means = [np.mean([arrays[key] for arrays in each], axis=0) for each in folds.values()]
         pair = f"{key}/sdnet-minus-unet"
         assert found[f"{pair}/p_value_t"] == pytest.approx(stats.ttest_rel(*means).pvalue)
-        flipped = sign_flip(means[0] - means[1], PEOPLE[:8], seed=comparison.SEED)
+        flipped = sign_flip(means[0] - means[1], PEOPLE[:8], seed=paired_tests.SEED)
         assert found[f"{pair}/p_value"] == pytest.approx(flipped)
         twice = [np.concatenate([arrays[key] for arrays in each]) for each in folds.values()]
         assert found[f"{pair}/p_value_t"] != pytest.approx(stats.ttest_rel(*twice).pvalue)
@@ -89,16 +89,16 @@ def test_a_fold_without_dice_is_refused():
     whole = fold(PEOPLE, 1)
     for name in ("subject", "segmentation/subject", *KEYS):
         with pytest.raises(ValueError, match=f"fold 1: .* found no '{name}'"):
-            comparison.concatenate([whole, {key: each for key, each in whole.items() if key != name}])
+            paired_tests.concatenate([whole, {key: each for key, each in whole.items() if key != name}])
 
 
 def test_runs_on_other_subjects_are_not_compared():
     one, other = fold(PEOPLE, 1), fold(PEOPLE, 2)
     other["segmentation/subject"] = other["segmentation/subject"][::-1]
     with pytest.raises(ValueError, match="another 'segmentation/subject' in other than in one"):
-        comparison.compare({"one": [one], "other": [other]})
+        paired_tests.compare({"one": [one], "other": [other]})
 
 
 def test_one_subject_has_no_spread():
-    runs = {name: [comparison.concatenate([fold(PEOPLE[:1], seed)])] for name, seed in (("a", 1), ("b", 2))}
-    assert comparison.compare(runs) == {}
+    runs = {name: [paired_tests.concatenate([fold(PEOPLE[:1], seed)])] for name, seed in (("a", 1), ("b", 2))}
+    assert paired_tests.compare(runs) == {}

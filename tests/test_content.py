@@ -13,9 +13,13 @@ from safetensors.numpy import save
 from test_slices import example
 from typer.testing import CliRunner
 
-from latent_anatomy import cli, content, figures, slices_file
+from latent_anatomy.cli import main
+from latent_anatomy.data import slices_file
 from latent_anatomy.jobs import seal
-from latent_anatomy.provenance import canonical_json, sealed, sha256_file, write_json
+from latent_anatomy.provenance import formats
+from latent_anatomy.provenance.files import canonical_json, sha256_file, write_json
+from latent_anatomy.provenance.passport import sealed
+from latent_anatomy.reports import figures
 
 PASSPORT = {"inputs": {"raw": "0" * 64}, "job": {"job": "report", "unit": 'µm, "quoted" & <b>'}}
 HTML = '<!DOCTYPE html>\n<html>\n<head><meta charset="utf-8"/>\n</head>\n<body>24.31 dB</body>\n</html>\n'
@@ -29,14 +33,14 @@ def write(folder, kind, variant=0):
         slices_file.write(path, example(seed=variant), PASSPORT)
     elif kind == "safetensors":
         weights = {"b": np.arange(6, dtype=np.float32) + variant, "a": np.ones((2, 3), np.int64)}
-        proof = sealed(PASSPORT, content=content.of_safetensors(save(weights)))
+        proof = sealed(PASSPORT, content=formats.of_safetensors(save(weights)))
         path.write_bytes(save(weights, metadata={"passport": canonical_json(proof)}))
     elif kind == "png":
         picture = {"a": np.full((1, 3, 4, 4), 100 + variant, np.uint8)}
         path.write_bytes(figures.png(figures.image_grid(picture), PASSPORT))
     elif kind == "html":
         text = HTML.replace("24", str(24 + variant))
-        path.write_text(content.html_with_passport(text, sealed(PASSPORT, content=content.of_html(text))))
+        path.write_text(formats.html_with_passport(text, sealed(PASSPORT, content=formats.of_html(text))))
     else:
         write_json(path, sealed(PASSPORT, outputs={"metrics": str(variant)}))
     return path
@@ -45,8 +49,8 @@ def write(folder, kind, variant=0):
 def proves(path) -> bool:
     """Whether the file alone shows no fault."""
     try:
-        passport = content.read_passport(path)
-        return path.suffix == ".json" or passport["content"] == content.content_of(path)
+        passport = formats.read_passport(path)
+        return path.suffix == ".json" or passport["content"] == formats.content_of(path)
     except ValueError as error:
         assert str(path) in str(error) and "expected" in str(error)
         return False
@@ -55,7 +59,7 @@ def proves(path) -> bool:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_passport_is_read_back_and_names_the_content(tmp_path, kind):
     path = write(tmp_path, kind)
-    passport = content.read_passport(path)
+    passport = formats.read_passport(path)
     assert passport["inputs"] == PASSPORT["inputs"] and passport["job"] == PASSPORT["job"]
     assert proves(path)
     before = sha256_file(path)
@@ -65,7 +69,7 @@ def test_a_passport_is_read_back_and_names_the_content(tmp_path, kind):
 @pytest.mark.parametrize("kind", KINDS[:-1])
 def test_content_is_what_is_there_beside_the_passport(tmp_path, kind):
     one, other = write(tmp_path, kind), write(tmp_path, kind, variant=1)
-    assert content.content_of(one) != content.content_of(other)
+    assert formats.content_of(one) != formats.content_of(other)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -73,7 +77,7 @@ def test_any_flipped_byte_shows_in_the_file(tmp_path, kind):
     """In an HDF5 file, any byte that carries something: it has unused ones, which say nothing."""
     path = write(tmp_path, kind)
     whole = path.read_bytes()
-    passport, held = content.read_passport(path), None if kind == "json" else content.content_of(path)
+    passport, held = formats.read_passport(path), None if kind == "json" else formats.content_of(path)
     random = np.random.default_rng(0)
     for at in sorted({*random.integers(0, len(whole), 60).tolist(), 0, len(whole) - 1}):
         damaged = bytearray(whole)
@@ -81,7 +85,7 @@ def test_any_flipped_byte_shows_in_the_file(tmp_path, kind):
         path.write_bytes(damaged)
         if proves(path):
             assert kind == "h5", f"byte {at}"
-            assert (content.read_passport(path), content.content_of(path)) == (passport, held)
+            assert (formats.read_passport(path), formats.content_of(path)) == (passport, held)
     path.write_bytes(whole[: len(whole) // 2])
     assert not proves(path)
 
@@ -89,7 +93,7 @@ def test_any_flipped_byte_shows_in_the_file(tmp_path, kind):
 @pytest.mark.parametrize("kind", ["h5", "png", "html", "safetensors"])
 def test_a_passport_copied_from_another_file_shows_in_the_file(tmp_path, kind):
     path, other = write(tmp_path, kind), write(tmp_path, kind, variant=1)
-    foreign = content.read_passport(other)
+    foreign = formats.read_passport(other)
     if kind == "h5":
         with h5py.File(path, "a") as file:
             file.attrs["passport"] = canonical_json(foreign)
@@ -97,11 +101,11 @@ def test_a_passport_copied_from_another_file_shows_in_the_file(tmp_path, kind):
         weights = {"b": np.arange(6, dtype=np.float32), "a": np.ones((2, 3), np.int64)}
         path.write_bytes(save(weights, metadata={"passport": canonical_json(foreign)}))
     elif kind == "png":
-        chunks = [chunk for name, chunk in content._png_chunks(path.read_bytes()) if name != b"tEXt"]
-        path.write_bytes(content.png_with_passport(content.PNG_SIGNATURE + b"".join(chunks), foreign))
+        chunks = [chunk for name, chunk in formats._png_chunks(path.read_bytes()) if name != b"tEXt"]
+        path.write_bytes(formats.png_with_passport(formats.PNG_SIGNATURE + b"".join(chunks), foreign))
     else:
-        path.write_text(content.html_with_passport(HTML, foreign))
-    assert content.read_passport(path) == foreign
+        path.write_text(formats.html_with_passport(HTML, foreign))
+    assert formats.read_passport(path) == foreign
     assert not proves(path)
 
 
@@ -113,33 +117,33 @@ def test_an_edited_passport_shows_in_the_file(tmp_path, kind):
     with pytest.raises(
         ValueError, match="wrong checksum" if kind == "png" else "changed after it was sealed"
     ):
-        content.read_passport(path)
+        formats.read_passport(path)
 
 
 def test_the_verb_prints_the_passport_of_a_whole_file_and_refuses_another(tmp_path):
     picture = write(tmp_path, "png")
-    done = CliRunner().invoke(cli.app, ["passport", str(picture)])
-    assert done.exit_code == 0 and json.loads(done.output) == content.read_passport(picture)
+    done = CliRunner().invoke(main.app, ["passport", str(picture)])
+    assert done.exit_code == 0 and json.loads(done.output) == formats.read_passport(picture)
     report = write(tmp_path, "html")
     report.write_text(report.read_text().replace("24.31", "34.31"))
-    done = CliRunner().invoke(cli.app, ["passport", str(report)])
+    done = CliRunner().invoke(main.app, ["passport", str(report)])
     assert isinstance(done.exception, ValueError) and "that of another content" in str(done.exception)
 
 
 def test_a_file_without_room_for_a_passport_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"arrays\.npz: expected one of .*, which carry a passport"):
-        content.read_passport(tmp_path / "arrays.npz")
+        formats.read_passport(tmp_path / "arrays.npz")
 
 
 def test_metrics_are_no_passport(tmp_path):
     write_json(tmp_path / "metrics.json", {"reconstruction/psnr": 29.1})
     with pytest.raises(ValueError, match="it is no passport"):
-        content.read_passport(tmp_path / "metrics.json")
+        formats.read_passport(tmp_path / "metrics.json")
 
 
 def test_a_passport_from_before_they_were_sealed_is_read_as_it_is(tmp_path):
     write_json(tmp_path / "passport.json", PASSPORT)
-    assert content.read_passport(tmp_path / "passport.json") == PASSPORT
+    assert formats.read_passport(tmp_path / "passport.json") == PASSPORT
 
 
 @settings(max_examples=30)
@@ -147,9 +151,9 @@ def test_a_passport_from_before_they_were_sealed_is_read_as_it_is(tmp_path):
 def test_any_text_survives_in_html(tmp_path_factory, text, value):
     path = tmp_path_factory.mktemp("html") / "x.html"
     document = HTML.replace("24.31 dB", text.replace("<head>", ""))
-    proof = sealed({"value": value}, content=content.of_html(document))
-    path.write_bytes(content.html_with_passport(document, proof).encode("utf-8", "surrogatepass"))
-    assert content.read_passport(path)["value"] == value and proves(path)
+    proof = sealed({"value": value}, content=formats.of_html(document))
+    path.write_bytes(formats.html_with_passport(document, proof).encode("utf-8", "surrogatepass"))
+    assert formats.read_passport(path)["value"] == value and proves(path)
 
 
 @pytest.fixture
@@ -169,7 +173,7 @@ def run_seal(report, document):
 
 def test_a_report_is_sealed_with_the_hashes_of_all_that_it_was_made_of(report, tmp_path):
     run_seal(report, HTML)
-    passport = content.read_passport(tmp_path / "report.html")
+    passport = formats.read_passport(tmp_path / "report.html")
     names = ("study.ipynb", "ledger.csv", "a.npz", "b.npz")
     assert passport["inputs"] == {name: sha256_file(tmp_path / name) for name in names}
     assert passport["job"]["study"] == "s" and proves(tmp_path / "report.html")

@@ -18,8 +18,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from latent_anatomy import datasets, slices, slices_file
-from latent_anatomy.datasets.contract import RawFile
+from latent_anatomy.data import slices, slices_file
+from latent_anatomy.data.dataset import RawFile
+from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.datasets.medmnist import MedMnist
 
 PHANTOMS = [dataset for dataset in datasets.DATASETS if dataset.phantom and dataset.family == "medmnist"]
@@ -81,7 +82,7 @@ def test_a_copy_that_is_not_the_publishers_file_says_so():
 
 
 def test_data_sets_need_no_torch():
-    command = "import sys, latent_anatomy.datasets.fetch; sys.exit('torch' in sys.modules)"
+    command = "import sys, latent_anatomy.data.fetch; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", command], check=True)
 
 
@@ -178,7 +179,9 @@ def raw_dir(tmp_path_factory):
 
 
 def test_phantoms_have_the_same_bytes_in_every_process(tmp_path, raw_dir):
-    command = "import sys; from pathlib import Path; from latent_anatomy import datasets\n"
+    command = (
+        "import sys; from pathlib import Path\nfrom latent_anatomy.datasets import registry as datasets\n"
+    )
     command += "for name in sys.argv[2:]: datasets.find(name).generate(Path(sys.argv[1]))"
     environment = os.environ | {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}
     subprocess.run(

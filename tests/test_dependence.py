@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist, squareform
 
-from latent_anatomy import dependence
+from latent_anatomy.metrics import dependence
 
 MEASURES = (
     dependence.linear_cka,

@@ -19,12 +19,16 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latent_anatomy import datasets, determinism, methods, params, slices, slices_file
-from latent_anatomy.datasets.cohorts import dataset_of
-from latent_anatomy.determinism import Options
-from latent_anatomy.determinism_text import same_seed_text, variance_text
-from latent_anatomy.trace import Trace, compare, difference, parting
-from latent_anatomy.variance import components
+from latent_anatomy.data import slices, slices_file
+from latent_anatomy.data.cohorts import dataset_of
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.determinism import run as determinism
+from latent_anatomy.determinism.run import Options
+from latent_anatomy.determinism.text import same_seed_text, variance_text
+from latent_anatomy.determinism.trace import Trace, compare, difference, parting
+from latent_anatomy.methods import registry as methods
+from latent_anatomy.pipeline import params
+from latent_anatomy.statistics.variance_components import components
 
 DATASET, BRAIN = "phantom-breastmnist", "phantom-brain"
 HEARTS = "phantom-acdc"
@@ -162,10 +166,10 @@ def write_hearts(path: Path) -> None:
     slices_file.write(path, content, passport={})
 
 
-# What `python -m latent_anatomy.trace` does, for all requests in one process: torch is loaded once.
+# What `latent_anatomy.determinism.record` does, for all requests in one process: torch is loaded once.
 RECORD = """
 import json, sys
-from latent_anatomy.trace import record
+from latent_anatomy.determinism.record import record
 for name, request in json.load(sys.stdin).items():
     record(request).save(f"{sys.argv[1]}/{name}.pt")
 """

@@ -6,19 +6,20 @@ import torch
 from medmnist.evaluator import getACC, getAUC
 from synthetic_bars import BINARY, Classifier, Pixels, make, same, three_splits
 
-from latent_anatomy import evaluation, metrics
 from latent_anatomy.corruptions import augment, imagenet_c
-from latent_anatomy.evaluation import (
+from latent_anatomy.corruptions.families import FAMILIES
+from latent_anatomy.evaluation import common
+from latent_anatomy.evaluation import registry as evaluation
+from latent_anatomy.evaluation.protocols import (
     classification,
-    common,
     probing,
     reconstruction,
     revision,
     robustness,
     separation,
 )
-from latent_anatomy.evaluation.families import FAMILIES
-from latent_anatomy.methods.contract import Data
+from latent_anatomy.metrics import classification as metrics
+from latent_anatomy.training.method import Data
 
 splits = pytest.fixture(three_splits, scope="module")
 

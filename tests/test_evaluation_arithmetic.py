@@ -17,7 +17,8 @@ from synthetic_discs import (
     subjects_of_three_splits,
 )
 
-from latent_anatomy.evaluation import arithmetic, factorised, transfer
+from latent_anatomy.evaluation import factorised
+from latent_anatomy.evaluation.protocols import arithmetic, transfer
 
 splits = pytest.fixture(subjects_of_three_splits, scope="module")
 one_modality = pytest.fixture(slices_of_one_modality, scope="module")

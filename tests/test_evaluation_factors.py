@@ -16,15 +16,8 @@ from synthetic_discs import (
     subjects_of_three_splits,
 )
 
-from latent_anatomy.evaluation import (
-    arithmetic,
-    common,
-    disentanglement,
-    factorised,
-    factors,
-    modality,
-    transfer,
-)
+from latent_anatomy.evaluation import common, factorised
+from latent_anatomy.evaluation.protocols import arithmetic, disentanglement, factors, modality, transfer
 from latent_anatomy.evaluation.untrained import fresh
 
 splits = pytest.fixture(subjects_of_three_splits, scope="module")

@@ -10,14 +10,16 @@ from scipy import ndimage
 from sklearn.metrics import average_precision_score
 from torch import nn
 
-from latent_anatomy import evaluation, methods, slices, slices_file
-from latent_anatomy.evaluation import lesions
+from latent_anatomy.data import slices, slices_file
+from latent_anatomy.evaluation.common import Results
+from latent_anatomy.evaluation.protocols import lesions
 from latent_anatomy.jobs import evaluate as evaluate_job
 from latent_anatomy.jobs import train as train_job
-from latent_anatomy.lesions.postprocessing import PostProcessing
-from latent_anatomy.methods.contract import Data, Shape, Stack
-from latent_anatomy.provenance import canonical_json
-from latent_anatomy.training import TrainingParams, train
+from latent_anatomy.methods import registry as methods
+from latent_anatomy.metrics.lesions.postprocessing import PostProcessing
+from latent_anatomy.provenance.files import canonical_json
+from latent_anatomy.training.loop import TrainingParams, train
+from latent_anatomy.training.method import Data, Shape, Stack
 
 SIZE = 32
 FIRST = 4  # position
@@ -90,7 +92,7 @@ class Residual(Rebuilt):
         return (images - reconstructions).abs()
 
 
-def run(method: nn.Module, splits: dict[str, Data], **settings) -> evaluation.common.Results:
+def run(method: nn.Module, splits: dict[str, Data], **settings) -> Results:
     return lesions.evaluate(method, splits, lesions.Params(**settings), "lesions", 0)
 
 

@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from synthetic_bars import BINARY, Pixels, same, three_splits
 from torch import nn
 
-from latent_anatomy.evaluation import common, probing, separation
+from latent_anatomy.evaluation import common
+from latent_anatomy.evaluation.protocols import probing, separation
 
 splits = pytest.fixture(three_splits, scope="module")
 

@@ -11,9 +11,9 @@ from hypothesis.extra.numpy import arrays as numpy_arrays
 from torch import nn
 from torchmetrics.segmentation import DiceScore
 
-from latent_anatomy import overlap
-from latent_anatomy.evaluation import segmentation
-from latent_anatomy.methods.contract import Data
+from latent_anatomy.evaluation.protocols import segmentation
+from latent_anatomy.metrics import dice as overlap
+from latent_anatomy.training.method import Data
 
 STRUCTURES = ("myocardium", "left-ventricle", "right-ventricle")
 SIZE = 12

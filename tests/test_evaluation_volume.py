@@ -8,9 +8,10 @@ import torch
 from scipy import stats
 from torch import nn
 
-from latent_anatomy.evaluation import area_regressor, segmentation, volume
-from latent_anatomy.methods.contract import Data, MethodParams, Schedules, Stream
-from latent_anatomy.statistics import sign_flip
+from latent_anatomy.evaluation import area_regressor
+from latent_anatomy.evaluation.protocols import segmentation, volume
+from latent_anatomy.statistics.inference import sign_flip
+from latent_anatomy.training.method import Data, MethodParams, Schedules, Stream
 
 STRUCTURES = ("myocardium", "left-ventricle")
 SIZE, DEPTH = 16, 4

@@ -14,11 +14,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from latent_anatomy import datasets
-from latent_anatomy.datasets import contract
-from latent_anatomy.datasets import fetch as fetching
-from latent_anatomy.datasets.contract import RawFile
-from latent_anatomy.datasets.fetch import fetch
+from latent_anatomy.data import dataset as contract
+from latent_anatomy.data import fetch as fetching
+from latent_anatomy.data.dataset import RawFile
+from latent_anatomy.data.fetch import fetch
+from latent_anatomy.datasets import registry as datasets
 
 CONTENT = np.random.default_rng(0).bytes(1_500_000)
 HALF = len(CONTENT) // 2
@@ -196,9 +196,9 @@ FETCH = """
 import fcntl, sys
 from dataclasses import replace
 from pathlib import Path
-from latent_anatomy import datasets
-from latent_anatomy.datasets.contract import RawFile
-from latent_anatomy.datasets.fetch import fetch
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.data.dataset import RawFile
+from latent_anatomy.data.fetch import fetch
 url, checksum, folder = sys.argv[1:]
 file = RawFile("file.npz", url, "md5", checksum)
 flock = fcntl.flock

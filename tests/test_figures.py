@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from synthetic_results import paper, result, write
 
-from latent_anatomy import content, figures, ledger, report, results
+from latent_anatomy.ledger import build, results
+from latent_anatomy.provenance import formats
+from latent_anatomy.reports import figures
+from latent_anatomy.reports import html as report
 
 PASSPORT = {"inputs": {"ledger": "0" * 64}, "job": {"job": "report", "study": "unoranic"}}
 
@@ -14,13 +17,13 @@ def rows(tmp_path_factory):
     root = tmp_path_factory.mktemp("results")
     shifts = {1: 0.0, 2: 0.001}
     paths = write(root, *(result("unoranic", "retinamnist", seed, shift) for seed, shift in shifts.items()))
-    return ledger.build(paper(), results.read(paths, "unoranic", phantom=False))
+    return build.build(paper(), results.read(paths, "unoranic", phantom=False))
 
 
 @pytest.fixture(scope="module")
 def phantom_rows(tmp_path_factory):
     paths = write(tmp_path_factory.mktemp("results"), result("unoranic", "phantom-retinamnist"))
-    return ledger.build(paper(), results.read(paths, "unoranic", phantom=True))
+    return build.build(paper(), results.read(paths, "unoranic", phantom=True))
 
 
 def lines(axes):
@@ -132,7 +135,7 @@ def test_the_same_figure_is_the_same_bytes():
 def test_a_saved_picture_can_be_traced(tmp_path):
     picture = tmp_path / "figure-4.png"
     picture.write_bytes(figures.png(figures.image_grid({"a": np.zeros((1, 1, 4, 4))}), PASSPORT))
-    assert content.read_passport(picture)["inputs"] == PASSPORT["inputs"]
+    assert formats.read_passport(picture)["inputs"] == PASSPORT["inputs"]
 
 
 def test_grid_has_every_number_of_a_table(rows):

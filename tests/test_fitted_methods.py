@@ -9,11 +9,11 @@ from pydantic import ValidationError
 from safetensors.torch import load, save
 from torch import nn
 
-from latent_anatomy import methods
-from latent_anatomy.evaluation import capabilities
+from latent_anatomy.evaluation.registry import capabilities
 from latent_anatomy.methods import chance, healthy_mean, intensity
-from latent_anatomy.methods.contract import Data, Shape, Stack
-from latent_anatomy.training import TrainingParams, train
+from latent_anatomy.methods import registry as methods
+from latent_anatomy.training.loop import TrainingParams, train
+from latent_anatomy.training.method import Data, Shape, Stack
 
 NAMES = ("chance", "healthy_mean", "intensity")
 SHAPE = Shape(channels=1, height=5, width=4, classes=0, positions=13)
@@ -229,7 +229,7 @@ def test_the_history_of_a_fit_is_what_validate_returns(tmp_path):
 
 
 def test_a_fit_is_alone_in_its_folder(tmp_path):
-    from latent_anatomy.training_state import only_one
+    from latent_anatomy.training.state import only_one
 
     with only_one(tmp_path), pytest.raises(BlockingIOError, match="another run of the same job"):
         trained(tmp_path, "chance")

@@ -15,16 +15,20 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from latent_anatomy import datasets, preparation, provenance, slices, slices_file
-from latent_anatomy.datasets.contract import RawFile, Subject
+from latent_anatomy.data import slices, slices_file
+from latent_anatomy.data.dataset import RawFile, Subject
+from latent_anatomy.data.slices import NOT_DELINEATED
+from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.imaging import atlas, volume
 from latent_anatomy.imaging.transform import Transform, resample
 from latent_anatomy.imaging.volume import Volume
-from latent_anatomy.jobs import bias, coregister, gate, normalise, register, slab, strip
-from latent_anatomy.jobs.step import PASSPORT, Place, subject_of
-from latent_anatomy.params import Imaging
-from latent_anatomy.provenance import canonical_json, sha256_file
-from latent_anatomy.slices import NOT_DELINEATED
+from latent_anatomy.jobs.imaging import bias, coregister, gate, normalise, register, slab, strip
+from latent_anatomy.jobs.imaging.step import Place
+from latent_anatomy.pipeline import imaging_steps
+from latent_anatomy.pipeline.params import Imaging
+from latent_anatomy.pipeline.volume_files import PASSPORT, subject_of
+from latent_anatomy.provenance import passport
+from latent_anatomy.provenance.files import canonical_json, sha256_file
 
 SPACING_MM = 4.0
 LESION = np.array([24.0, -30.0, 20.0])  # where it lies in the atlas
@@ -119,7 +123,7 @@ def write_jobs(folder: Path, dataset: Made) -> dict[str, Path]:
         patch.setattr(datasets, "DATASETS", (dataset,))
         left_out = {subject.name: "motion" for subject in dataset.subjects if subject.name == "who-moved"}
         imaging = Imaging(steps=STEPS, datasets={dataset.name: {"excluded": left_out}})
-        jobs = preparation.jobs(imaging, dataset.name)
+        jobs = imaging_steps.jobs(imaging, dataset.name)
     folder.mkdir(parents=True, exist_ok=True)
     for name, job in jobs.items():
         (folder / f"{name}.json").write_text(canonical_json(job | {"source": "0" * 64}))
@@ -167,7 +171,7 @@ class Cohort:
 def one_commit():
     """Passports name the commit, which must not change while they are compared."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(provenance, "commit", lambda: {"commit": "0" * 40, "dirty": False})
+        patch.setattr(passport, "commit", lambda: {"commit": "0" * 40, "dirty": False})
         yield
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latent_anatomy import datasets, slices, slices_file
+from latent_anatomy.data import slices, slices_file
+from latent_anatomy.data.dataset import RawFile
 from latent_anatomy.datasets import ixi
-from latent_anatomy.datasets.contract import RawFile
+from latent_anatomy.datasets import registry as datasets
 
 PEOPLE = [f"IXI{number:03}" for number in range(12, 20)]
 

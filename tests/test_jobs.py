@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from latent_anatomy import slices, slices_file
+from latent_anatomy.data import slices, slices_file
 from latent_anatomy.jobs import evaluate, paired_tests, train
-from latent_anatomy.provenance import canonical_json, sha256_file
+from latent_anatomy.provenance.files import canonical_json, sha256_file
 
 SMALL = {
     "unoranic": {"epochs": 2, "width": 4, "latent": 8},
@@ -46,7 +46,7 @@ def write_slices(path: Path, dataset: str = "phantom-test") -> Path:
 
 
 def write_job(folder: Path, kind: str, method: str = "unoranic", **changed) -> Path:
-    from latent_anatomy import methods
+    from latent_anatomy.methods import registry as methods
 
     params = methods.load(method).Params(**{**SMALL[method], **changed}).model_dump(mode="json")
     job = {"job": kind, "study": "unoranic", "run": method, "dataset": "phantom-test", "seed": 1,

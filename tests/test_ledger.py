@@ -12,7 +12,10 @@ from scipy import stats
 from synthetic_results import PAPER, comparison, overwrite, result, write
 from synthetic_results import paper as load_paper
 
-from latent_anatomy import datasets, ledger, ledger_table, results
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.ledger import build as ledger
+from latent_anatomy.ledger import results
+from latent_anatomy.ledger import table as ledger_table
 
 RUNS = ("unoranic", "ae", "resnet18", "resnet18-corruption")
 

@@ -10,9 +10,9 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from sklearn.metrics import f1_score
 
-from latent_anatomy.lesions.measures import Counts, count, summary
-from latent_anatomy.lesions.postprocessing import PostProcessing, eroded, label, median, without_small
-from latent_anatomy.lesions.stacks import stacks
+from latent_anatomy.metrics.lesions.measures import Counts, count, summary
+from latent_anatomy.metrics.lesions.postprocessing import PostProcessing, eroded, label, median, without_small
+from latent_anatomy.metrics.lesions.stacks import stacks
 
 SHAPES = hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=7)
 SEGMENTATIONS = SHAPES.flatmap(lambda shape: hnp.arrays(bool, shape))

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from latent_anatomy.lesions.ranking import Ranking, VoxelRanking, best_dice
-from latent_anatomy.lesions.thresholds import percentile
+from latent_anatomy.metrics.lesions.ranking import Ranking, VoxelRanking, best_dice
+from latent_anatomy.metrics.lesions.thresholds import percentile
 
 LARGEST, SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).smallest_subnormal)
 TIED = st.sampled_from([0.0, -0.0, SMALLEST, 1e-20, 0.1, 0.5, 0.50000006, 1.0, 1e30, LARGEST])

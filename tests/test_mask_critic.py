@@ -8,8 +8,8 @@ from synthetic_hearts import SHAPE, hearts
 
 from latent_anatomy.methods import mask_gan
 from latent_anatomy.networks.mask_critic import FakePool, MaskCritic, SameConv2d, spectral_norm
-from latent_anatomy.networks.segmentation_losses import judged
-from latent_anatomy.training import TrainingParams, train
+from latent_anatomy.networks.segmentation_losses import least_squares
+from latent_anatomy.training.loop import TrainingParams, train
 
 
 def critic(seed: int = 0, planes: int = 2, size: tuple[int, int] = (32, 32), width: int = 2) -> MaskCritic:
@@ -92,8 +92,8 @@ def test_the_penalty_pulls_towards_a_spectral_norm_of_one_without_a_gradient_thr
 
 def test_least_squares_without_halves():
     verdicts = torch.tensor([[0.5], [-1.0]])
-    assert float(judged(verdicts, real=True)) == pytest.approx((0.25 + 4) / 2)
-    assert float(judged(verdicts, real=False)) == pytest.approx((0.25 + 1) / 2)
+    assert float(least_squares(verdicts, real=True)) == pytest.approx((0.25 + 4) / 2)
+    assert float(least_squares(verdicts, real=False)) == pytest.approx((0.25 + 1) / 2)
 
 
 def marked(*values: int) -> torch.Tensor:

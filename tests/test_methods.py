@@ -5,11 +5,11 @@ import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
 
-from latent_anatomy import methods
 from latent_anatomy.methods import autoencoder, resnet18, unoranic
-from latent_anatomy.methods.contract import Shape
+from latent_anatomy.methods import registry as methods
 from latent_anatomy.networks.batchnorm import counted
 from latent_anatomy.networks.strided import Decoder, Encoder
+from latent_anatomy.training.method import Shape
 
 RGB = Shape(channels=3, height=28, width=28, classes=8)
 GREY = Shape(channels=1, height=28, width=28, classes=2)

@@ -9,7 +9,7 @@ from medmnist.evaluator import getACC, getAUC
 from sklearn.metrics import roc_auc_score
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from latent_anatomy import metrics
+from latent_anatomy.metrics import classification, image
 
 
 def images(seed: int, channels: int = 3, count: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
@@ -26,7 +26,7 @@ def images(seed: int, channels: int = 3, count: int = 5) -> tuple[torch.Tensor, 
 def test_psnr_and_ssim_of_each_image_are_torchmetrics(channels, seed):
     noisy, reference = images(seed, channels)
     for index, (psnr, ssim) in enumerate(
-        zip(metrics.psnr(noisy, reference), metrics.ssim(noisy, reference), strict=True)
+        zip(image.psnr(noisy, reference), image.ssim(noisy, reference), strict=True)
     ):
         pair = noisy[index : index + 1], reference[index : index + 1]
         assert psnr == pytest.approx(float(peak_signal_noise_ratio(*pair, data_range=1.0)), abs=1e-4)
@@ -37,24 +37,24 @@ def test_psnr_and_ssim_of_each_image_are_torchmetrics(channels, seed):
 
 def test_an_image_is_like_itself():
     _, reference = images(0)
-    assert metrics.psnr(reference, reference).tolist() == pytest.approx([150.0] * 5)
-    assert metrics.ssim(reference, reference).tolist() == pytest.approx([1.0] * 5)
+    assert image.psnr(reference, reference).tolist() == pytest.approx([150.0] * 5)
+    assert image.ssim(reference, reference).tolist() == pytest.approx([1.0] * 5)
 
 
 def test_a_better_image_never_scores_less():
     errors = torch.logspace(-20, 0, 50, dtype=torch.float64)
-    assert (metrics.psnr_of_mse(errors).diff() <= 0).all()
+    assert (image.psnr_of_mse(errors).diff() <= 0).all()
 
 
 @pytest.mark.parametrize("one, other", [((2, 3, 28, 28), (2, 1, 28, 28)), ((2, 3, 5, 28), (2, 3, 5, 28))])
 def test_ssim_refuses_other_shapes(one, other):
     with pytest.raises(ValueError, match="expected images of one shape"):
-        metrics.ssim(torch.zeros(one), torch.zeros(other))
+        image.ssim(torch.zeros(one), torch.zeros(other))
 
 
 def test_psnr_does_not_broadcast():
     with pytest.raises(ValueError, match="one shape"):
-        metrics.psnr(torch.zeros(4, 3, 28, 28), torch.zeros(1, 3, 28, 28))
+        image.psnr(torch.zeros(4, 3, 28, 28), torch.zeros(1, 3, 28, 28))
 
 
 def scored(seed: int, classes: int, count: int = 90) -> tuple[np.ndarray, np.ndarray]:
@@ -72,14 +72,14 @@ def scored(seed: int, classes: int, count: int = 90) -> tuple[np.ndarray, np.nda
 @pytest.mark.parametrize("seed", range(3))
 def test_auc_and_acc_are_medmnists(task, classes, seed):
     labels, scores = scored(seed, classes)
-    assert metrics.auc(labels, scores) == pytest.approx(getAUC(labels, scores, task), abs=1e-12)
-    assert metrics.acc(labels, scores) == getACC(labels, scores, task)
+    assert classification.auc(labels, scores) == pytest.approx(getAUC(labels, scores, task), abs=1e-12)
+    assert classification.acc(labels, scores) == getACC(labels, scores, task)
 
 
 def test_auc_of_several_classes_is_sklearns_macro_average():
     labels, _ = scored(0, 4)
     scores = np.random.default_rng(1).dirichlet(np.ones(4), size=len(labels))
-    assert metrics.auc(labels, scores) == pytest.approx(
+    assert classification.auc(labels, scores) == pytest.approx(
         roc_auc_score(labels, scores, multi_class="ovr", average="macro"), abs=1e-12
     )
 
@@ -88,8 +88,12 @@ def test_auc_of_several_classes_is_sklearns_macro_average():
 @given(st.integers(0, 10_000), st.sampled_from([2, 5]))
 def test_auc_depends_on_the_order_of_scores_alone(seed, classes):
     labels, scores = scored(seed, classes)
-    assert metrics.auc(labels, np.exp(3 * scores)) == pytest.approx(metrics.auc(labels, scores), abs=1e-12)
-    assert metrics.auc(labels, -scores) == pytest.approx(1 - metrics.auc(labels, scores), abs=1e-12)
+    assert classification.auc(labels, np.exp(3 * scores)) == pytest.approx(
+        classification.auc(labels, scores), abs=1e-12
+    )
+    assert classification.auc(labels, -scores) == pytest.approx(
+        1 - classification.auc(labels, scores), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,4 +110,4 @@ def test_auc_depends_on_the_order_of_scores_alone(seed, classes):
 )
 def test_auc_refuses(labels, scores, message):
     with pytest.raises(ValueError, match=message):
-        metrics.auc(np.array(labels, dtype=np.int64), scores)
+        classification.auc(np.array(labels, dtype=np.int64), scores)

@@ -8,8 +8,9 @@ from nibabel.orientations import apply_orientation as turned
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from tiny_hearts import take_checksums, write_nifti
 
-from latent_anatomy import datasets, slices_file
+from latent_anatomy.data import slices_file
 from latent_anatomy.datasets import mmwhs
+from latent_anatomy.datasets import registry as datasets
 
 NUMBERS = (1001, 1015, 1018)  # train, val, test
 SHAPE = (40, 30, 12)  # right, front, top

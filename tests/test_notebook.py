@@ -7,7 +7,7 @@ import pytest
 import reporting
 from synthetic_results import PAPER, comparison, result, write, write_arrays, write_history
 
-from latent_anatomy import ledger
+from latent_anatomy.ledger import build
 
 NOTEBOOK = reporting.notebook("unoranic")
 RUNS = ("unoranic", "ae", "resnet18", "resnet18-corruption")
@@ -57,7 +57,7 @@ def test_a_ledger_of_the_other_kind_stops_the_notebook_at_its_first_cell(tmp_pat
     name = "phantom-retinamnist" if ledger_is_phantom else "retinamnist"
     path, other = tmp_path / "ledger.csv", tmp_path / "other.csv"
     outs = (other, path) if ledger_is_phantom else (path, other)
-    ledger.write([PAPER], write(tmp_path, result("unoranic", name)), *outs)
+    build.write([PAPER], write(tmp_path, result("unoranic", name)), *outs)
     cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells}
     given = {"ledger_file": str(path), "papers_file": str(PAPER), "phantom": flag, "metrics_files": []}
     with pytest.raises(ValueError, match="expected rows of phantoms only if"):

@@ -6,7 +6,7 @@ import pytest
 from reporting import assert_refused
 from synthetic_results import PAPER
 
-from latent_anatomy import papers
+from latent_anatomy.ledger import papers
 
 
 @pytest.fixture(scope="module")

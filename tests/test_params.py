@@ -8,8 +8,8 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latent_anatomy import params
-from latent_anatomy.chosen import Change
+from latent_anatomy.pipeline import params
+from latent_anatomy.pipeline.selection import Change
 
 CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text())
 REAL, PHANTOM = (("collections", name, "studies", "unoranic") for name in ("real", "phantom"))

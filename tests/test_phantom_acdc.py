@@ -10,10 +10,11 @@ import pytest
 from conftest import hashes
 from scipy.ndimage import binary_dilation
 
-from latent_anatomy import datasets, slices
+from latent_anatomy.data import slices
+from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.datasets.acdc import Acdc
 from latent_anatomy.datasets.acdc_patients import GROUPS, MASKS, PATIENTS
-from latent_anatomy.datasets.phantom_acdc import LABELS, PhantomAcdc
+from latent_anatomy.datasets.phantoms.acdc import LABELS, PhantomAcdc
 
 TINY = PhantomAcdc(patients=PATIENTS[:15], frames=3, pixels_mm=(2.6, 3.1))
 RIGHT, MUSCLE, LEFT = 1, 2, 3  # values of ACDC's label maps

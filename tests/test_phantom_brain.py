@@ -11,17 +11,10 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation
 from scipy.spatial import KDTree
 
-from latent_anatomy import datasets
+from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.datasets.mslub import Mslub
-from latent_anatomy.datasets.phantom_brain import PhantomBrain
-from latent_anatomy.datasets.phantom_people import (
-    LESION_MM3,
-    VENTRICLES,
-    Head,
-    Lesions,
-    atlas,
-    move,
-)
+from latent_anatomy.datasets.phantoms.brain import PhantomBrain
+from latent_anatomy.datasets.phantoms.people import LESION_MM3, VENTRICLES, Head, Lesions, atlas, move
 from latent_anatomy.imaging import volume
 
 SMALL = PhantomBrain(train=1, val=1, test=1, flair_mm=(3.0, 3.0, 4.0), t1_mm=(4.0, 4.0, 4.0))

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, binary_fill_holes
 
-from latent_anatomy.datasets import phantom_chests
-from latent_anatomy.datasets.phantom_hearts import (
+from latent_anatomy.datasets.phantoms import chests
+from latent_anatomy.datasets.phantoms.hearts import (
     BODY,
     GROUPS,
     STRUCTURES,
@@ -71,7 +71,7 @@ def test_voxels_count_to_the_exact_volume(group):
     for e in (0.0, 1.0):
         distance = heart.base(e) / 40  # the last slice ends at the base
         grid, shape = short_axis(heart, 2.5, distance)
-        found = phantom_chests.labels(heart, e, grid, shape) == 1 + STRUCTURES.index("left-ventricle")
+        found = chests.labels(heart, e, grid, shape) == 1 + STRUCTURES.index("left-ventricle")
         assert found.sum() * 2.5**2 * distance / 1000 == pytest.approx(heart.volume_ml(e), rel=0.01)
 
 
@@ -92,7 +92,7 @@ def test_no_beat_reaches_further_than_what_is_drawn_anew(group):
     for heart in some(group, 3):
         resting, beating = (heart.depths(points, e)["heart"] for e in (0, 1))
         softness = 2  # mm, half of the widest edge
-        assert resting[beating > -softness].min() > -phantom_chests.REACH_MM
+        assert resting[beating > -softness].min() > -chests.REACH_MM
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -100,7 +100,7 @@ def test_a_slice_through_the_middle_is_a_ring_with_a_crescent_beside_it(group):
     heart = some(group, 1)[0]
     for e in (0.0, 1.0):
         grid, shape = short_axis(heart, 1.5, heart.base(e) / 5)
-        plane = phantom_chests.labels(heart, e, grid, shape)[..., 2]
+        plane = chests.labels(heart, e, grid, shape)[..., 2]
         cavity, right, muscle = (
             plane == 1 + STRUCTURES.index(name)
             for name in ("left-ventricle", "right-ventricle", "myocardium")
@@ -116,7 +116,7 @@ def test_every_structure_is_there_and_the_base_comes_down_in_systole():
     for heart in (some(group, 1)[0] for group in GROUPS):
         grid, _ = short_axis(heart, 5.0, 6.0)
         for e in (0.0, 1.0):
-            found = phantom_chests.labels(heart, e, grid, (36, 24, 30))
+            found = chests.labels(heart, e, grid, (36, 24, 30))
             assert set(np.unique(found)) == set(range(8))
         assert heart.base(1) < heart.base(0)
 
@@ -172,13 +172,13 @@ def test_the_apex_points_to_the_left_the_front_and_down():
 def test_noise_and_tissues_are_those_of_the_contrasts():
     heart = some("NOR", 1)[0]
     grid, shape = short_axis(heart, 3.0, 12.0)
-    labels = phantom_chests.labels(heart, 0, grid, shape)
+    labels = chests.labels(heart, 0, grid, shape)
     blood, right, muscle = (
         labels == 1 + STRUCTURES.index(name) for name in ("left-ventricle", "right-ventricle", "myocardium")
     )
-    for contrast in phantom_chests.CONTRASTS:
+    for contrast in chests.CONTRASTS:
         random = np.random.default_rng(0)
-        image = phantom_chests.scan(heart, np.zeros(1), contrast, grid, shape, random)[0]
+        image = chests.scan(heart, np.zeros(1), contrast, grid, shape, random)[0]
         assert image.dtype == np.int16 and image.shape == shape
         assert np.median(image[blood]) > 1.3 * np.median(image[muscle])
         assert (image.min() < -700) == (contrast == "ct") and (contrast == "ct" or image.min() >= 0)

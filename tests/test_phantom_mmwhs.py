@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from conftest import hashes
 
-from latent_anatomy import datasets, slices
+from latent_anatomy.data import slices
+from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.datasets.mmwhs import LABELS, MASKS, Mmwhs
-from latent_anatomy.datasets.phantom_mmwhs import PhantomMmwhs
+from latent_anatomy.datasets.phantoms.mmwhs import PhantomMmwhs
 
 TINY = PhantomMmwhs(
     numbers=(1001, 1002, 1003), train=1, shape=(32, 32, 16), voxel_mm=(4.8, 4.8, 7.0), size=32, spacing_mm=4.8

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from latent_anatomy import datasets, params, resolution
+from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.imaging import volume
 from latent_anatomy.imaging.transform import Transform
-from latent_anatomy.jobs import bias, coregister, normalise, register, strip
-from latent_anatomy.jobs.step import Place
-from latent_anatomy.provenance import write_json
+from latent_anatomy.jobs.imaging import bias, coregister, normalise, register, strip
+from latent_anatomy.jobs.imaging.step import Place
+from latent_anatomy.pipeline import params, resolve
+from latent_anatomy.provenance.files import write_json
 
 pytestmark = pytest.mark.slow
 STEPS = (bias, coregister, register, strip, normalise)
@@ -30,7 +31,7 @@ def prepared(made_once):
     def make(folder: Path) -> None:
         dataset.generate(folder / "raw")
         place = Place(dataset, subject, folder / "raw", folder / "interim")
-        jobs = resolution.resolve(params.load(ROOT / "params.yaml"))
+        jobs = resolve.resolve(params.load(ROOT / "params.yaml"))
         for step in STEPS:
             name = step.__name__.rpartition(".")[2]
             write_json(folder / "job.json", jobs[f"imaging/phantom-brain/{name}"])

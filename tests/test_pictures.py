@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latent_anatomy import content
 from latent_anatomy.imaging import pictures
 from latent_anatomy.imaging.pictures import BLUE, GAP, ORANGE, TITLE
 from latent_anatomy.imaging.volume import Volume
+from latent_anatomy.provenance import formats
 
 SPACING = (1.0, 2.0, 4.0)
 SHAPE = (120, 80, 30)
@@ -66,7 +66,7 @@ def test_pictures_are_the_same_bytes_every_time_and_say_nothing_else():
     ):
         picture = make()
         assert picture == make()
-        assert not {kind for kind, _ in content._png_chunks(picture)} & {b"tEXt", b"iTXt", b"zTXt", b"tIME"}
+        assert not {kind for kind, _ in formats._png_chunks(picture)} & {b"tEXt", b"iTXt", b"zTXt", b"tIME"}
         assert len(picture) < 200_000
 
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from latent_anatomy import datasets, preparation
-from latent_anatomy.params import Imaging, ParamsError, Prepared
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.pipeline import imaging_steps
+from latent_anatomy.pipeline.params import Imaging, ParamsError, Prepared
 
 BRAIN = "phantom-brain"
 WITH_IMAGES = ("bias", "coregister", "register", "strip", "normalise")
@@ -14,13 +15,13 @@ WITH_IMAGES = ("bias", "coregister", "register", "strip", "normalise")
 def jobs(dataset: str = BRAIN, steps: dict | None = None, own: dict | None = None, **more) -> dict[str, dict]:
     """The jobs of a data set with parameters for all data sets, and for it alone."""
     prepared = {dataset: Prepared(steps=own or {}, **more)}
-    return preparation.jobs(Imaging(steps=steps or {}, datasets=prepared), dataset)
+    return imaging_steps.jobs(Imaging(steps=steps or {}, datasets=prepared), dataset)
 
 
 def test_a_step_has_all_its_parameters_and_no_subject():
     names = {subject.name for subject in datasets.find(BRAIN).subjects}
     for step, job in jobs().items():
-        assert job["params"].keys() == preparation.STEPS[step].model_fields.keys()
+        assert job["params"].keys() == imaging_steps.STEPS[step].model_fields.keys()
         assert job["dataset"] == BRAIN and job["job"] == ("slice" if step == "slab" else step)
         assert not any(name in str(job) for name in names)
 
@@ -28,8 +29,8 @@ def test_a_step_has_all_its_parameters_and_no_subject():
 def test_the_steps_that_a_data_set_goes_through():
     assert tuple(jobs()) == (*WITH_IMAGES, "gate", "slab")
     alone = tuple(step for step in WITH_IMAGES if step != "coregister")
-    assert preparation.steps("chris-t1") == (*alone, "gate", "slab")
-    assert preparation.steps("ms-lesion-mni") == ("register", "strip", "normalise", "gate", "slab")
+    assert imaging_steps.steps("chris-t1") == (*alone, "gate", "slab")
+    assert imaging_steps.steps("ms-lesion-mni") == ("register", "strip", "normalise", "gate", "slab")
 
 
 def test_what_images_are_called_is_said_where_they_are_read():
@@ -47,7 +48,7 @@ def test_a_data_set_may_have_other_parameters_than_all():
     assert (found["register"]["params"]["transform"], found["register"]["params"]["starts"]) == ("affine", 1)
     assert found["coregister"]["params"]["transform"] == "rigid"
     assert [found[step]["atlas"]["spacing_mm"] for step in ("register", "strip", "slab")] == [4, 4, 4]
-    others = preparation.jobs(Imaging(steps=steps), "chris-t1")
+    others = imaging_steps.jobs(Imaging(steps=steps), "chris-t1")
     assert others["register"]["params"]["starts"] == 3 and others["slab"]["atlas"]["spacing_mm"] == 2
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latent_anatomy import provenance
+from latent_anatomy.provenance import files, passport, sources
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -29,27 +29,27 @@ def shuffled(value: object) -> object:
 
 @given(VALUES)
 def test_canonical_json_depends_on_the_value_alone(value):
-    assert provenance.canonical_json(shuffled(value)) == provenance.canonical_json(value)
-    assert json.loads(provenance.canonical_json(value)) == value
+    assert files.canonical_json(shuffled(value)) == files.canonical_json(value)
+    assert json.loads(files.canonical_json(value)) == value
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_canonical_json_refuses_what_json_cannot_carry(value):
     with pytest.raises(ValueError):
-        provenance.canonical_json({"loss": value})
+        files.canonical_json({"loss": value})
 
 
 @given(st.binary(max_size=10_000))
 def test_sha256_of_a_file(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("sha") / "file"
     path.write_bytes(content)
-    assert provenance.sha256_file(path) == hashlib.sha256(content).hexdigest()
+    assert files.sha256_file(path) == hashlib.sha256(content).hexdigest()
 
 
 def test_an_error_inside_a_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "deep" / "metrics.json"
-    provenance.write_text(path, "old")
-    with pytest.raises(RuntimeError), provenance.atomic_write(path) as temporary:
+    files.write_text(path, "old")
+    with pytest.raises(RuntimeError), files.atomic_write(path) as temporary:
         temporary.write_text("half of the n")
         raise RuntimeError
     assert path.read_text() == "old"
@@ -57,8 +57,8 @@ def test_an_error_inside_a_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def child(code: str, path: Path, **options) -> subprocess.CompletedProcess:
-    head = "import os, signal, sys\nfrom latent_anatomy.provenance import atomic_write\npath = sys.argv[1]\n"
-    program = head + code
+    imports = "import os, signal, sys\nfrom latent_anatomy.provenance.files import atomic_write\n"
+    program = imports + "path = sys.argv[1]\n" + code
     return subprocess.run(
         [sys.executable, "-c", program, str(path)], capture_output=True, text=True, **options
     )
@@ -94,36 +94,36 @@ def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path):
 
 def test_an_equal_text_leaves_the_file_alone(tmp_path):
     path = tmp_path / "job.json"
-    provenance.write_text(path, "same")
+    files.write_text(path, "same")
     before = path.stat().st_mtime_ns
-    provenance.write_text_if_changed(path, "same")
+    files.write_text_if_changed(path, "same")
     assert path.stat().st_mtime_ns == before
-    provenance.write_text_if_changed(path, "other")
+    files.write_text_if_changed(path, "other")
     assert path.read_text() == "other"
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A small package in the place of this one: method -> networks -> layers; unrelated stands alone."""
-    sources = {
+    files_of_the_package = {
         "__init__.py": "",
         "method.py": "from latent_anatomy.networks import layers\nimport torch\n",
         "networks/__init__.py": "",
         "networks/layers.py": "import latent_anatomy.method\n",
         "unrelated.py": "",
     }
-    for name, text in sources.items():
+    for name, text in files_of_the_package.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(provenance, "PACKAGE_ROOT", tmp_path)
+    monkeypatch.setattr(sources, "PACKAGE_ROOT", tmp_path)
     forget()
     yield tmp_path
     forget()
 
 
 def forget() -> None:
-    provenance.source_digest.cache_clear()
-    provenance.running_sources.cache_clear()
+    sources.source_digest.cache_clear()
+    sources.running_sources.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -136,23 +136,23 @@ def forget() -> None:
     ],
 )
 def test_a_source_digest_covers_what_is_imported_and_nothing_else(package, changed, matters):
-    before = provenance.source_digest("latent_anatomy.method")
+    before = sources.source_digest("latent_anatomy.method")
     with (package / changed).open("a") as stream:
         stream.write("VALUE = 1\n")
     forget()
-    assert (provenance.source_digest("latent_anatomy.method") != before) == matters
+    assert (sources.source_digest("latent_anatomy.method") != before) == matters
 
 
 def test_a_source_digest_of_no_module(package):
     with pytest.raises(
         ValueError, match=r"expected a module of latent_anatomy, found 'latent_anatomy.metod'"
     ):
-        provenance.source_digest("latent_anatomy.metod")
+        sources.source_digest("latent_anatomy.metod")
 
 
 def test_outside_a_checkout_there_is_no_commit(tmp_path, monkeypatch):
-    monkeypatch.setattr(provenance, "PACKAGE_ROOT", tmp_path)
-    assert provenance.commit() == {"commit": None, "dirty": None}
+    monkeypatch.setattr(passport, "PACKAGE_ROOT", tmp_path)
+    assert passport.commit() == {"commit": None, "dirty": None}
 
 
 def test_a_passport_says_what_decided_the_bytes_and_not_where_or_when(tmp_path):
@@ -161,11 +161,11 @@ def test_a_passport_says_what_decided_the_bytes_and_not_where_or_when(tmp_path):
         (tmp_path / name).mkdir()
         path = tmp_path / name / "slices.h5"
         path.write_bytes(b"slices")
-        passports.append(provenance.passport(inputs={"slices": path}, job=job))
-    assert provenance.canonical_json(passports[0]) == provenance.canonical_json(passports[1])
+        passports.append(passport.passport(inputs={"slices": path}, job=job))
+    assert files.canonical_json(passports[0]) == files.canonical_json(passports[1])
     assert passports[0]["inputs"] == {"slices": hashlib.sha256(b"slices").hexdigest()}
     assert passports[0]["job"] == job and passports[0]["environment"].keys() > {"lock", "python", "torch"}
-    assert str(tmp_path) not in provenance.canonical_json(passports[0])
+    assert str(tmp_path) not in files.canonical_json(passports[0])
 
 
 @pytest.mark.parametrize(
@@ -183,14 +183,14 @@ def test_changed_and_new_sources_make_a_tree_dirty(tmp_path, monkeypatch, change
     git = ["git", "-C", str(tmp_path), "-c", "user.name=test", "-c", "user.email=test@example.org"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
         subprocess.run([*git, *words], check=True)
-    monkeypatch.setattr(provenance, "PACKAGE_ROOT", tmp_path / "package")
+    monkeypatch.setattr(passport, "PACKAGE_ROOT", tmp_path / "package")
     change(tmp_path)
-    found = provenance.commit()
+    found = passport.commit()
     assert found["dirty"] is dirty and len(found["commit"]) == 40
 
 
 @given(VALUES, st.sampled_from(["inputs", "job", "content", "seal"]))
 def test_a_passport_that_is_edited_disagrees_with_its_seal(value, key):
-    whole = provenance.sealed({"inputs": {}, "job": {"seed": 1}}, content="0" * 64)
+    whole = passport.sealed({"inputs": {}, "job": {"seed": 1}}, content="0" * 64)
     edited = whole | {key: [value]}
-    assert provenance.sealed({k: v for k, v in edited.items() if k != "seal"})["seal"] != edited["seal"]
+    assert passport.sealed({k: v for k, v in edited.items() if k != "seal"})["seal"] != edited["seal"]

@@ -9,8 +9,8 @@ import pytest
 import reporting
 from PIL import Image
 
-from latent_anatomy import qc
 from latent_anatomy.imaging import gate
+from latent_anatomy.reports import qc
 
 NOTEBOOK = reporting.notebook("qc")
 STEPS = ("strip", "register")

@@ -12,7 +12,7 @@ from conftest import ROOT
 from dvc.cli import parse_args
 from typer.main import get_command
 
-from latent_anatomy.cli import app
+from latent_anatomy.cli.main import app
 
 PAGES = ("README.md", "docs/workflow.md")
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())

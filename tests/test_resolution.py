@@ -10,8 +10,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from latent_anatomy import methods, params, resolution
-from latent_anatomy.provenance import canonical_json, sha256_file
+from latent_anatomy.methods import registry as methods
+from latent_anatomy.pipeline import job_files, params, resolve
+from latent_anatomy.provenance.files import canonical_json, sha256_file
 
 CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text())
 RUN = "unoranic/{dataset}/{run}/seed-1"
@@ -19,7 +20,7 @@ RUN = "unoranic/{dataset}/{run}/seed-1"
 
 def resolved(**blocks: object) -> dict[str, dict]:
     """The jobs of params.yaml with these top-level blocks instead."""
-    return resolution.resolve(params.validate(deepcopy(CONTENT) | blocks))
+    return resolve.resolve(params.validate(deepcopy(CONTENT) | blocks))
 
 
 def with_method(run: str, **chosen: object) -> dict:
@@ -63,9 +64,13 @@ def test_a_report_is_made_again_when_a_module_changes_that_its_notebook_imports(
     cells = nbformat.read(path, as_version=4).cells
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
-    whole = [node for node in imports if node.module == "latent_anatomy"]
-    modules = {f"latent_anatomy.{each.name}" for node in whole for each in node.names}
-    modules |= {node.module for node in imports if node.module.startswith("latent_anatomy.")}
+    names = {
+        name
+        for node in imports
+        for name in (node.module, *(f"{node.module}.{each.name}" for each in node.names))
+    }
+    sources = {f"{name.replace('.', '/')}.py": name for name in names}
+    modules = {name for path, name in sources.items() if (ROOT / "src" / path).is_file()}
     assert modules and modules <= set(resolved()[f"report/{path.stem}"]["modules"])
 
 
@@ -116,39 +121,39 @@ def test_a_wrong_setting_of_a_collection_is_named():
 
 def test_files_are_canonical_and_written_once(tmp_path, monkeypatch):
     found = params.validate(CONTENT)
-    resolution.write(found, tmp_path)
-    for name, job in resolution.resolve(found).items():
+    job_files.write(found, tmp_path)
+    for name, job in resolve.resolve(found).items():
         assert (tmp_path / f"{name}.json").read_text() == canonical_json(job)
     before = times(tmp_path)
-    monkeypatch.setattr(resolution, "resolve", lambda _: pytest.fail("resolved though nothing changed"))
-    resolution.write(found, tmp_path)
+    monkeypatch.setattr(resolve, "resolve", lambda _: pytest.fail("resolved though nothing changed"))
+    job_files.write(found, tmp_path)
     assert times(tmp_path) == before
 
 
 def test_only_the_files_that_differ_are_written(tmp_path):
-    resolution.write(params.validate(CONTENT), tmp_path)
+    job_files.write(params.validate(CONTENT), tmp_path)
     before = times(tmp_path)
-    resolution.write(params.validate(CONTENT | {"methods": with_method("ae", latent=128)}), tmp_path)
+    job_files.write(params.validate(CONTENT | {"methods": with_method("ae", latent=128)}), tmp_path)
     after = times(tmp_path)
     changed = {path.relative_to(tmp_path).as_posix() for path in before if before[path] != after[path]}
-    assert changed - {resolution.WRITTEN}
-    assert all("/ae/" in name for name in changed - {resolution.WRITTEN})
+    assert changed - {job_files.WRITTEN}
+    assert all("/ae/" in name for name in changed - {job_files.WRITTEN})
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{}")])
 def test_a_lost_or_changed_file_is_written_again(tmp_path, damage):
     found = params.validate(CONTENT)
-    resolution.write(found, tmp_path)
+    job_files.write(found, tmp_path)
     path = tmp_path / "train" / (RUN.format(run="ae", dataset="phantom-retinamnist") + ".json")
     right = path.read_text()
     damage(path)
-    resolution.write(found, tmp_path)
+    job_files.write(found, tmp_path)
     assert path.read_text() == right
 
 
 def test_a_write_that_was_interrupted_is_not_taken_for_finished(tmp_path, monkeypatch):
     first = params.validate(CONTENT)
-    resolution.write(first, tmp_path)
+    job_files.write(first, tmp_path)
     written = []
 
     def stop_after_ten(path, text):
@@ -157,11 +162,11 @@ def test_a_write_that_was_interrupted_is_not_taken_for_finished(tmp_path, monkey
         written.append(path.write_text(text))
 
     with monkeypatch.context() as patch:
-        patch.setattr(resolution, "write_text_if_changed", stop_after_ten)
+        patch.setattr(job_files, "write_text_if_changed", stop_after_ten)
         with pytest.raises(KeyboardInterrupt):
-            resolution.write(params.validate(CONTENT | {"methods": with_method("ae", latent=128)}), tmp_path)
-    resolution.write(first, tmp_path)
-    for name, job in resolution.resolve(first).items():
+            job_files.write(params.validate(CONTENT | {"methods": with_method("ae", latent=128)}), tmp_path)
+    job_files.write(first, tmp_path)
+    for name, job in resolve.resolve(first).items():
         assert json.loads((tmp_path / f"{name}.json").read_text()) == job
 
 
@@ -178,7 +183,7 @@ def test_an_impossible_value_for_some_data_sets_names_where_it_stands():
     content["collections"]["phantom"]["studies"]["unoranic"]["changes"] = changes
     place = r"phantom\.studies\.unoranic\.changes\.params\.epochs.*found 0"
     with pytest.raises(params.ParamsError, match=place):
-        resolution.resolve(params.validate(content))
+        resolve.resolve(params.validate(content))
 
 
 def phantom(**changed: object) -> dict[str, dict]:
@@ -223,7 +228,7 @@ def test_every_collection_has_a_report_of_every_study_and_of_the_volumes():
 
 def test_another_data_set_changes_no_source_of_a_step(monkeypatch):
     """The sources of a job are those of its own data set alone."""
-    from latent_anatomy.provenance import Sources, running_sources
+    from latent_anatomy.provenance.sources import Sources, running_sources
 
     other = Sources(lambda name: _with_another(name, running_sources()._read(name)))
     for name, job in resolved().items():
@@ -232,8 +237,8 @@ def test_another_data_set_changes_no_source_of_a_step(monkeypatch):
 
 
 def _with_another(name: str, text: bytes | None) -> bytes | None:
-    """The sources when datasets/__init__.py and the family of IXI have changed."""
-    changed = name in ("datasets/__init__.py", "datasets/ixi.py")
+    """The sources when datasets/registry.py and the family of IXI have changed."""
+    changed = name in ("datasets/registry.py", "datasets/ixi.py")
     return text + b"\n# changed\n" if changed else text
 
 
@@ -259,7 +264,7 @@ def test_a_users_folder_that_changes_is_noticed(tmp_path, monkeypatch):
             (mirror / name).write_text(texts.get(name, name))
         lines = (f"{sha256_file(mirror / name)}  {name}\n" for name in names)
         (mirror / "SHA256SUMS").write_text("".join(lines))
-        resolution.write(params.validate(content), tmp_path / "jobs")
+        job_files.write(params.validate(content), tmp_path / "jobs")
         return {path.stem for path in (tmp_path / "jobs/imaging/bids-mine").iterdir()}
 
     alone = {"bias", "register", "strip", "normalise", "gate"}

@@ -12,12 +12,12 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from latent_anatomy.methods import sdnet
-from latent_anatomy.methods.contract import Batch, Shape
 from latent_anatomy.networks.film import FilmBlock, FilmDecoder
 from latent_anatomy.networks.modality import ModalityEncoder
 from latent_anatomy.networks.rounding import harden
 from latent_anatomy.networks.segmentation_losses import drawn_from, kl
-from latent_anatomy.training import TrainingParams, train
+from latent_anatomy.training.loop import TrainingParams, train
+from latent_anatomy.training.method import Batch, Shape
 
 TINY = {"width": 2, "depth": 2, "critic_width": 2, "channels": 3, "latent": 2, "pool": 6, "epochs": 1}
 NETWORKS = ("anatomy_encoder", "segmentor", "modality_encoder", "decoder", "critic")
@@ -391,7 +391,7 @@ def test_gradients_of_the_segmentation_reach_the_anatomy_encoder_through_the_rou
 
 
 def test_sdnet_learns_to_beat_the_best_mask_that_ignores_the_image(tmp_path):
-    method = build(width=4, channels=4, epochs=5, learning_rate=1e-2, momentum=0.8, rotation=0)
+    method = build(width=4, channels=4, epochs=8, learning_rate=1e-2, momentum=0.8, rotation=0)
     data, test = hearts(32, labelled=2), hearts(16, seed=5)
     run(method, tmp_path, data)
     blind = blind_dice(data, test)

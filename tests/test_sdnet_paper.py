@@ -8,9 +8,12 @@ from reporting import ROOT, assert_refused, pick
 from synthetic_results import write
 from synthetic_sdnet import PAPER, comparison, paper, result
 
-from latent_anatomy import datasets, ledger, methods, results
-from latent_anatomy.datasets.cohorts import labelled_of, name_of
-from latent_anatomy.departures import departures
+from latent_anatomy.data.cohorts import labelled_of, name_of
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.ledger import build as ledger
+from latent_anatomy.ledger import results
+from latent_anatomy.ledger.departures import departures
+from latent_anatomy.methods import registry as methods
 
 DICE = "segmentation/slice-dice/average"
 FRACTIONS = ("100", "50", "25", "12.5", "6", "3", "1.5")

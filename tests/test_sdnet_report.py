@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from synthetic_results import write
 from synthetic_sdnet import comparison, result, write_arrays, write_history
 
-from latent_anatomy import figures_factors, figures_segmentation
+from latent_anatomy.reports import figures_factors, figures_segmentation
 
 NOTEBOOK = reporting.notebook("sdnet")
 METHODS = ("unet", "sdnet")

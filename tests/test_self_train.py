@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from synthetic_hearts import SHAPE, blind_dice, dice, hearts
 
 from latent_anatomy.methods import self_train, unet
-from latent_anatomy.methods.contract import Batch
-from latent_anatomy.training import TrainingParams, train
+from latent_anatomy.training.loop import TrainingParams, train
+from latent_anatomy.training.method import Batch
 
 TINY = {"width": 2, "depth": 1, "epochs": 3, "learning_rate": 1e-2, "momentum": 0.8}
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latent_anatomy import slices, slices_file
-from latent_anatomy.content import read_passport
-from latent_anatomy.slices import COLUMNS, OPTIONAL, Slices
+from latent_anatomy.data import slices, slices_file
+from latent_anatomy.data.slices import COLUMNS, OPTIONAL, Slices
+from latent_anatomy.provenance.formats import read_passport
 
 
 def example(count: int = 8, size: int = 6, seed: int = 0, dtype: str = "uint8") -> Slices:
@@ -227,7 +227,8 @@ def test_other_files_are_refused(tmp_path, whole_file):
 
 WRITE = """
 import os, sys, numpy as np
-from latent_anatomy import provenance, slices, slices_file
+from latent_anatomy.data import slices, slices_file
+from latent_anatomy.provenance import files
 target, sabotage = sys.argv[1:]
 count = 4000
 content = slices.Slices(
@@ -248,7 +249,7 @@ def start(path, sabotage: str = "", **options) -> subprocess.Popen:
     "moment",
     [
         "slices_file._encode = lambda text: os.kill(os.getpid(), 9)",  # images are written, subjects are not
-        "provenance.os.fsync = lambda handle: os.kill(os.getpid(), 9)",  # all is written, nothing renamed
+        "files.os.fsync = lambda handle: os.kill(os.getpid(), 9)",  # all is written, nothing renamed
     ],
 )
 @pytest.mark.parametrize("old", [None, b"an older file"])

@@ -8,11 +8,11 @@ from synthetic_hearts import SHAPE, blind_dice, dice, hearts
 from torch import nn
 
 from latent_anatomy.methods import spatial_factorisation
-from latent_anatomy.methods.contract import Batch, Shape
 from latent_anatomy.networks.factorising import FactorisingUNet, PlainDecoder, ResidualBlock
-from latent_anatomy.networks.mask_critic import FakePool, MaskCritic, dispute
+from latent_anatomy.networks.mask_critic import FakePool, MaskCritic, critic_loss
 from latent_anatomy.networks.unet import UNet
-from latent_anatomy.training import TrainingParams, train
+from latent_anatomy.training.loop import TrainingParams, train
+from latent_anatomy.training.method import Batch, Shape
 
 TINY = {"width": 2, "depth": 2, "critic_width": 2, "decoder_width": 4, "latent": 3, "pool": 6, "epochs": 1}
 NETWORKS = ("network", "decoder", "mask_critic", "image_critic")
@@ -92,7 +92,7 @@ def test_critics_are_those_of_the_released_configuration():
 
 def test_a_dispute_is_least_squares_over_all_places_of_the_shorter_batch():
     critic, real, fakes = nn.Conv2d(1, 1, 1), torch.rand(2, 1, 4, 4), torch.rand(3, 1, 4, 4)
-    found = dispute(critic, FakePool(0, 1, (4, 4)), real, fakes)
+    found = critic_loss(critic, FakePool(0, 1, (4, 4)), real, fakes)
     expected = (critic(real) - 1).square().mean() + critic(fakes[:2]).square().mean()
     torch.testing.assert_close(found, expected)
 
@@ -129,7 +129,7 @@ def test_four_updates_in_their_order_train_exactly_their_networks_and_all_of_the
 
 def test_losses_have_the_released_weights(monkeypatch):
     method, losses = build(rotation=0).train(), {}
-    monkeypatch.setattr(method, "deceit", lambda passed: (torch.tensor(0.3), torch.tensor(0.7)))
+    monkeypatch.setattr(method, "adversarial_losses", lambda outputs: (torch.tensor(0.3), torch.tensor(0.7)))
     found = method.training_step(batches(), lambda name, loss: losses.setdefault(name, loss.detach()))
     supervised = 10 * found["dice"] + 10 * found["from_mask"] + found["reconstruction"] + 10 * 0.3 + 0.7
     torch.testing.assert_close(losses["supervised"], supervised.detach())

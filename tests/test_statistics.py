@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from latent_anatomy.statistics import bootstrap, holm, sign_flip, t_interval
+from latent_anatomy.statistics.inference import bootstrap, holm, sign_flip, t_interval
 
 RESAMPLES = 20_000
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from latent_anatomy import datasets, slices
+from latent_anatomy.data import slices
+from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.datasets import sunnybrook
 
 POSITIONS, FRAMES = 4, 5

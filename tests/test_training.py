@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from latent_anatomy.methods.contract import Data, MethodParams, Schedules, Selection, Shape, Stream
 from latent_anatomy.methods.unoranic import Method, Params
-from latent_anatomy.training import Loop, TrainingParams, train
-from latent_anatomy.training_state import TrainingState, only_one
+from latent_anatomy.training.loop import Loop, TrainingParams, train
+from latent_anatomy.training.method import Data, MethodParams, Schedules, Selection, Shape, Stream
+from latent_anatomy.training.state import TrainingState, only_one
 
 FP32 = TrainingParams()
 SHAPE = Shape(channels=1, height=28, width=28, classes=2)
@@ -113,7 +113,7 @@ def test_kill_minus_nine_resumes_to_the_same_bits(tmp_path):
         from pathlib import Path
         sys.path.insert(0, {tests!r})
         from test_training import FP32, images, unoranic
-        from latent_anatomy.training import train
+        from latent_anatomy.training.loop import train
         method = unoranic()
         step = method.training_step
         def slow(*arguments):

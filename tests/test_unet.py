@@ -12,15 +12,15 @@ from scipy import ndimage
 from synthetic_hearts import SHAPE, blind_dice, dice, hearts
 from torch import nn
 
-from latent_anatomy import streams
 from latent_anatomy.methods import unet
-from latent_anatomy.methods.contract import Batch, Shape
 from latent_anatomy.networks.batchnorm import predicting
 from latent_anatomy.networks.rotation import randomly_rotated, rotate
 from latent_anatomy.networks.segmentation_losses import dice_loss
 from latent_anatomy.networks.unet import UNet
-from latent_anatomy.optimisers import DecayingAdam, decay_per_epoch
-from latent_anatomy.training import TrainingParams, train
+from latent_anatomy.training import labelled_rows
+from latent_anatomy.training.loop import TrainingParams, train
+from latent_anatomy.training.method import Batch, Shape
+from latent_anatomy.training.optimisers import DecayingAdam, decay_per_epoch
 
 TINY = {"width": 2, "depth": 2, "epochs": 2}
 
@@ -177,9 +177,9 @@ def test_rates_decay_with_the_updates_of_each_optimiser_and_go_on_after_a_stop()
 def test_only_labelled_slices_that_are_drawn_are_paired_with_their_masks():
     data = hearts(8, labelled=2)  # subjects 0 to 3 in turn, of whom 0 and 1 are labelled
     data.masks[1, 0], data.masks[2] = 255, 255
-    assert streams.labelled(data).tolist() == [0, 4, 5]
-    assert streams.drawn(data).tolist() == [0, 3, 4, 5, 6, 7]
-    assert streams.labelled(replace(data, labelled=None)).tolist() == [0, 3, 4, 5, 6, 7]
+    assert labelled_rows.labelled(data).tolist() == [0, 4, 5]
+    assert labelled_rows.drawn(data).tolist() == [0, 3, 4, 5, 6, 7]
+    assert labelled_rows.labelled(replace(data, labelled=None)).tolist() == [0, 3, 4, 5, 6, 7]
 
 
 @pytest.mark.parametrize("change", [{"labelled": torch.zeros(4, dtype=torch.bool)}, {"masks": None}])
@@ -192,8 +192,8 @@ def test_no_labelled_slice_is_one_clear_error(change):
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 70))
 def test_of_too_many_images_as_many_of_each_subject_are_drawn(whose, at_most):
     data = replace(hearts(len(whose)), subject=tuple(f"subject-{each}" for each in whose))
-    rows = streams.images(data, at_most, seed=1).tolist()
-    assert rows == sorted(set(rows)) and rows == streams.images(data, at_most, seed=1).tolist()
+    rows = labelled_rows.images(data, at_most, seed=1).tolist()
+    assert rows == sorted(set(rows)) and rows == labelled_rows.images(data, at_most, seed=1).tolist()
     each = math.ceil(at_most / len(set(whose)))
     for subject in set(whose):
         of_subject = sum(whose[row] == subject for row in rows)
@@ -204,8 +204,8 @@ def test_of_too_many_images_as_many_of_each_subject_are_drawn(whose, at_most):
 
 def test_a_batch_of_one_is_shown_twice():
     data = hearts(2)
-    assert len(streams.at_least_two(data.batch(torch.tensor([0]))).masks) == 2
-    assert len(streams.at_least_two(Batch(data.images)).images) == 2
+    assert len(labelled_rows.at_least_two(data.batch(torch.tensor([0]))).masks) == 2
+    assert len(labelled_rows.at_least_two(Batch(data.images)).images) == 2
 
 
 # The method

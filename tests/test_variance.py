@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from latent_anatomy import slices
-from latent_anatomy.slices import Slices
-from latent_anatomy.variance import components, resplit, resplits
+from latent_anatomy.data import slices
+from latent_anatomy.data.resplit import resplit, resplits
+from latent_anatomy.data.slices import Slices
+from latent_anatomy.statistics.variance_components import components
 
 TABLES = st.tuples(st.integers(2, 5), st.integers(2, 5)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=st.floats(-100, 100))

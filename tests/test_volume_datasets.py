@@ -8,11 +8,12 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from latent_anatomy import datasets, params
-from latent_anatomy.datasets import supplied
-from latent_anatomy.datasets.contract import checked
-from latent_anatomy.datasets.fetch import fetch
-from latent_anatomy.slices import SPLITS
+from latent_anatomy.data import supplied
+from latent_anatomy.data.dataset import checked
+from latent_anatomy.data.fetch import fetch
+from latent_anatomy.data.slices import SPLITS
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.pipeline import params
 
 VOLUMES = [dataset for dataset in datasets.DATASETS if hasattr(dataset, "subjects") and not dataset.phantom]
 SHA256 = re.compile("[0-9a-f]{64}")

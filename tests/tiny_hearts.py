@@ -5,8 +5,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from latent_anatomy.datasets import supplied
-from latent_anatomy.provenance import sha256_file
+from latent_anatomy.data import supplied
+from latent_anatomy.provenance.files import sha256_file
 
 ACDC_SHAPE = (20, 16, 2)  # columns, rows, positions, as in the files
 FRAMES, ED, ES, EMPTY = 6, 1, 4, 6  # frames are numbered from 1

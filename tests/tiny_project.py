@@ -62,13 +62,14 @@ def run_all() -> None:
     """Every job in the current folder, by the functions that the verbs call."""
     import torch
 
-    from latent_anatomy import datasets, ledger, params, resolution
-    from latent_anatomy.audit import layout
-    from latent_anatomy.datasets.cohorts import Replicate
+    from latent_anatomy.data.cohorts import Replicate
+    from latent_anatomy.datasets import registry as datasets
     from latent_anatomy.jobs import evaluate, paired_tests, slice, train
+    from latent_anatomy.ledger import build
+    from latent_anatomy.pipeline import job_files, layout, params
 
     torch.set_num_threads(1)
-    resolution.write(params.load(Path("params.yaml")))
+    job_files.write(params.load(Path("params.yaml")))
 
     def job(artefact: layout.Artefact) -> Path:
         return Path(".params", f"{artefact.job}.json")
@@ -86,7 +87,7 @@ def run_all() -> None:
     tests = layout.comparison("unoranic", DATASET, results)
     metrics = [Path(each.outputs["metrics"]) for each in (*results, tests)]
     paired_tests.run(job(tests), Path("results/unoranic", DATASET), metrics[-1], Path(tests.path))
-    ledger.write([Path(f"papers/{study}.yaml") for study in STUDIES], metrics, *map(Path, LEDGERS))
+    build.write([Path(f"papers/{study}.yaml") for study in STUDIES], metrics, *map(Path, LEDGERS))
     for study in STUDIES:
         report(study, shown(LEDGERS[1], study, results if study == "unoranic" else []))
     report("qc", {})

@@ -50,7 +50,7 @@ def write_folder(folder: Path, splits: tuple[str, ...]) -> None:
     """A BIDS folder with FLAIR, T1w and, of who is tested, a lesion mask; with its SHA256SUMS."""
     from latent_anatomy.imaging import volume
     from latent_anatomy.imaging.volume import Volume
-    from latent_anatomy.provenance import sha256_file
+    from latent_anatomy.provenance.files import sha256_file
 
     affine = np.diag([MM, MM, MM, 1])
     affine[:3, 3] = -MM * np.array(SHAPE) / 2
@@ -92,9 +92,9 @@ def prepare(dataset: str, failing: list[str]) -> None:
     """Every step of every subject that is not excluded, the gate and the slices."""
     from importlib import import_module
 
-    from latent_anatomy import datasets
-    from latent_anatomy.jobs import gate, slab
-    from latent_anatomy.jobs.step import Place
+    from latent_anatomy.datasets import registry as datasets
+    from latent_anatomy.jobs.imaging import gate, slab
+    from latent_anatomy.jobs.imaging.step import Place
 
     raw, interim = Path("data/raw", dataset), Path("data/interim", dataset)
     jobs, results = Path(".params/imaging", dataset), Path("results/imaging", dataset)
@@ -103,7 +103,7 @@ def prepare(dataset: str, failing: list[str]) -> None:
     for each in subjects:
         failing[:] = [each.name] if (dataset, each.name) == (DATASET, FAILED) else []
         for step in STEPS:
-            run = import_module(f"latent_anatomy.jobs.{step}").run
+            run = import_module(f"latent_anatomy.jobs.imaging.{step}").run
             run(jobs / f"{step}.json", Place(found, each, raw, interim))
     names = [each.name for each in subjects]
     gate.run(jobs / "gate.json", interim, names, list(STEPS), results / "qc.csv", results / "passport.json")
@@ -115,17 +115,17 @@ def run_all() -> None:
     """Every job in the current folder, by the functions that the verbs call."""
     import torch
 
-    from latent_anatomy import ledger, params, resolution
-    from latent_anatomy.audit import layout
-    from latent_anatomy.datasets.cohorts import Replicate
+    from latent_anatomy.data.cohorts import Replicate
     from latent_anatomy.jobs import evaluate, paired_tests, train
+    from latent_anatomy.ledger import build
+    from latent_anatomy.pipeline import job_files, layout, params
 
     torch.set_num_threads(1)
     failing: list[str] = []  # who goes through the steps, if it is one to fail
     replace_slow_parts(failing)
     for dataset, splits in SPLITS.items():
         write_folder(Path("data/raw", dataset), splits)
-    resolution.write(params.load(Path("params.yaml")))
+    job_files.write(params.load(Path("params.yaml")))
     for dataset in SPLITS:
         prepare(dataset, failing)
 
@@ -150,7 +150,7 @@ def run_all() -> None:
         paired_tests.run(job(tests), Path("results/baur", dataset), table, Path(tests.path))
         results += own
         metrics += [*(Path(each.outputs["metrics"]) for each in own), table]
-    ledger.write([Path(f"papers/{study}.yaml") for study in STUDIES], metrics, *map(Path, LEDGERS))
+    build.write([Path(f"papers/{study}.yaml") for study in STUDIES], metrics, *map(Path, LEDGERS))
     for study in STUDIES:
         report(study, shown(LEDGERS[0], study, results if study == "baur" else []))
     pictures = sorted(path.as_posix() for path in Path("data/interim").glob("*/*/*/picture.png"))

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from conftest import EVERYBODY, ROOT, Project, files_of_steps
 
-from latent_anatomy import datasets, params, resolution
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.pipeline import params, resolve
 
 DATASET, RUNS, BRAIN, MODEL = "phantom-breastmnist", ("unoranic", "ae"), "phantom-brain", "intensity"
 AE, UNORANIC = (f"{DATASET}-{run}-1" for run in ("ae", "unoranic"))
@@ -42,7 +43,7 @@ AFTER_IMAGING = {
     "report-qc",
 }
 FILES_OF_A_SUBJECT = sum(len(files) + 3 for files in files_of_steps(datasets.find(BRAIN)).values())
-SYNC = "import sys; from latent_anatomy import sync; getattr(sync, sys.argv[1])()"
+SYNC = "import sys; from latent_anatomy.versions import sync; getattr(sync, sys.argv[1])()"
 
 
 def dvc(project: Project, *words: str) -> str:
@@ -184,7 +185,7 @@ def test_the_jobs_that_dvc_depends_on_are_those_that_are_written():
     found = {dep for block in blocks for dep in block["deps"] if dep.startswith(".params/")}
     found = {re.escape(re.sub(r"\$\{.*?\}", "*", dep[len(".params/") :])) for dep in found}
     patterns = [pattern.replace(r"\*", "[^/]+") for pattern in found]
-    for name in resolution.resolve(params.load(ROOT / "params.yaml")):
+    for name in resolve.resolve(params.load(ROOT / "params.yaml")):
         assert sum(bool(re.match(f"{pattern}($|/)", f"{name}.json")) for pattern in patterns) == 1, name
 
 

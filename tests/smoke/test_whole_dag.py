@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Project
 
-from latent_anatomy import slices_file
+from latent_anatomy.data import slices_file
 
 IMAGES, BRAIN, HEARTS = "phantom-pneumoniamnist", "phantom-brain", "phantom-acdc"
 RUNS = {"unoranic": ["unoranic", "ae"], "baur": ["anovaegan", "healthy-mean"], "sdnet": ["unet", "sdnet"]}
@@ -57,8 +57,8 @@ COARSE = {
 }
 # In the copy of the sources: fewer heads, of larger voxels, go through the same commands.
 DRAWN = {
-    "phantom_brain": "PhantomBrain(train=2, val=1, test=2, flair_mm=(4.0, 4.0, 4.0), t1_mm=(4.0, 4.0, 4.0))",
-    "phantom_acdc": "PhantomAcdc(patients=PATIENTS[:15], frames=4, size=32, spacing_mm=4.5)",
+    "brain": "PhantomBrain(train=2, val=1, test=2, flair_mm=(4.0, 4.0, 4.0), t1_mm=(4.0, 4.0, 4.0))",
+    "acdc": "PhantomAcdc(patients=PATIENTS[:15], frames=4, size=32, spacing_mm=4.5)",
 }
 
 
@@ -67,7 +67,7 @@ def project(clean, tmp_path) -> Project:
     """Every study, with the commands of this environment instead of stand-ins."""
     project = Project(clean.copy(tmp_path / "project").path, commands=Path(sys.executable).parent)
     for module, drawn in DRAWN.items():
-        source = project.path / f"src/latent_anatomy/datasets/{module}.py"
+        source = project.path / f"src/latent_anatomy/datasets/phantoms/{module}.py"
         before, after = f"DATASETS = ({drawn.split('(')[0]}(),)", f"DATASETS = ({drawn},)"
         text = source.read_text()
         assert before in text

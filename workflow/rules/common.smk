@@ -5,9 +5,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from latent_anatomy import availability, datasets, params, preparation, resolution
-from latent_anatomy.datasets import cohorts
-from latent_anatomy.datasets.contract import mirror_folder
+from latent_anatomy.data import cohorts
+from latent_anatomy.data.dataset import mirror_folder
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.pipeline import availability, imaging_steps, job_files, params
 
 
 def checked():
@@ -18,7 +19,7 @@ def checked():
         for _, reason in missing:
             print(f"Not built: {reason}", file=sys.stderr)
         found = found.without([name for name, _ in missing])
-        resolution.write(found)
+        job_files.write(found)
     except ValueError as error:
         sys.exit(str(error))
     return found

@@ -18,7 +18,7 @@ def beside(step):
 
 
 for dataset in VOLUMES:
-    STEPS = preparation.steps(dataset.name)
+    STEPS = imaging_steps.steps(dataset.name)
     IMAGES = list(dataset.subjects[0].images)
     OTHERS = [name for name in IMAGES if name != dataset.sliced]
     MASKS = sorted({name for subject in dataset.subjects for name in subject.masks})

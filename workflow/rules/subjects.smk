@@ -1,7 +1,7 @@
 # What the rules of volumes share: who is prepared, and where the files of the subjects lie.
 def subjects_of(dataset):
     """The subjects that params.yaml does not leave out, by name."""
-    left_out = preparation.excluded(PARAMS.imaging, dataset.name)
+    left_out = imaging_steps.excluded(PARAMS.imaging, dataset.name)
     return {each.name: each for each in dataset.subjects if each.name not in left_out}
 
 
@@ -17,7 +17,7 @@ def raw_of(dataset, *kinds):
 
 def subject_steps(dataset):
     """The steps that each subject goes through by itself."""
-    return [step for step in preparation.steps(dataset) if step not in ("gate", "slab")]
+    return [step for step in imaging_steps.steps(dataset) if step not in ("gate", "slab")]
 
 
 def of_subjects(dataset, files):

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import h5py
 
-from latent_anatomy import content, datasets
-from latent_anatomy.audit import cohorts
-from latent_anatomy.audit.jobs import Jobs
-from latent_anatomy.audit.layout import Artefact
+from latent_anatomy.audit import subjects
+from latent_anatomy.audit.expected import Jobs
 from latent_anatomy.audit.links import Files, Link, State, listed
-from latent_anatomy.audit.volumes import QC
-from latent_anatomy.datasets.contract import unregistered
-from latent_anatomy.datasets.supplied import SUMS
-from latent_anatomy.papers import PHANTOM
-from latent_anatomy.provenance import sha256_file
+from latent_anatomy.data.dataset import unregistered
+from latent_anatomy.data.supplied import SUMS
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.ledger.papers import PHANTOM
+from latent_anatomy.pipeline.layout import Artefact
+from latent_anatomy.pipeline.layout_of_volumes import QC
+from latent_anatomy.provenance import formats
+from latent_anatomy.provenance.files import sha256_file
 
 SHORT = 12  # digits of a hash in a message
 BY_GIT = ("metrics.json", "qc.csv")  # what git brings beside passports
@@ -42,8 +43,8 @@ class Checks:
             message = f"expected this file, found none: {self.jobs.bring(artefact)}"
             return [Link(path, "file", State.BROKEN if here else State.NOT_HERE, message)]
         try:
-            passport = content.read_passport(root / path)
-            found = content.content_of(root / path) if "content" in passport else None
+            passport = formats.read_passport(root / path)
+            found = formats.content_of(root / path) if "content" in passport else None
             place = _place(artefact, passport, root)
         except (ValueError, OSError, LookupError) as error:
             return [Link(path, "passport", State.BROKEN, f"{error}: {self.jobs.make(artefact)}")]
@@ -63,10 +64,10 @@ class Checks:
             links.append(Link(path, "environment", *self.jobs.environment(passport)))
         roles = {role: role for role in passport["inputs"]} if artefact.inputs is None else artefact.inputs
         if QC in roles:  # slices of volumes
-            roles = cohorts.passed(roles, passport)
-            links.append(Link(path, "subjects", *cohorts.subjects(self.files, artefact, passport, make)))
+            roles = subjects.passed(roles, passport)
+            links.append(Link(path, "subjects", *subjects.subjects(self.files, artefact, passport, make)))
         if QC in artefact.outputs and roles and self._unchanged(roles, passport["inputs"]):
-            links.append(Link(path, "verdicts", *cohorts.verdicts(self.files, artefact, passport, make)))
+            links.append(Link(path, "verdicts", *subjects.verdicts(self.files, artefact, passport, make)))
         for check, expected in (("inputs", roles), ("outputs", artefact.outputs)):
             links += self._hashes(artefact, check, expected, passport, here)
         return links

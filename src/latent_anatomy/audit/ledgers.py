@@ -7,14 +7,13 @@ from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
 
-from latent_anatomy import ledger, ledger_table, papers
-from latent_anatomy.audit import layout
-from latent_anatomy.audit.jobs import Jobs
-from latent_anatomy.audit.layout import Artefact
+from latent_anatomy.audit.expected import Jobs
 from latent_anatomy.audit.links import Files, Link, State
-from latent_anatomy.ledger_table import COLUMNS, Row
-from latent_anatomy.papers import PHANTOM
-from latent_anatomy.results import COMPARISON, PASSPORT
+from latent_anatomy.ledger import build, papers, table
+from latent_anatomy.ledger.papers import PHANTOM
+from latent_anatomy.ledger.table import COLUMNS, Row
+from latent_anatomy.pipeline import layout
+from latent_anatomy.pipeline.layout import COMPARISON, PASSPORT, Artefact
 
 LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")  # of real data, of phantoms
 DAMAGED = (ValueError, TypeError, csv.Error)
@@ -62,7 +61,7 @@ class Ledgers:
         found = []
         for path in filter(self.files.here, LEDGERS):
             with suppress(*DAMAGED):
-                found += [(path, row) for row in ledger_table.read(self.root / path) if row.ours_mean]
+                found += [(path, row) for row in table.read(self.root / path) if row.ours_mean]
         return found
 
     def results_of(self, row: Row) -> list[Artefact]:
@@ -88,7 +87,7 @@ class Ledgers:
             again = {path: Path(folder, Path(path).name) for path in LEDGERS}
             try:
                 printed = [self.root / f"papers/{study}.yaml" for study in self.papers]
-                ledger.write(printed, [self.root / path for path in metrics], *again.values())
+                build.write(printed, [self.root / path for path in metrics], *again.values())
             except (ValueError, OSError) as error:
                 message = f"the metrics here give no ledger: {error}"
                 return [Link(path, "rows", State.BROKEN, message) for path in LEDGERS]
@@ -101,7 +100,7 @@ class Ledgers:
             message = "made again from the papers and the metrics here, it is the same bytes"
             return Link(path, "rows", State.HOLDS, message)
         try:
-            differing = list(_unlike(ledger_table.read(self.root / path), ledger_table.read(made)))
+            differing = list(_unlike(table.read(self.root / path), table.read(made)))
         except DAMAGED as error:
             message = f"expected a ledger, found a damaged one ({error}): {MAKE}"
             return Link(path, "rows", State.BROKEN, message)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from latent_anatomy.provenance import sha256_file
+from latent_anatomy.provenance.files import sha256_file
 
 SHOWN = 3  # names in a message
 

@@ -7,13 +7,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from latent_anatomy.audit.layout import OUTPUTS, Artefact
 from latent_anatomy.audit.links import Files, Link, State
-from latent_anatomy.content import read_passport
-from latent_anatomy.provenance import PACKAGE_ROOT, write_json
+from latent_anatomy.jobs.inputs import ONE_THREAD
+from latent_anatomy.pipeline.layout import OUTPUTS, Artefact
+from latent_anatomy.provenance.files import write_json
+from latent_anatomy.provenance.formats import read_passport
+from latent_anatomy.provenance.sources import PACKAGE_ROOT
 
-# As the rule has it: the number of threads can change the last bit of a result.
-ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB")}
 SHOWN = 3
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import PurePosixPath
 
-from latent_anatomy.audit import Audit
 from latent_anatomy.audit.ledgers import name
 from latent_anatomy.audit.links import State
-from latent_anatomy.provenance import canonical_json
+from latent_anatomy.audit.walk import Audit
+from latent_anatomy.provenance.files import canonical_json
 
 SHORT = 12  # digits of a hash
 STEPS = "data/interim/"

@@ -18,11 +18,13 @@ from time import perf_counter
 
 import torch
 
-from latent_anatomy import datasets, params, preparation
-from latent_anatomy.audit.recompute import ONE_THREAD
 from latent_anatomy.benchmarks.timing import in_turns, machine, machine_text, spread
-from latent_anatomy.jobs.step import subject_of
-from latent_anatomy.provenance import PACKAGE_ROOT, write_json
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.jobs.inputs import ONE_THREAD
+from latent_anatomy.pipeline import imaging_steps, params
+from latent_anatomy.pipeline.volume_files import subject_of
+from latent_anatomy.provenance.files import write_json
+from latent_anatomy.provenance.sources import PACKAGE_ROOT
 
 OF_ALL_SUBJECTS = ("gate", "slab")
 LINES_SHOWN = 5
@@ -49,7 +51,7 @@ def run(dataset: str, subject: str | None, raw: Path, processes: Sequence[int], 
     for file in chosen.files:
         if not (raw / file).is_file():
             raise ValueError(f"{raw / file}: expected a raw file, found none: {source.how_to_get}")
-    jobs = preparation.jobs(params.load(Path("params.yaml")).imaging, dataset)
+    jobs = imaging_steps.jobs(params.load(Path("params.yaml")).imaging, dataset)
     conditions = machine(torch.device("cpu"))
     usages: dict[str, dict[int, list[Usage]]] = {step: {} for step in jobs if step not in OF_ALL_SUBJECTS}
     with tempfile.TemporaryDirectory() as folder:

@@ -17,12 +17,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from latent_anatomy.benchmarks.chosen import CLASSES, bare_step, build, noise
+from latent_anatomy.benchmarks.run_on_noise import CLASSES, bare_step, build, noise
 from latent_anatomy.benchmarks.timing import machine, machine_text, now, seconds, speed_ratio, spread
 from latent_anatomy.corruptions.augment import augment
 from latent_anatomy.jobs.inputs import choose_device
-from latent_anatomy.methods.contract import Batch, Data, Shape, Update
-from latent_anatomy.training import TrainingParams, train
+from latent_anatomy.training.loop import TrainingParams, train
+from latent_anatomy.training.method import Batch, Data, Shape, Update
 
 LOOP, BARE = "whole loop", "bare step"
 

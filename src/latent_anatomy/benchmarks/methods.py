@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from latent_anatomy import papers
-from latent_anatomy.benchmarks.chosen import CLASSES, bare_step, build, noise
+from latent_anatomy.benchmarks.run_on_noise import CLASSES, bare_step, build, noise
 from latent_anatomy.benchmarks.timing import in_turns, machine, machine_text, spread
 from latent_anatomy.jobs.inputs import choose_device
-from latent_anatomy.methods.contract import Shape
+from latent_anatomy.ledger import papers
+from latent_anatomy.training.method import Shape
 
 INFERENCE = ("reconstruct", "classify")
 PRINTED = "reconstruction/seconds"  # the metric of the papers' times per sample

@@ -20,12 +20,12 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from latent_anatomy.benchmarks.chosen import bare_step, build, noise
 from latent_anatomy.benchmarks.methods import Operations
+from latent_anatomy.benchmarks.run_on_noise import bare_step, build, noise
 from latent_anatomy.benchmarks.timing import in_turns, machine, machine_text, speed_ratio, spread
 from latent_anatomy.jobs.inputs import choose_device
-from latent_anatomy.methods.contract import Batch, Shape
-from latent_anatomy.training import autocast, streams_of
+from latent_anatomy.training.loop import autocast, streams_of
+from latent_anatomy.training.method import Batch, Shape
 
 STRUCTURES = ("left-ventricle", "myocardium", "right-ventricle")
 CPU = torch.device("cpu")

@@ -21,15 +21,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import latent_anatomy.datasets.acdc_patients as acdc_patients
-import latent_anatomy.datasets.cardiac as cardiac
-import latent_anatomy.datasets.nifti as nifti
-import latent_anatomy.datasets.supplied as supplied  # and not the package, which has all data sets
+from latent_anatomy.data import supplied  # and not the package, which has all data sets
+from latent_anatomy.data.cohorts import Cohort
+from latent_anatomy.data.dataset import RawFile, checked
+from latent_anatomy.data.slices import Slices, defect
+from latent_anatomy.datasets import acdc_patients
 from latent_anatomy.datasets.acdc_patients import FOLDS, LABELS, MASKS, MODALITY, PATIENTS
-from latent_anatomy.datasets.cardiac import Stack
-from latent_anatomy.datasets.cohorts import Cohort
-from latent_anatomy.datasets.contract import RawFile, checked
-from latent_anatomy.slices import Slices, defect
+from latent_anatomy.imaging import cardiac, nifti
+from latent_anatomy.imaging.cardiac import Stack
 
 FRAME = re.compile(r"training/(?P<who>patient\d{3})/(?P=who)_frame(?P<number>\d{2,3})(?P<gt>_gt)?\.nii\.gz")
 # Not the ._* files that some copies have beside each.

@@ -24,13 +24,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-import latent_anatomy.datasets.acdc_patients as acdc_patients
-import latent_anatomy.datasets.cardiac as cardiac
-import latent_anatomy.datasets.supplied as supplied  # and not the package, which has all data sets
+from latent_anatomy.data import supplied  # and not the package, which has all data sets
+from latent_anatomy.data.cohorts import Cohort
+from latent_anatomy.data.dataset import RawFile, checked
+from latent_anatomy.data.slices import Slices, defect
+from latent_anatomy.datasets import acdc_patients
 from latent_anatomy.datasets.acdc_patients import FOLDS, LABELS, MASKS, MODALITY
-from latent_anatomy.datasets.cohorts import Cohort
-from latent_anatomy.datasets.contract import RawFile, checked
-from latent_anatomy.slices import Slices, defect
+from latent_anatomy.imaging import cardiac
 
 MANIFEST = Path(__file__).with_suffix(".sha256")
 FILE = re.compile(r"(?P<who>patient\d{3})_frame(?P<number>\d{2})\.h5")

@@ -15,8 +15,8 @@ published-1. Those of disjoint-k are drawn with seed 1 + k: with one seed they w
 
 import numpy as np
 
-from latent_anatomy.datasets.cohorts import Cohort, draw
-from latent_anatomy.slices import defect
+from latent_anatomy.data.cohorts import Cohort, draw
+from latent_anatomy.data.slices import defect
 
 # In the order in which planes are written; values of ACDC's label maps.
 LABELS = {"myocardium": (2,), "left-ventricle": (3,), "right-ventricle": (1,)}

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import latent_anatomy.datasets.supplied as supplied  # and not the package, which has all data sets
-from latent_anatomy.datasets.contract import RawFile, Subject
-from latent_anatomy.slices import SPLITS, defect
+from latent_anatomy.data import supplied  # and not the package, which has all data sets
+from latent_anatomy.data.dataset import RawFile, Subject
+from latent_anatomy.data.slices import SPLITS, defect
 
 NAME = re.compile(r"bids-[A-Za-z0-9][A-Za-z0-9_-]*")
 SUFFIXES = {"FLAIR": "flair", "T1w": "t1"}

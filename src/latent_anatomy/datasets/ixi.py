@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-import latent_anatomy.datasets.supplied as supplied  # and not the package, which has all data sets
-from latent_anatomy.datasets.contract import RawFile, Subject, checked
+from latent_anatomy.data import supplied  # and not the package, which has all data sets
+from latent_anatomy.data.dataset import RawFile, Subject, checked
+from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.datasets.lgg_flair import head_of, normalised
-from latent_anatomy.slices import Slices, defect
 
 LICENCE = "CC BY-SA 3.0"
 PUBLISHED = re.compile(r"(IXI\d{3})-(?:Guys|HH|IOP)-\d{4}-T1\.nii\.gz")

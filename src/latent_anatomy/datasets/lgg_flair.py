@@ -29,8 +29,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from latent_anatomy.datasets.contract import RawFile
-from latent_anatomy.slices import Slices, defect
+from latent_anatomy.data.dataset import RawFile
+from latent_anatomy.data.slices import Slices, defect
 
 SIZE = 256
 HEAD_LEVEL = 20

@@ -30,12 +30,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import latent_anatomy.datasets.cardiac as cardiac
-import latent_anatomy.datasets.nifti as nifti
-import latent_anatomy.datasets.supplied as supplied  # and not the package, which has all data sets
-from latent_anatomy.datasets.cohorts import Cohort, draw
-from latent_anatomy.datasets.contract import RawFile, checked
-from latent_anatomy.slices import Slices, defect
+from latent_anatomy.data import supplied  # and not the package, which has all data sets
+from latent_anatomy.data.cohorts import Cohort, draw
+from latent_anatomy.data.dataset import RawFile, checked
+from latent_anatomy.data.slices import Slices, defect
+from latent_anatomy.imaging import cardiac, nifti
 
 LABELS = {
     "left-ventricle": (500,),

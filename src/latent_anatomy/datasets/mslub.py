@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import latent_anatomy.datasets.supplied as supplied  # and not the package, which has all data sets
-from latent_anatomy.datasets.contract import RawFile, Subject
+from latent_anatomy.data import supplied  # and not the package, which has all data sets
+from latent_anatomy.data.dataset import RawFile, Subject
 
 LICENCE = "CC BY"
 MANIFEST = Path(__file__).with_suffix(".sha256")

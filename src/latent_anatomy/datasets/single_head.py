@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 
-from latent_anatomy.datasets.contract import RawFile, Subject
+from latent_anatomy.data.dataset import RawFile, Subject
 
 FILE = "chris_t1.nii.gz"
 

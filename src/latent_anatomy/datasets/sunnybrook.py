@@ -26,12 +26,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import latent_anatomy.datasets.cardiac as cardiac
-import latent_anatomy.datasets.supplied as supplied  # and not the package, which has all data sets
-from latent_anatomy.datasets.cardiac import Stack
-from latent_anatomy.datasets.cohorts import Cohort, draw
-from latent_anatomy.datasets.contract import RawFile, checked
-from latent_anatomy.slices import NOT_DELINEATED, Slices, defect
+from latent_anatomy.data import supplied  # and not the package, which has all data sets
+from latent_anatomy.data.cohorts import Cohort, draw
+from latent_anatomy.data.dataset import RawFile, checked
+from latent_anatomy.data.slices import NOT_DELINEATED, Slices, defect
+from latent_anatomy.imaging import cardiac
+from latent_anatomy.imaging.cardiac import Stack
 
 MANIFEST = Path(__file__).with_suffix(".sha256")
 PATIENTS = ("SCD0000101", "SCD0000201", "SCD0000301", "SCD0000401")

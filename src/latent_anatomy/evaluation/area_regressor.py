@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from latent_anatomy.evaluation.common import Settings, generator
-from latent_anatomy.methods.contract import Data
 from latent_anatomy.networks.encoder_decoder import as_keras
-from latent_anatomy.training import Loop, TrainingParams, derived_seed, streams_of
+from latent_anatomy.training.loop import Loop, TrainingParams, streams_of
+from latent_anatomy.training.method import Data
+from latent_anatomy.training.seeds import derived_seed
 
 FILTERS = 16
 LOSSES = {"l1": F.l1_loss, "mse": F.mse_loss}

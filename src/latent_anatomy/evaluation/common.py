@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from latent_anatomy import metrics
 from latent_anatomy.corruptions.augment import corrupt_one
-from latent_anatomy.methods.contract import Data
-from latent_anatomy.training import derived_seed
+from latent_anatomy.metrics import classification
+from latent_anatomy.training.method import Data
+from latent_anatomy.training.seeds import derived_seed
 
 Results = tuple[dict[str, float], dict[str, NDArray]]
 
@@ -64,7 +64,10 @@ def frozen_corruption(split: str, data: Data) -> tuple[Tensor, Tensor]:
 def score(name: str, labels: Tensor, scores: Tensor) -> dict[str, float]:
     """AUC and ACC of class scores (N, classes), as "<name>/auc" and "<name>/acc"."""
     labels, scores = labels.cpu().numpy(), scores.cpu().numpy()
-    return {f"{name}/auc": metrics.auc(labels, scores), f"{name}/acc": metrics.acc(labels, scores)}
+    return {
+        f"{name}/auc": classification.auc(labels, scores),
+        f"{name}/acc": classification.acc(labels, scores),
+    }
 
 
 def examples(images: Tensor) -> Tensor:

@@ -16,10 +16,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from latent_anatomy import overlap
+from latent_anatomy.data.slices import defect
 from latent_anatomy.evaluation.common import batches, embed, infer
-from latent_anatomy.methods.contract import Data
-from latent_anatomy.slices import defect
+from latent_anatomy.metrics import dice
+from latent_anatomy.training.method import Data
 
 ITERATIONS = 1000  # of logistic regressions, which are fitted until they stop getting better
 
@@ -97,5 +97,5 @@ def delineated(data: Data, structure: str) -> NDArray[np.int64]:
     """Rows on which a structure is drawn; none where the data do not have it."""
     if data.masks is None or structure not in data.mask_names:
         return np.zeros(0, np.int64)
-    drawn = overlap.drawn(data.masks)[:, data.mask_names.index(structure)]
+    drawn = dice.drawn(data.masks)[:, data.mask_names.index(structure)]
     return torch.nonzero(drawn)[:, 0].cpu().numpy()

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from latent_anatomy.evaluation.common import embed, spaced
-from latent_anatomy.methods.contract import Data
+from latent_anatomy.training.method import Data
 
 IMAGES = 512  # of the training split, for the statistics of a fresh encoder
 

@@ -10,9 +10,9 @@ intensity scale for all subjects are better with it.
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
+from latent_anatomy.data.slices import defect
 from latent_anatomy.imaging import itk
 from latent_anatomy.imaging.volume import FEWEST_VOXELS, Volume
-from latent_anatomy.slices import defect
 
 BINS = 128  # of the histogram by which Otsu's threshold tells head from air
 

@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, model_validator
 
-from latent_anatomy import tables
-from latent_anatomy.slices import defect
+from latent_anatomy.data.slices import defect
+from latent_anatomy.provenance import csv_table
 
 NORMAL = 0.6745  # MAD of the standard normal distribution
 COLUMNS = ("subject", "passed", "score", "reason")
@@ -188,7 +188,7 @@ def write(path: Path, verdicts: Iterable[Verdict], rows: Rows) -> None:
         numbers = rows.get(verdict.subject, {})
         values = [numbers.get(measure, "") for measure in measures]
         lines.append([verdict.subject, ANSWERS[verdict.passed], score, verdict.reason, *values])
-    tables.write(path, [*COLUMNS, *measures], lines)
+    csv_table.write(path, [*COLUMNS, *measures], lines)
 
 
 def read(path: Path) -> tuple[list[Verdict], dict[str, dict[str, float]]]:

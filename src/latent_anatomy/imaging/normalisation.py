@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 
+from latent_anatomy.data.slices import defect
 from latent_anatomy.imaging import itk
 from latent_anatomy.imaging.volume import Volume
-from latent_anatomy.slices import defect
 
 SAME_PLACE_MM = 1e-3  # two affines that differ by less are one grid
 MOST_NEGATIVE = 0.1  # share of the brain; resampling undershoots a little, a z-score does by half

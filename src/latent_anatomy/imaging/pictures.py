@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from latent_anatomy.data.slices import defect
 from latent_anatomy.imaging.volume import Volume
-from latent_anatomy.slices import defect
 
 WIDTH, HEIGHT = 820, 320  # largest size of a strip of three planes, in pixels
 GAP = 12

@@ -21,9 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage, optimize
 from scipy.spatial.transform import Rotation
 
+from latent_anatomy.data.slices import defect
 from latent_anatomy.imaging.transform import LPS, Transform, resample
 from latent_anatomy.imaging.volume import Volume
-from latent_anatomy.slices import defect
 
 BINS = 32  # of the joint histogram, along each axis
 COARSE_MM, FINE_MM = 8.0, 4.0  # resolutions of the search

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
+from latent_anatomy.data.slices import defect
 from latent_anatomy.imaging.volume import Volume
-from latent_anatomy.slices import defect
 
 TILT = 1e-3  # of the atlas, as the cosine between its rows and the world's vertical
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from latent_anatomy.data.slices import defect
 from latent_anatomy.imaging.volume import Volume
-from latent_anatomy.provenance import write_text
-from latent_anatomy.slices import defect
+from latent_anatomy.provenance.files import write_text
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS to LPS and back
 HEADER = "#Insight Transform File V1.0"

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from latent_anatomy.provenance import atomic_write
-from latent_anatomy.slices import defect
+from latent_anatomy.data.slices import defect
+from latent_anatomy.provenance.files import atomic_write
 
 GZIP = b"\x1f\x8b"
 FEWEST_VOXELS = 8  # along an axis

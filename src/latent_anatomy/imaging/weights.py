@@ -1,20 +1,20 @@
 """Files of other publishers that imaging may need: the SRI24 atlas and the weights of SynthStrip.
 
-They come as the raw files of a data set do (`datasets.fetch`): from the mirror folder or from their
+They come as the raw files of a data set do (`data.fetch`): from the mirror folder or from their
 publisher, with their checksum. Neither is needed by default.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from latent_anatomy.datasets.contract import RawFile, mirror_folder
+from latent_anatomy.data.dataset import RawFile, mirror_folder
 
 DATA = Path("data/raw")  # below the project's folder, where all raw files lie
 
 
 @dataclass(frozen=True)
 class Download:
-    """Files that `datasets.fetch.fetch` takes; see `datasets.contract.Dataset` for the fields."""
+    """Files that `data.fetch.fetch` takes; see `data.dataset.Dataset` for the fields."""
 
     name: str
     files: tuple[RawFile, ...]
@@ -25,7 +25,7 @@ class Download:
 
     def bring(self, data: Path = DATA) -> tuple[Path, ...]:
         """Where the files lie in `data`, fetched if they are missing; their checksums are verified."""
-        from latent_anatomy.datasets.fetch import fetch
+        from latent_anatomy.data.fetch import fetch
 
         fetch(self, data / self.name, mirror_folder())
         return tuple(data / self.name / file.name for file in self.files)

@@ -8,13 +8,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from latent_anatomy import evaluation, provenance, tables
 from latent_anatomy.evaluation import curves
+from latent_anatomy.evaluation import registry as evaluation
 from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_job
-from latent_anatomy.methods.contract import Data, Shape
-from latent_anatomy.provenance import atomic_write, hashes, sealed, write_json
-from latent_anatomy.training import derived_seed
+from latent_anatomy.provenance import csv_table
+from latent_anatomy.provenance import passport as provenance
+from latent_anatomy.provenance.files import atomic_write, hashes, write_json
+from latent_anatomy.provenance.passport import sealed
+from latent_anatomy.training.method import Data, Shape
+from latent_anatomy.training.seeds import derived_seed
 
 
 def run(
@@ -57,7 +60,7 @@ def run(
     for protocol, settings in job["evaluation"].items():
         if not evaluation.applies(protocol, method):
             continue
-        module = import_module(f"latent_anatomy.evaluation.{protocol}")
+        module = import_module(f"latent_anatomy.evaluation.protocols.{protocol}")
         if not getattr(module, "possible", always)(splits):
             continue
         seed = derived_seed(job["seed"], protocol)
@@ -67,8 +70,8 @@ def run(
         per_image |= stored
     with atomic_write(arrays) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **per_image)
-    tables.write(roc, *curves.roc(per_image))
-    tables.write(psnr, *curves.psnr(values))
+    csv_table.write(roc, *curves.roc(per_image))
+    csv_table.write(psnr, *curves.psnr(values))
     write_json(metrics, values)
     outputs = {"metrics": metrics, "arrays": arrays, "roc": roc, "psnr": psnr}
     write_json(passport, sealed(proof, outputs=hashes(outputs)))

@@ -7,10 +7,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from latent_anatomy import methods, slices_file
-from latent_anatomy.datasets.cohorts import dataset_of
-from latent_anatomy.methods.contract import Data, Shape
-from latent_anatomy.slices import Slices
+from latent_anatomy.data import slices_file
+from latent_anatomy.data.cohorts import dataset_of
+from latent_anatomy.data.slices import Slices
+from latent_anatomy.methods import registry as methods
+from latent_anatomy.training.method import Data, Shape
+
+# As the rule has it: the number of threads can change the last bit of a result.
+ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB")}
 
 
 def choose_device(name: str) -> torch.device:

@@ -1,11 +1,11 @@
-"""The file of a resolved job (see `resolution`)."""
+"""The file of a resolved job (see `pipeline.resolve`)."""
 
 import json
 from pathlib import Path
 
 
 def read_job(path: Path, kind: str) -> dict:
-    """A resolved job (see `resolution`); ValueError when it is of another kind."""
+    """A resolved job (see `pipeline.resolve`); ValueError when it is of another kind."""
     job = json.loads(Path(path).read_text(encoding="utf-8"))
     if job.get("job") != kind:
         raise ValueError(

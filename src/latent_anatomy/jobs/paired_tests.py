@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from latent_anatomy import provenance
-from latent_anatomy.datasets.cohorts import Replicate
-from latent_anatomy.evaluation.comparison import compare, concatenate
+from latent_anatomy.data.cohorts import Replicate
+from latent_anatomy.evaluation.paired_tests import compare, concatenate
 from latent_anatomy.jobs.job import read_job
-from latent_anatomy.provenance import hashes, sealed, write_json
+from latent_anatomy.provenance import passport as provenance
+from latent_anatomy.provenance.files import hashes, write_json
+from latent_anatomy.provenance.passport import sealed
 
 
 def run(params: Path, results: Path, metrics: Path, passport: Path) -> None:

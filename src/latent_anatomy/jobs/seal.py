@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import BinaryIO
 
-from latent_anatomy import content
 from latent_anatomy.jobs.job import read_job
-from latent_anatomy.provenance import passport, sealed, write_text
+from latent_anatomy.provenance import formats
+from latent_anatomy.provenance.files import write_text
+from latent_anatomy.provenance.passport import passport, sealed
 
 
 def run(params: Path, notebook: Path, parameters: str, html: BinaryIO, out: Path) -> None:
@@ -26,4 +27,4 @@ def run(params: Path, notebook: Path, parameters: str, html: BinaryIO, out: Path
     inputs = {Path(path).as_posix(): Path(path) for path in files}
     proof = passport(inputs=inputs, job=read_job(params, "report"))
     text = html.read().decode()
-    write_text(out, content.html_with_passport(text, sealed(proof, content=content.of_html(text))))
+    write_text(out, formats.html_with_passport(text, sealed(proof, content=formats.of_html(text))))

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from latent_anatomy import datasets, slices_file
+from latent_anatomy.data import slices_file
+from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.jobs.job import read_job
-from latent_anatomy.provenance import passport
+from latent_anatomy.provenance.passport import passport
 
 
 def run(dataset: str, raw: Path, params: Path, out: Path) -> None:

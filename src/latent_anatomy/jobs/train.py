@@ -5,11 +5,12 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from latent_anatomy import content, tables
 from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_job
-from latent_anatomy.provenance import atomic_write, canonical_json, digest, hashes, passport, sealed
-from latent_anatomy.training import TrainingParams, train
+from latent_anatomy.provenance import csv_table, formats
+from latent_anatomy.provenance.files import atomic_write, canonical_json, digest, hashes
+from latent_anatomy.provenance.passport import passport, sealed
+from latent_anatomy.training.loop import TrainingParams, train
 
 
 def run(params: Path, slices: Path, model: Path, history: Path, scratch: Path, device: str) -> None:
@@ -34,8 +35,8 @@ def run(params: Path, slices: Path, model: Path, history: Path, scratch: Path, d
         label=f"{job['run']} on {job['dataset']}, seed {job['seed']}",
     )
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
-    tables.write(history, list(rows[0]), [list(row.values()) for row in rows])
-    whole = sealed(proof, content=content.of_safetensors(save(weights)), outputs=hashes({"history": history}))
+    csv_table.write(history, list(rows[0]), [list(row.values()) for row in rows])
+    whole = sealed(proof, content=formats.of_safetensors(save(weights)), outputs=hashes({"history": history}))
     with atomic_write(model) as temporary:
         temporary.write_bytes(save(weights, metadata={"passport": canonical_json(whole)}))
     shutil.rmtree(folder)

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from latent_anatomy.corruptions.augment import augment
-from latent_anatomy.methods.contract import Batch, Data, MethodParams, Schedules, Shape, Update
 from latent_anatomy.networks.strided import Decoder, Encoder
-from latent_anatomy.schedules import Cyclic
+from latent_anatomy.training.method import Batch, Data, MethodParams, Schedules, Shape, Update
+from latent_anatomy.training.schedules import Cyclic
 
 
 class Params(MethodParams):

@@ -40,8 +40,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from latent_anatomy.methods.contract import Batch, Data, MethodParams, Schedules, Shape, Stack, Update
 from latent_anatomy.networks.encoder_decoder import Bottleneck, Decoder, Encoder, Family
+from latent_anatomy.training.method import Batch, Data, MethodParams, Schedules, Shape, Stack, Update
 
 LATENT = {"dense": 512, "spatial": 64}
 

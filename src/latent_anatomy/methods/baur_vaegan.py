@@ -38,7 +38,6 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from latent_anatomy.methods import baur_autoencoder
-from latent_anatomy.methods.contract import Batch, Shape, Update
 from latent_anatomy.networks.adversarial import (
     Discriminator,
     Verdict,
@@ -46,6 +45,7 @@ from latent_anatomy.networks.adversarial import (
     frozen,
     generator_loss,
 )
+from latent_anatomy.training.method import Batch, Shape, Update
 
 
 class Params(baur_autoencoder.Params):

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from latent_anatomy.methods.contract import Data, FittedParams, Shape, Stack
+from latent_anatomy.training.method import Data, FittedParams, Shape, Stack
 
 AT_ONCE = 64  # slices: 34 MB of float64 at 256x256
 

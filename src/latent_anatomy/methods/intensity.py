@@ -8,7 +8,7 @@ tie at the bright end, where lesions are.
 import torch
 from torch import Tensor, nn
 
-from latent_anatomy.methods.contract import Data, FittedParams, Shape, Stack
+from latent_anatomy.training.method import Data, FittedParams, Shape, Stack
 
 
 class Params(FittedParams):

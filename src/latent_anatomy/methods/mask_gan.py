@@ -21,56 +21,21 @@ streams are SDNet's. Where SDNet's code and its paper differ, these are paramete
 An epoch is a pass over the longest stream. The released code leaves the critic's masks out when it counts.
 """
 
-from typing import Literal
-
-from pydantic import Field
 from torch import Tensor
 from torch.optim import Optimizer
 
-from latent_anatomy import streams
 from latent_anatomy.methods import unet
-from latent_anatomy.methods.contract import Batch, Data, Shape, Stream, Update
 from latent_anatomy.networks.adversarial import frozen
 from latent_anatomy.networks.batchnorm import predicting
-from latent_anatomy.networks.mask_critic import FakePool, MaskCritic, dispute
-from latent_anatomy.networks.segmentation_losses import judged
+from latent_anatomy.networks.mask_critic import FakePool, MaskCritic, critic_losses
+from latent_anatomy.networks.segmentation_losses import least_squares
+from latent_anatomy.training import labelled_rows
+from latent_anatomy.training.method import Batch, Data, Shape, Stream, Update
+from latent_anatomy.training.segmentation import CriticParams
 
-DRAW = {"unlabelled": 1, "images": 2}  # seeds, the same in every run
 
-
-class Params(unet.Params):
-    """Parameters of the GAN, and those that SDNet shares with it.
-
-    `repeated_passes`: the released code passes a batch through the networks again, in inference mode, where
-    it needs their output once more. "shared" takes it from the training pass: the same weights one update
-    earlier, normalised by the batch's statistics instead of the running ones, and without gradient.
-    Then the fakes of the critic are the masks of the unlabelled batch, instead of those of a further one.
-    """
-
-    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first decay rate.")
-    minimum_change: float = Field(
-        1e-2, ge=0, description="Of the validation loss in an epoch that is better."
-    )
-    lambda_dice: float = Field(10.0, ge=0, description="Weight of the Dice loss.")
-    lambda_adversarial: float = Field(10.0, ge=0, description="Weight of the critic's verdict on masks.")
-    critic_width: int = Field(64, ge=1, description="Filters of the critic's first layer.")
-    spectral_weight: float = Field(10.0, ge=0, description="Of the critic's spectral penalty. Printed: 0.")
-    pool: int = Field(50, ge=0, description="Fakes among which the critic's are drawn. Printed: 0, none.")
-    real_masks: Literal["all", "labelled"] = Field("all", description="Masks that the critic sees as real.")
-    unlabelled_images: int = Field(1200, ge=1, description="Of more images, so many, alike of each subject.")
-    repeated_passes: Literal["shared", "as_released"] = Field("shared", description="See above.")
-
-    def streams(self, train: Data) -> dict[str, Stream]:
-        """Labelled pairs, unlabelled images, unpaired masks and, where passes are repeated, more images."""
-        paired = streams.labelled(train)
-        rows = {
-            "labelled": paired,
-            "unlabelled": streams.images(train, self.unlabelled_images, DRAW["unlabelled"]),
-            "masks": streams.drawn(train) if self.real_masks == "all" else paired,
-        }
-        if self.repeated_passes == "as_released":
-            rows["images"] = streams.images(train, self.unlabelled_images, DRAW["images"])
-        return {name: Stream(indices, self.batch_size) for name, indices in rows.items()}
+class Params(CriticParams):
+    """Parameters of the GAN; inferred, see above."""
 
 
 class Method(unet.Method):
@@ -80,7 +45,7 @@ class Method(unet.Method):
 
     def __init__(self, params: Params, shape: Shape):
         super().__init__(params, shape)
-        planes, size = streams.structures(shape), (shape.height, shape.width)
+        planes, size = labelled_rows.structures(shape), (shape.height, shape.width)
         self.critic = MaskCritic(planes, size, params.critic_width)
         self.pool = FakePool(params.pool, planes, size)
 
@@ -102,21 +67,15 @@ class Method(unet.Method):
 
         masks = self.probabilities(params.shown_images(batches["unlabelled"]))
         with frozen(self.critic):
-            deceit = judged(self.critic(masks), real=True)
-        update("unsupervised", params.lambda_adversarial * deceit)
+            adversarial = least_squares(self.critic(masks), real=True)
+        update("unsupervised", params.lambda_adversarial * adversarial)
 
         if params.repeated_passes == "as_released":
             with predicting(self.network):
                 masks = self.probabilities(params.shown_images(batches["images"]))
-        losses = {"dice": dice, "adversarial": deceit}
-        losses |= critic_losses(self.critic, self.pool, params.shown(batches["masks"]).masks, masks, params)
+        losses = {"dice": dice, "adversarial": adversarial}
+        losses |= critic_losses(
+            self.critic, self.pool, params.shown(batches["masks"]).masks, masks, params.spectral_weight
+        )
         update("critic", losses["critic"])
-        return {"loss": params.lambda_dice * dice + params.lambda_adversarial * deceit} | losses
-
-
-def critic_losses(
-    critic: MaskCritic, pool: FakePool, real: Tensor, fakes: Tensor, params: Params
-) -> dict[str, Tensor]:
-    """What the critic minimises, "critic", and its spectral penalty; real masks and fakes (N, L, H, W)."""
-    disputed, penalty = dispute(critic, pool, real, fakes), critic.spectral_penalty()
-    return {"critic": disputed + params.spectral_weight * penalty, "spectral_penalty": penalty}
+        return {"loss": params.lambda_dice * dice + params.lambda_adversarial * adversarial} | losses

@@ -30,8 +30,8 @@ differ, the defaults are the code's but for `frozen_prior` and `soft_masks`:
                              nothing may be left; "none" for the paper's figure without thresholding
     adversarial_on_labelled  printed: one loss for all; released: only unlabelled images
     frozen_prior             printed: z' is drawn anew; released: in update 2 it is the same at every step
-    spectral_weight, pool, real_masks, unlabelled_images             see `mask_gan`
-    beta1, minimum_change, restore, doubled_smooth, soft_masks       see `unet`
+    spectral_weight, pool, real_masks, unlabelled_images and beta1, minimum_change, restore, doubled_smooth,
+    soft_masks               see `mask_gan` and `unet`
 
 Passes through a network per iteration, of which backward in brackets; f_A takes most of the time:
 
@@ -56,23 +56,22 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from latent_anatomy import streams
-from latent_anatomy.methods import mask_gan
-from latent_anatomy.methods.contract import Batch, Data, Schedules, Shape, Stream, Update
-from latent_anatomy.methods.unet import validation_loss
 from latent_anatomy.networks.adversarial import frozen
 from latent_anatomy.networks.batchnorm import predicting
 from latent_anatomy.networks.film import FilmDecoder
-from latent_anatomy.networks.mask_critic import FakePool, MaskCritic
+from latent_anatomy.networks.mask_critic import FakePool, MaskCritic, critic_losses
 from latent_anatomy.networks.modality import ModalityEncoder, Segmentor
 from latent_anatomy.networks.rounding import Rounding, harden
-from latent_anatomy.networks.segmentation_losses import drawn_from, judged, kl
+from latent_anatomy.networks.segmentation_losses import drawn_from, kl, least_squares
 from latent_anatomy.networks.unet import UNet
+from latent_anatomy.training import labelled_rows
+from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stream, Update
+from latent_anatomy.training.segmentation import CriticParams, validation_loss
 
 PRIOR_SEED = 1  # of `frozen_prior`: the released configuration's
 
 
-class Params(mask_gan.Params):
+class Params(CriticParams):
     """Parameters of SDNet; the defaults are those of the released configuration for ACDC."""
 
     channels: int = Field(8, ge=1, description="C, of the anatomy. Printed: 8, for MM-WHS 16.")
@@ -104,18 +103,12 @@ class Method(nn.Module):
     def __init__(self, params: Params, shape: Shape):
         super().__init__()
         self.params, self.shape, self.selection = params, shape, params.selection
-        planes, size, momentum = streams.structures(shape), (shape.height, shape.width), params.momentum
+        planes, size, momentum = labelled_rows.structures(shape), (shape.height, shape.width), params.momentum
         self.anatomy_encoder = UNet(
-            shape.channels,
-            params.channels,
-            size,
-            width=params.width,
-            depth=params.depth,
-            momentum=momentum,
+            shape.channels, params.channels, size, width=params.width, depth=params.depth, momentum=momentum
         )
-        self.modality_encoder = ModalityEncoder(
-            params.channels + shape.channels, params.latent, size, momentum
-        )
+        encoded = params.channels + shape.channels
+        self.modality_encoder = ModalityEncoder(encoded, params.latent, size, momentum)
         self.segmentor = Segmentor(params.channels, planes + 1, params.width, momentum)
         self.decoder = FilmDecoder(params.channels, params.latent, shape.channels)
         self.critic = MaskCritic(planes, size, params.critic_width)
@@ -136,25 +129,25 @@ class Method(nn.Module):
         return self.params.schedules(optimisers)
 
     def streams(self, train: Data) -> dict[str, Stream]:
-        """Labelled pairs, unlabelled images, unpaired masks; see `mask_gan.Params.streams`."""
+        """Labelled pairs, unlabelled images, unpaired masks; see `CriticParams.streams`."""
         return self.params.streams(train)
 
     def training_step(self, batches: dict[str, Batch], update: Update) -> dict[str, Tensor]:
         """The five updates of an iteration, in their order."""
         params = self.params
         labelled = params.shown(batches["labelled"])
-        first = self.passed(labelled.images)
+        first = self.forward_pass(labelled.images)
         dice = params.dice_loss(first.probabilities, labelled.masks)
         supervised = params.lambda_dice * dice + self.reconstruction_loss(first)
         if params.adversarial_on_labelled:
-            supervised = supervised + params.lambda_adversarial * self.deceit(first)
+            supervised = supervised + params.lambda_adversarial * self.adversarial_loss(first)
         update("supervised", supervised)
         regressed = self.regress_z(labelled.images, first, update, frozen_prior=params.frozen_prior)
 
         images = params.shown_images(batches["unlabelled"])
-        second = self.passed(images)
-        deceit = self.deceit(second)
-        unsupervised = params.lambda_adversarial * deceit + self.reconstruction_loss(second)
+        second = self.forward_pass(images)
+        adversarial = self.adversarial_loss(second)
+        unsupervised = params.lambda_adversarial * adversarial + self.reconstruction_loss(second)
         update("unsupervised", unsupervised)
         regressed = regressed + self.regress_z(images, second, update)
 
@@ -163,7 +156,7 @@ class Method(nn.Module):
             with predicting(self.anatomy_encoder, self.segmentor):
                 fakes = self.probabilities(self.represent(params.shown_images(batches["images"])))
         real = params.shown(batches["masks"]).masks
-        critic = mask_gan.critic_losses(self.critic, self.pool, real, fakes, params)
+        critic = critic_losses(self.critic, self.pool, real, fakes, params.spectral_weight)
         update("critic", critic["critic"])
         return {
             "loss": supervised + unsupervised,
@@ -172,12 +165,12 @@ class Method(nn.Module):
             "kl": first.kl,
             "unlabelled_reconstruction": second.reconstruction,
             "unlabelled_kl": second.kl,
-            "adversarial": deceit,
+            "adversarial": adversarial,
             "z_regression": regressed / 2,
             **critic,
         }
 
-    def passed(self, images: Tensor) -> Pass:
+    def forward_pass(self, images: Tensor) -> Pass:
         """One training pass over images (N, C, H, W) in [-1, 1]; z is drawn."""
         anatomy = self.represent(images)
         mean, log_variance = self.modality_encoder(anatomy, images)
@@ -185,18 +178,18 @@ class Method(nn.Module):
         distance = (reconstructions - images).abs().mean()
         return Pass(anatomy, self.probabilities(anatomy), distance, kl(mean, log_variance))
 
-    def reconstruction_loss(self, passed: Pass) -> Tensor:
+    def reconstruction_loss(self, outputs: Pass) -> Tensor:
         """What labelled and unlabelled images have in common: a scalar."""
-        return self.params.lambda_reconstruction * passed.reconstruction + self.params.lambda_kl * passed.kl
+        return self.params.lambda_reconstruction * outputs.reconstruction + self.params.lambda_kl * outputs.kl
 
-    def deceit(self, passed: Pass) -> Tensor:
+    def adversarial_loss(self, outputs: Pass) -> Tensor:
         """How far the critic is from taking the masks for real: a scalar, of which it learns nothing."""
         with frozen(self.critic):
-            return judged(self.critic(passed.probabilities), real=True)
+            return least_squares(self.critic(outputs.probabilities), real=True)
 
-    def regress_z(self, images: Tensor, passed: Pass, update: Update, frozen_prior: bool = False) -> Tensor:
+    def regress_z(self, images: Tensor, outputs: Pass, update: Update, frozen_prior: bool = False) -> Tensor:
         """Updates 2 and 4 on the anatomy of images (N, C, H, W) in [-1, 1]: their loss, a scalar."""
-        anatomy = passed.anatomy.detach()
+        anatomy = outputs.anatomy.detach()
         if self.params.repeated_passes == "as_released":
             with predicting(self.anatomy_encoder):
                 anatomy = self.represent(images)
@@ -225,9 +218,7 @@ class Method(nn.Module):
         """Anatomy (N, C, H, W) -> probabilities (N, L, H, W) float32 of the structures."""
         return self.segmentor(anatomy).float().softmax(dim=1)[:, :-1]
 
-    def validate(self, data: Data) -> dict[str, Tensor]:
-        """1 - soft Dice of the validation slices that are drawn, "loss"."""
-        return validation_loss(self, data)
+    validate = validation_loss
 
     def segment(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) in [0, 1] -> probabilities (N, L, H, W) float32; the rest is background."""

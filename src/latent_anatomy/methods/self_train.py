@@ -34,10 +34,10 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.optim import Optimizer
 
-from latent_anatomy import streams
 from latent_anatomy.methods import unet
-from latent_anatomy.methods.contract import Batch, Data, Schedules, Shape, Stream, Update
-from latent_anatomy.methods.mask_gan import DRAW
+from latent_anatomy.training import labelled_rows
+from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stream, Update
+from latent_anatomy.training.segmentation import DRAW
 
 
 class Params(unet.Params):
@@ -80,7 +80,7 @@ class Method(unet.Method):
     def streams(self, train: Data) -> dict[str, Stream]:
         """Labelled pairs and, where there are any, images of other rows."""
         found = super().streams(train)
-        chosen = streams.images(train, self.params.unlabelled_images, DRAW["unlabelled"])
+        chosen = labelled_rows.images(train, self.params.unlabelled_images, DRAW["unlabelled"])
         others = chosen[~torch.isin(chosen, found["labelled"].indices)]
         return found | ({"unlabelled": Stream(others, self.params.batch_size)} if len(others) else {})
 

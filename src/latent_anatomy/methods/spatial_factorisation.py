@@ -38,21 +38,19 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from latent_anatomy import streams
-from latent_anatomy.methods import unet
-from latent_anatomy.methods.contract import Batch, Data, Schedules, Shape, Stream, Update
-from latent_anatomy.methods.mask_gan import DRAW
-from latent_anatomy.methods.unet import validation_loss
 from latent_anatomy.networks.adversarial import frozen
 from latent_anatomy.networks.factorising import FactorisingUNet, PlainDecoder
-from latent_anatomy.networks.mask_critic import FakePool, MaskCritic, dispute
+from latent_anatomy.networks.mask_critic import FakePool, MaskCritic, critic_loss
 from latent_anatomy.networks.rounding import harden
-from latent_anatomy.networks.segmentation_losses import judged
+from latent_anatomy.networks.segmentation_losses import least_squares
+from latent_anatomy.training import labelled_rows
+from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stream, Update
+from latent_anatomy.training.segmentation import DRAW, SegmentationParams, validation_loss
 
 HALVINGS = 3  # by the critics
 
 
-class Params(unet.Params):
+class Params(SegmentationParams):
     """Parameters of the predecessor; the defaults are the released ones, or inferred as above."""
 
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first decay rate.")
@@ -91,7 +89,7 @@ class Method(nn.Module):
     def __init__(self, params: Params, shape: Shape):
         super().__init__()
         self.params, self.shape, self.selection = params, shape, params.selection
-        planes, size, channels = streams.structures(shape), (shape.height, shape.width), shape.channels
+        planes, size, channels = labelled_rows.structures(shape), (shape.height, shape.width), shape.channels
         self.network = FactorisingUNet(
             channels,
             planes + 1,
@@ -119,11 +117,11 @@ class Method(nn.Module):
 
     def streams(self, train: Data) -> dict[str, Stream]:
         """Labelled pairs, unlabelled images and unpaired masks."""
-        params, paired = self.params, streams.labelled(train)
+        params, paired = self.params, labelled_rows.labelled(train)
         rows = {
             "labelled": paired,
-            "unlabelled": streams.images(train, params.unlabelled_images, DRAW["unlabelled"]),
-            "masks": streams.drawn(train) if params.real_masks == "all" else paired,
+            "unlabelled": labelled_rows.images(train, params.unlabelled_images, DRAW["unlabelled"]),
+            "masks": labelled_rows.drawn(train) if params.real_masks == "all" else paired,
         }
         return {name: Stream(indices, params.batch_size) for name, indices in rows.items()}
 
@@ -131,14 +129,14 @@ class Method(nn.Module):
         """The four updates, in their order."""
         params = self.params
         labelled = params.shown(batches["labelled"])
-        first = self.passed(labelled.images)
+        first = self.forward_pass(labelled.images)
         from_mask = self.decoder(labelled.masks, first.z)
         losses = {
             "dice": params.dice_loss(first.probabilities, labelled.masks),
             "from_mask": (from_mask - labelled.images).abs().mean(),
             "reconstruction": (first.reconstructions - labelled.images).abs().mean(),
         }
-        masks, images = self.deceit(first)
+        masks, images = self.adversarial_losses(first)
         supervised = (
             params.lambda_dice * losses["dice"]
             + params.lambda_from_mask * losses["from_mask"]
@@ -149,9 +147,9 @@ class Method(nn.Module):
         update("supervised", supervised)
 
         shown = params.shown_images(batches["unlabelled"])
-        second = self.passed(shown)
+        second = self.forward_pass(shown)
         losses["unlabelled_reconstruction"] = (second.reconstructions - shown).abs().mean()
-        losses["adversarial"], losses["image_adversarial"] = self.deceit(second)
+        losses["adversarial"], losses["image_adversarial"] = self.adversarial_losses(second)
         unsupervised = (
             params.lambda_unlabelled_reconstruction * losses["unlabelled_reconstruction"]
             + params.lambda_adversarial * losses["adversarial"]
@@ -160,13 +158,15 @@ class Method(nn.Module):
         update("unsupervised", unsupervised)
 
         real = params.shown(batches["masks"]).masks
-        losses["mask_critic"] = dispute(self.mask_critic, self.mask_pool, real, second.probabilities)
+        losses["mask_critic"] = critic_loss(self.mask_critic, self.mask_pool, real, second.probabilities)
         update("mask_critic", losses["mask_critic"])
-        losses["image_critic"] = dispute(self.image_critic, self.image_pool, shown, second.reconstructions)
+        losses["image_critic"] = critic_loss(
+            self.image_critic, self.image_pool, shown, second.reconstructions
+        )
         update("image_critic", losses["image_critic"])
         return {"loss": supervised + unsupervised} | losses
 
-    def passed(self, images: Tensor) -> Pass:
+    def forward_pass(self, images: Tensor) -> Pass:
         """One training pass over images (N, C, H, W) in [-1, 1]."""
         probabilities, z = self.represent(images)
         mask = harden(probabilities, "nearest")
@@ -177,15 +177,13 @@ class Method(nn.Module):
         logits, z = self.network(images)
         return logits.float().softmax(dim=1)[:, :-1], z
 
-    def deceit(self, passed: Pass) -> tuple[Tensor, Tensor]:
+    def adversarial_losses(self, outputs: Pass) -> tuple[Tensor, Tensor]:
         """How far the critics are from taking p and y for real: scalars, of which they learn nothing."""
         with frozen(self.mask_critic), frozen(self.image_critic):
-            masks = judged(self.mask_critic(passed.probabilities), real=True)
-            return masks, judged(self.image_critic(passed.reconstructions), real=True)
+            masks = least_squares(self.mask_critic(outputs.probabilities), real=True)
+            return masks, least_squares(self.image_critic(outputs.reconstructions), real=True)
 
-    def validate(self, data: Data) -> dict[str, Tensor]:
-        """1 - soft Dice of the validation slices that are drawn, "loss"."""
-        return validation_loss(self, data)
+    validate = validation_loss
 
     def segment(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) in [0, 1] -> probabilities (N, L, H, W) float32; the rest is background."""
@@ -209,4 +207,4 @@ class Method(nn.Module):
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """Images in [0, 1] -> their reconstructions from s and z."""
-        return (self.passed(2 * images - 1).reconstructions + 1) / 2
+        return (self.forward_pass(2 * images - 1).reconstructions + 1) / 2

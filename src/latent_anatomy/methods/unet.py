@@ -20,83 +20,17 @@ one slice is shown twice. `momentum` is Keras' 0.99, which takes hundreds of upd
 short runs. `width` and `depth` make the network smaller than the printed one, of 64 and 4.
 """
 
-import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from latent_anatomy import overlap, streams
-from latent_anatomy.methods.contract import (
-    Batch,
-    Data,
-    MethodParams,
-    Schedules,
-    Selection,
-    Shape,
-    Stream,
-    Update,
-)
-from latent_anatomy.networks.rotation import randomly_rotated
-from latent_anatomy.networks.segmentation_losses import SMOOTH, dice_loss
 from latent_anatomy.networks.unet import UNet
-from latent_anatomy.optimisers import DecayingAdam, DecayPer, decay_per_epoch
+from latent_anatomy.training import labelled_rows
+from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stream, Update
+from latent_anatomy.training.segmentation import SegmentationParams, validation_loss
 
-VALIDATION_BATCH = 16
 
-
-class Params(MethodParams):
+class Params(SegmentationParams):
     """Parameters of the U-Net; the defaults are the released ones, but for `soft_masks`."""
-
-    epochs: int = Field(500, ge=1, description="Passes over the longest stream.")
-    batch_size: int = Field(4, ge=1, description="Slices per step and stream.")
-    width: int = Field(64, ge=1, description="Channels of the U-Net's first block.")
-    depth: int = Field(4, ge=1, description="Halvings of the image in the U-Net.")
-    momentum: float = Field(0.99, ge=0, lt=1, description="Of batch normalisation, as Keras counts it.")
-    learning_rate: float = Field(1e-4, gt=0, description="Adam's, of every optimiser.")
-    beta1: float = Field(0.9, ge=0, lt=1, description="Adam's first decay rate.")
-    decay: float = Field(1e-4, ge=0, description="The rate is divided by 1 + decay t.")
-    decay_per: DecayPer = Field("update", description="What t counts. Printed: epoch.")
-    rotation: float = Field(
-        90.0, ge=0, le=180, description="Largest rotation in degrees. 0: none, as for QMRI."
-    )
-    soft_masks: bool = Field(False, description="Whether rotated masks stay bilinear. Released: true.")
-    doubled_smooth: bool = Field(True, description="Dice loss of -1, not 0, on what is and stays empty.")
-    minimum_change: float = Field(
-        1e-3, ge=0, description="Of the validation loss in an epoch that is better."
-    )
-    patience: int = Field(100, ge=1, description="Epochs without a better one before training stops.")
-    restore: bool = Field(False, description="Whether the best epoch is kept. Released: the last.")
-
-    @property
-    def selection(self) -> Selection:
-        """How training ends."""
-        return Selection("loss", "min", self.minimum_change, self.patience, self.restore)
-
-    def adam(self, *networks: nn.Module) -> DecayingAdam:
-        """An optimiser of all parameters of the networks, with a state of its own."""
-        parameters = [parameter for network in networks for parameter in network.parameters()]
-        decay = self.decay if self.decay_per == "update" else 0.0
-        return DecayingAdam(parameters, self.learning_rate, self.beta1, decay)
-
-    def schedules(self, optimisers: dict[str, Optimizer]) -> Schedules:
-        """The decay per epoch, where it is that; per update the optimisers decay themselves."""
-        return Schedules() if self.decay_per == "update" else decay_per_epoch(optimisers, self.decay)
-
-    def shown(self, batch: Batch) -> Batch:
-        """A batch as the networks see it: rotated, images in [-1, 1], masks float32."""
-        batch = streams.at_least_two(batch)
-        images, masks = randomly_rotated(
-            batch.images, batch.masks, degrees=self.rotation, soft_masks=self.soft_masks
-        )
-        return Batch(2 * images - 1, masks=masks)
-
-    def shown_images(self, batch: Batch) -> Tensor:
-        """The images alone; whatever masks there are do not matter."""
-        return self.shown(Batch(batch.images)).images
-
-    def dice_loss(self, predicted: Tensor, drawn: Tensor) -> Tensor:
-        """Of soft masks (N, L, H, W): a scalar."""
-        return dice_loss(predicted, drawn, self.doubled_smooth)
 
 
 class Method(nn.Module):
@@ -109,7 +43,7 @@ class Method(nn.Module):
         self.params, self.selection = params, params.selection
         self.network = UNet(
             shape.channels,
-            streams.structures(shape) + 1,
+            labelled_rows.structures(shape) + 1,
             (shape.height, shape.width),
             width=params.width,
             depth=params.depth,
@@ -124,7 +58,7 @@ class Method(nn.Module):
 
     def streams(self, train: Data) -> dict[str, Stream]:
         """Labelled slices, and nothing else."""
-        return {"labelled": Stream(streams.labelled(train), self.params.batch_size)}
+        return {"labelled": Stream(labelled_rows.labelled(train), self.params.batch_size)}
 
     def training_step(self, batches: dict[str, Batch], update: Update) -> dict[str, Tensor]:
         """One step on images (N, C, H, W) float32 in [0, 1] with masks (N, L, H, W) of 0 and 1."""
@@ -141,17 +75,4 @@ class Method(nn.Module):
         """Images (N, C, H, W) in [0, 1] -> probabilities (N, L, H, W) float32; the rest is background."""
         return self.probabilities(2 * images - 1)
 
-    def validate(self, data: Data) -> dict[str, Tensor]:
-        """1 - soft Dice of the validation slices that are drawn, "loss"."""
-        return validation_loss(self, data)
-
-
-@torch.no_grad()
-def validation_loss(method: nn.Module, data: Data) -> dict[str, Tensor]:
-    """1 - soft Dice, structures pooled, smoothed by 0.1, mean over the drawn slices: "loss"."""
-    dice = []
-    for rows in streams.drawn(data).split(VALIDATION_BATCH):
-        batch = data.batch(rows)
-        counts = overlap.counts(method.segment(batch.images), batch.masks)
-        dice.append(overlap.dice(counts.sum(1), SMOOTH))
-    return {"loss": 1 - torch.cat(dice).mean()}
+    validate = validation_loss

@@ -1,1 +1,0 @@
-"""Building blocks that two or more methods share."""

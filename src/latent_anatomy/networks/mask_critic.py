@@ -1,6 +1,6 @@
 """The critic of masks that SDNet and its GAN baseline share (Chartsias 2019, section 3.2; released code).
 
-DCGAN's discriminator without batch normalisation, judged by least squares (Mao 2017). With a first width f
+DCGAN's discriminator without batch normalisation, trained by least squares (Mao 2017). With a first width f
 (64), all convolutions 4x4 and padded as Keras' "same", LeakyReLU with slope 0.2 after each:
 
     Conv f stride 2; Conv 2f, 4f, 8f stride 2; Conv 16f stride 1; flatten; Linear to 1
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latent_anatomy.networks.encoder_decoder import as_keras
-from latent_anatomy.networks.segmentation_losses import judged
+from latent_anatomy.networks.segmentation_losses import least_squares
 
 KERNEL, SLOPE, POWER_ITERATIONS = 4, 0.2, 3
 
@@ -116,11 +116,19 @@ class FakePool(nn.Module):
         return self.masks[chances.topk(min(len(fakes), capacity)).indices]
 
 
-def dispute(critic: nn.Module, pool: FakePool, real: Tensor, fakes: Tensor) -> Tensor:
+def critic_loss(critic: nn.Module, pool: FakePool, real: Tensor, fakes: Tensor) -> Tensor:
     """(D(real) - 1)^2 + D(fakes)^2: a scalar; of the two batches (N, L, H, W) the shorter one counts.
 
     The fakes go into the pool, and others come out.
     """
     fakes = pool.exchange(fakes)
     count = min(len(real), len(fakes))
-    return judged(critic(real[:count]), real=True) + judged(critic(fakes[:count]), real=False)
+    return least_squares(critic(real[:count]), real=True) + least_squares(critic(fakes[:count]), real=False)
+
+
+def critic_losses(
+    critic: MaskCritic, pool: FakePool, real: Tensor, fakes: Tensor, spectral_weight: float
+) -> dict[str, Tensor]:
+    """What the critic minimises, "critic", and its spectral penalty; real masks and fakes (N, L, H, W)."""
+    loss, penalty = critic_loss(critic, pool, real, fakes), critic.spectral_penalty()
+    return {"critic": loss + spectral_weight * penalty, "spectral_penalty": penalty}

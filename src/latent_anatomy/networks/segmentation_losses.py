@@ -30,6 +30,6 @@ def drawn_from(mean: Tensor, log_variance: Tensor) -> Tensor:
     return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
 
 
-def judged(verdicts: Tensor, real: bool) -> Tensor:
+def least_squares(verdicts: Tensor, real: bool) -> Tensor:
     """Squared distance of verdicts (N, 1) to 1 for real, 0 for fake (Mao 2017, as released: no halves)."""
     return F.mse_loss(verdicts, torch.full_like(verdicts, float(real)))

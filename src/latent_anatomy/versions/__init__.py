@@ -1,1 +1,0 @@
-"""Two versions of the project side by side, on one HTML page: docs/compare.md."""

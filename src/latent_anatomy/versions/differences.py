@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from latent_anatomy.results import COMPARISON
-from latent_anatomy.statistics import t_interval
-from latent_anatomy.versions.content import Content, Result, Run, flatten
+from latent_anatomy.pipeline.layout import COMPARISON
+from latent_anatomy.statistics.inference import t_interval
+from latent_anatomy.versions.contents import Content, Result, Run, flatten
 
 Part = Callable[[dict], dict[str, str]]  # of a passport: key -> value
 IDENTITY = ("job", "study", "dataset", "run", "seed", "source")

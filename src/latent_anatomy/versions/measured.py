@@ -6,15 +6,15 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from latent_anatomy.report import SHADES
-from latent_anatomy.results import PASSPORT
+from latent_anatomy.pipeline.layout import PASSPORT
+from latent_anatomy.reports.html import SHADES
+from latent_anatomy.reports.markup import Html, fold, image, join, table, tag
 from latent_anatomy.versions import differences
-from latent_anatomy.versions.content import LEDGERS, Content, Run, figures
+from latent_anatomy.versions.contents import LEDGERS, Content, Run, figures
 from latent_anatomy.versions.differences import Metric, RunMetrics
-from latent_anatomy.versions.markup import Html, fold, image, join, table, tag
-from latent_anatomy.versions.parts import MANY, NO_DIFFERENCE, Part, counted, folded, listing, several
 from latent_anatomy.versions.pictures import Gallery, Pair, compare, strip
 from latent_anatomy.versions.read import NotHere
+from latent_anatomy.versions.sections import MANY, NO_DIFFERENCE, Part, counted, folded, listing, several
 
 PLACE = ("study", "table", "dataset", "method", "metric")
 

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from latent_anatomy.provenance import write_text
-from latent_anatomy.versions import chosen, markup, measured, read
-from latent_anatomy.versions.content import Content, gather
-from latent_anatomy.versions.markup import Html, fold, join, tag
-from latent_anatomy.versions.parts import Part, several
+from latent_anatomy.provenance.files import write_text
+from latent_anatomy.reports import markup
+from latent_anatomy.reports.markup import Html, fold, join, tag
+from latent_anatomy.versions import made_by, measured, read
+from latent_anatomy.versions.contents import Content, gather
+from latent_anatomy.versions.sections import Part, several
 
 
 def write(a: str, b: str, out: Path, folder: Path) -> None:
@@ -21,10 +22,10 @@ def write(a: str, b: str, out: Path, folder: Path) -> None:
 def render(a: Content, b: Content) -> str:
     """The page as HTML that needs no other file."""
     parts = [
-        chosen.parameters(a, b),
-        chosen.data(a, b),
-        chosen.code(a, b),
-        chosen.environment(a, b),
+        made_by.parameters(a, b),
+        made_by.data(a, b),
+        made_by.code(a, b),
+        made_by.environment(a, b),
         measured.subjects(a, b),
         measured.ledgers(a, b),
         measured.metrics(a, b),

@@ -41,7 +41,7 @@ class Gallery:
 
 
 def compare(a: Mapping[str, NDArray], b: Mapping[str, NDArray]) -> Gallery:
-    """The pictures of `content.figures`: "<condition>/<branch>", seen against "<condition>/input".
+    """The pictures of `contents.figures`: "<condition>/<branch>", seen against "<condition>/input".
 
     Pictures of images that are not the same in both versions are left out: their difference would be one
     of images, not of versions.

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import yaml
 
-from latent_anatomy.results import PASSPORT
+from latent_anatomy.pipeline.layout import PASSPORT
 
 WORKSPACE = "workspace"  # the word for the working tree; a branch of this name is refs/heads/workspace
 LOCK = "dvc.lock"

@@ -1,0 +1,55 @@
+"""What is measured: a run of params.yaml, on noise. Speed does not depend on what an image shows."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from latent_anatomy.methods import registry as methods
+from latent_anatomy.pipeline import params
+from latent_anatomy.training.method import Batch, Data, Shape
+
+CLASSES = 2
+
+
+def build(run: str, shape: Shape, device: torch.device, **changes: object) -> nn.Module:
+    """The untrained network of a run of params.yaml here, its parameters changed by `changes`.
+
+    Raises ValueError for a run that is not there, or that is fitted in one go and has no steps.
+    """
+    runs = params.load(Path("params.yaml")).methods
+    if run not in runs:
+        raise ValueError(f"params.yaml: expected a run among {', '.join(runs)}, found {run!r}")
+    block = dict(runs[run])
+    method = methods.load(block.pop("method")).Method
+    if hasattr(method, "fit"):
+        raise ValueError(f"{run}: expected a run that is trained step by step, found one that is fitted")
+    typed = params.typed(method.Params, block | changes, f"methods.{run}")
+    torch.manual_seed(0)
+    return method(method.Params.model_validate(typed), shape).to(device)
+
+
+def noise(count: int, shape: Shape, device: torch.device) -> Data:
+    """Uniform random images (count, C, H, W) uint8, labels in turn, masks of the structures of `shape`."""
+    generator = torch.Generator().manual_seed(0)
+    size = (count, shape.channels, shape.height, shape.width)
+    stored = torch.randint(0, 256, size, generator=generator, dtype=torch.uint8)
+    labels, masks = torch.arange(count) % shape.classes, None
+    if shape.structures:
+        planes = (count, len(shape.structures), *size[2:])
+        masks = torch.randint(0, 2, planes, generator=generator, dtype=torch.uint8).to(device)
+    return Data(stored.to(device), labels.to(device), masks, shape.structures)
+
+
+def bare_step(method: nn.Module) -> Callable[[dict[str, Batch]], object]:
+    """A training step with optimisers of its own, and nothing of the loop around it."""
+    step, optimisers = method.training_step, method.optimisers()
+
+    def update(name: str, loss: Tensor) -> None:
+        optimisers[name].zero_grad(set_to_none=True)
+        loss.backward()
+        optimisers[name].step()
+        torch.clear_autocast_cache()  # as in the loop: the next pass needs the weights as they are now
+
+    return lambda batches: step(batches, update)

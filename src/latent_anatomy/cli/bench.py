@@ -1,0 +1,93 @@
+"""The verbs `latent-anatomy bench <what>`: speed on this machine. What they print is for docs/speed.md."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+bench = typer.Typer(no_args_is_help=True, help="Measure speed on this machine; docs/speed.md.")
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>.")]
+Channels = Annotated[int, typer.Option(min=1, help="Of the images.")]
+Size = Annotated[int, typer.Option(min=1, help="Height and width of the images.")]
+Repeats = Annotated[int, typer.Option(min=2, help="Measurements of each.")]
+WarmUp = Annotated[int, typer.Option(min=0, help="Measurements before, not counted.")]
+Out = Annotated[Path | None, typer.Option(help="All that was found, JSON, to write.")]
+
+
+@bench.command("train")
+def train(
+    method: Annotated[str, typer.Option(help="A run of params.yaml, under `methods`.")],
+    channels: Channels = 3,
+    size: Size = 28,
+    batch: Annotated[int | None, typer.Option(min=2, help="Images per step, not the run's own.")] = None,
+    block: Annotated[int, typer.Option(min=1, help="Steps of the loop before as many bare ones.")] = 10,
+    repeats: Repeats = 20,
+    warm_up: WarmUp = 1,
+    device: Device = "auto",
+    out: Out = None,
+) -> None:
+    """The training loop beside the bare step, in turns; loading and augmentation."""
+    from latent_anatomy.benchmarks.loop import run
+
+    _write(out, run(method, channels, size, batch, block, repeats, warm_up, device))
+
+
+@bench.command("methods")
+def methods(
+    runs: Annotated[list[str], typer.Argument(help="Runs of params.yaml, under `methods`.")],
+    channels: Channels = 1,
+    size: Size = 256,
+    batch: Annotated[int, typer.Option(min=1, help="Images at once.")] = 8,
+    repeats: Repeats = 10,
+    warm_up: WarmUp = 1,
+    device: Device = "auto",
+    out: Out = None,
+) -> None:
+    """Samples per second of runs in training and in inference, in turns, beside what papers print."""
+    from latent_anatomy.benchmarks.methods import run
+
+    _write(out, run(runs, channels, size, batch, repeats, warm_up, device))
+
+
+@bench.command("savings")
+def savings(
+    method: Annotated[str, typer.Option(help="A run of params.yaml that repeats passes.")] = "sdnet",
+    size: Size = 224,
+    width: Annotated[int | None, typer.Option(min=1, help="Of its networks, not the run's own.")] = None,
+    repeats: Repeats = 10,
+    warm_up: WarmUp = 1,
+    device: Device = "auto",
+    out: Out = None,
+) -> None:
+    """Iterations per second as SDNet's code makes them, and with each saving added, in turns."""
+    from latent_anatomy.benchmarks.savings import run
+
+    _write(out, run(method, size, width, repeats, warm_up, device))
+
+
+@bench.command("imaging")
+def imaging(
+    dataset: Annotated[str, typer.Argument(help="A data set of volumes; its raw files are here.")],
+    subject: Annotated[str | None, typer.Option(help="The first one, where not given.")] = None,
+    processes: Annotated[
+        list[int] | None, typer.Option(min=1, help="Subjects side by side, once for each number.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Measurements of each.")] = 3,
+    raw: Annotated[Path, typer.Option(help="Folder of the data sets' folders.")] = Path("data/raw"),
+    out: Out = None,
+) -> None:
+    """Volumes per hour and core from raw files to atlas space, with one subject and several side by side.
+
+    Without --processes: 1, 2, 4, ... up to the number of cores.
+    """
+    from latent_anatomy.benchmarks.imaging import run, up_to_cores
+
+    _write(out, run(dataset, subject, raw / dataset, processes or up_to_cores(), repeats))
+
+
+def _write(out: Path | None, found: dict) -> None:
+    from latent_anatomy.provenance.files import write_json
+
+    if out is not None:
+        write_json(out, found)

@@ -1,0 +1,91 @@
+"""The verbs `latent-anatomy image <step>`: the steps from raw volumes to slices, one subject at a time."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+image = typer.Typer(no_args_is_help=True, help="From raw brain volumes to slices in atlas space.")
+
+Params = Annotated[Path, typer.Option(help="Resolved job, from .params/.", exists=True, dir_okay=False)]
+Raw = Annotated[Path, typer.Option(help="Folder of the publisher's files.", exists=True)]
+Interim = Annotated[Path, typer.Option(help="Folder of the subjects' folders.")]
+
+
+@image.command()
+def bias(dataset: str, subject: str, params: Params, raw: Raw, interim: Interim) -> None:
+    """Correct the bias field of every image (N4)."""
+    from latent_anatomy.jobs.imaging.bias import run
+
+    run(params, _place(dataset, subject, raw, interim))
+
+
+@image.command()
+def coregister(dataset: str, subject: str, params: Params, raw: Raw, interim: Interim) -> None:
+    """Register the other images to the one that is sliced."""
+    from latent_anatomy.jobs.imaging.coregister import run
+
+    run(params, _place(dataset, subject, raw, interim))
+
+
+@image.command()
+def register(dataset: str, subject: str, params: Params, raw: Raw, interim: Interim) -> None:
+    """Register to the atlas; bring images and masks there."""
+    from latent_anatomy.jobs.imaging.register import run
+
+    run(params, _place(dataset, subject, raw, interim))
+
+
+@image.command()
+def strip(dataset: str, subject: str, params: Params, raw: Raw, interim: Interim) -> None:
+    """Find the brain."""
+    from latent_anatomy.jobs.imaging.strip import run
+
+    run(params, _place(dataset, subject, raw, interim))
+
+
+@image.command()
+def normalise(dataset: str, subject: str, params: Params, raw: Raw, interim: Interim) -> None:
+    """Denoise, strip and scale to [0, 1]."""
+    from latent_anatomy.jobs.imaging.normalise import run
+
+    run(params, _place(dataset, subject, raw, interim))
+
+
+@image.command()
+def gate(
+    params: Params,
+    interim: Interim,
+    subject: Annotated[list[str], typer.Option(help="Once for each.")],
+    step: Annotated[list[str], typer.Option(help="A step with numbers, once for each.")],
+    out: Annotated[Path, typer.Option(help="Table of subjects to write, CSV.")],
+    passport: Annotated[Path, typer.Option(help="Its passport to write, JSON.")],
+) -> None:
+    """Judge all subjects of a data set by the numbers of their steps."""
+    from latent_anatomy.jobs.imaging.gate import run
+
+    run(params, interim, subject, step, out, passport)
+
+
+@image.command()
+def slab(
+    dataset: str,
+    params: Params,
+    qc: Annotated[Path, typer.Option(help="Table of the gate.", exists=True, dir_okay=False)],
+    interim: Interim,
+    out: Annotated[Path, typer.Option(help="HDF5 file to write.")],
+) -> None:
+    """Cut slices, in the one HDF5 schema, of the subjects that passed."""
+    from latent_anatomy.datasets import registry as datasets
+    from latent_anatomy.jobs.imaging.slab import run
+
+    run(datasets.find(dataset), params, qc, interim, out)
+
+
+def _place(dataset: str, subject: str, raw: Path, interim: Path):
+    from latent_anatomy.datasets import registry as datasets
+    from latent_anatomy.jobs.imaging.step import Place
+    from latent_anatomy.pipeline.volume_files import subject_of
+
+    found = datasets.find(dataset)
+    return Place(found, subject_of(found, subject), raw, interim)

@@ -1,0 +1,233 @@
+"""The command line: one verb for each kind of job. Rules call these verbs and nothing else.
+
+Heavy libraries are imported inside the verbs, so that each starts with what it needs.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latent_anatomy.cli.bench import bench
+from latent_anatomy.cli.imaging import image
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(bench, name="bench")
+sync = typer.Typer(no_args_is_help=True, help="Bring Snakemake's outputs and DVC's record into agreement.")
+app.add_typer(sync, name="sync")
+app.add_typer(image, name="image")
+
+EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
+
+Params = Annotated[Path, typer.Option(help="Resolved job, from .params/.", exists=True, dir_okay=False)]
+Slices = Annotated[Path, typer.Option(help="Slices, HDF5.", exists=True, dir_okay=False)]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>.")]
+
+
+@app.command()
+def fetch(dataset: str, out: Annotated[Path, typer.Option(help="Folder for the publisher's files.")]) -> None:
+    """Get a data set's files, from the mirror folder in LATENT_ANATOMY_MIRROR or from its publisher."""
+    from latent_anatomy.data.dataset import mirror_folder
+    from latent_anatomy.data.fetch import fetch as fetch_files
+    from latent_anatomy.datasets import registry as datasets
+
+    fetch_files(datasets.find(dataset), out, mirror_folder())
+
+
+@app.command()
+def phantom(dataset: str, out: Annotated[Path, typer.Option(help="Folder for the files.")]) -> None:
+    """Make a phantom data set, in the layout of the data set that it stands for."""
+    from latent_anatomy.datasets import registry as datasets
+
+    datasets.find(dataset).generate(out)
+
+
+@app.command("slice")
+def slice_(
+    dataset: str,
+    raw: Annotated[Path, typer.Option(help="Folder of the publisher's files.", exists=True)],
+    params: Params,
+    out: Annotated[Path, typer.Option(help="HDF5 file to write.")],
+) -> None:
+    """Turn a data set's files into the one HDF5 schema."""
+    from latent_anatomy.jobs.slice import run
+
+    run(dataset, raw, params, out)
+
+
+@app.command()
+def train(
+    params: Params,
+    slices: Slices,
+    model: Annotated[Path, typer.Option(help="Checkpoint to write, safetensors.")],
+    history: Annotated[Path, typer.Option(help="Table of losses to write, CSV.")],
+    scratch: Annotated[Path, typer.Option(help="Where a killed run goes on from.")] = Path(".scratch"),
+    device: Device = "auto",
+) -> None:
+    """Train a method."""
+    from latent_anatomy.jobs.train import run
+
+    run(params, slices, model, history, scratch, device)
+
+
+@app.command()
+def evaluate(
+    params: Params,
+    slices: Slices,
+    model: Annotated[Path, typer.Option(help="Checkpoint.", exists=True, dir_okay=False)],
+    metrics: Annotated[Path, typer.Option(help="Metrics to write, JSON.")],
+    arrays: Annotated[Path, typer.Option(help="Values per image to write, npz.")],
+    roc: Annotated[Path, typer.Option(help="ROC curve to write, CSV.")],
+    psnr: Annotated[Path, typer.Option(help="PSNR by corruption to write, CSV.")],
+    passport: Annotated[Path, typer.Option(help="Passport of them to write, JSON.")],
+    trained_on: Annotated[
+        Path | None, typer.Option(help="Slices it was trained on, if others.", exists=True, dir_okay=False)
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Evaluate a trained method with every protocol that it has the capabilities for."""
+    from latent_anatomy.jobs.evaluate import run
+
+    run(params, slices, model, metrics, arrays, roc, psnr, passport, device, trained_on)
+
+
+@app.command("paired-tests")
+def paired_tests(
+    params: Params,
+    results: Annotated[Path, typer.Option(help="Folder of the data set's results.", exists=True)],
+    metrics: Annotated[Path, typer.Option(help="Paired tests to write, JSON.")],
+    passport: Annotated[Path, typer.Option(help="Their passport to write, JSON.")],
+) -> None:
+    """Test the differences between the runs of a study on one data set, image by image."""
+    from latent_anatomy.jobs.paired_tests import run
+
+    run(params, results, metrics, passport)
+
+
+@app.command()
+def ledger(
+    papers: Annotated[list[Path], typer.Option(help="What was printed, YAML; once for each.", exists=True)],
+    out: Annotated[Path, typer.Option(help="Ledger of real data to write, CSV.")],
+    phantom_out: Annotated[Path, typer.Option(help="Ledger of phantoms to write, CSV.")],
+    metrics: Annotated[list[Path] | None, typer.Argument(help="metrics.json files.")] = None,
+) -> None:
+    """Put every printed number of the papers beside ours; phantoms have a ledger of their own."""
+    from latent_anatomy.ledger.build import write
+
+    write(papers, metrics or [], out, phantom_out)
+
+
+@app.command()
+def seal(
+    params: Params,
+    notebook: Annotated[Path, typer.Option(help="The report's notebook.", exists=True, dir_okay=False)],
+    parameters: Annotated[str, typer.Option(help="The parameters that it ran with, JSON.")],
+    out: Annotated[Path, typer.Option(help="Report to write, HTML.")],
+) -> None:
+    """Put the passport into a report: HTML from the standard input to a file."""
+    from latent_anatomy.jobs.seal import run
+
+    run(params, notebook, parameters, sys.stdin.buffer, out)
+
+
+@app.command()
+def audit(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="What the rows have as table, data set, method or metric.")
+    ] = None,
+    strict: Annotated[bool, typer.Option(help="Fail also for what is not here or not proven.")] = False,
+    recompute: Annotated[bool, typer.Option(help="Run the evaluations again, and compare.")] = False,
+    json: Annotated[bool, typer.Option(help="All that was found, as JSON.")] = False,
+) -> None:
+    """Prove the numbers of the ledgers, from the report to the raw files: all, or those that WORDS choose.
+
+    Exit code 1 when a link that is here is broken.
+    """
+    from latent_anatomy.audit import show, walk
+    from latent_anatomy.audit.links import State
+
+    found = walk.audit(Path(), words or (), again=recompute)
+    print(show.json(found) if json else show.text(found, bool(words)), end="" if json else "\n")
+    if found.state is State.BROKEN or (strict and found.state is not State.HOLDS):
+        raise typer.Exit(1)
+
+
+@app.command()
+def passport(file: Annotated[Path, typer.Argument(help="HDF5, safetensors, JSON, HTML or PNG.")]) -> None:
+    """Print an artefact's passport, if it is that of this very file: a picture saved from a report, too."""
+    from latent_anatomy.provenance import formats
+    from latent_anatomy.provenance.files import canonical_json
+
+    found = formats.read_passport(file)
+    if found.get("content") != (formats.content_of(file) if "content" in found else None):
+        raise ValueError(f"{file}: expected its own passport, found that of another content: it was edited")
+    print(canonical_json(found), end="")
+
+
+@app.command()
+def determinism(
+    method: Annotated[str, typer.Option(help="A run of params.yaml, under `methods`.")],
+    dataset: Annotated[str, typer.Option(help="A data set of the chosen collection; data/slices has it.")],
+    steps: Annotated[int | None, typer.Option(min=1, help="Compare so many steps, not all.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of those in params.yaml.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Train also with so many, and compare.")] = None,
+    variance: Annotated[bool, typer.Option(help="Whether to train each seed on each split.")] = True,
+    seeds: Annotated[int, typer.Option(min=2)] = 3,
+    splits: Annotated[int, typer.Option(min=2)] = 3,
+    out: Annotated[Path | None, typer.Option(help="The same as JSON, to write.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Same seed twice: the same bits? And how much of a result's variance is the seed's, the split's?
+
+    Exit code 1 when two trainings differ on a CPU.
+    """
+    from latent_anatomy.determinism.run import Options, run
+
+    if not run(method, dataset, Options(device, steps, epochs, threads, variance, seeds, splits), out):
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    rev_a: Annotated[str, typer.Argument(help="A revision of git, or workspace: the working tree.")],
+    rev_b: Annotated[str, typer.Argument(help="Another one.")],
+    out: Annotated[Path, typer.Option(help="Page to write, HTML.")] = Path("reports/compare.html"),
+) -> None:
+    """Show two versions side by side, from git and DVC's cache; docs/compare.md."""
+    from latent_anatomy.versions.page import write
+
+    write(rev_a, rev_b, out, Path())
+
+
+@sync.command("record")
+def sync_record() -> None:
+    """Record in dvc.lock and git's index what Snakemake made; docs/versions.md."""
+    from latent_anatomy.versions import sync
+
+    sync.record()
+
+
+@sync.command("restore")
+def sync_restore() -> None:
+    """Bring the files of the checked-out dvc.lock, and leave neither DVC nor Snakemake anything to do."""
+    from latent_anatomy.versions import sync
+
+    sync.restore()
+
+
+@sync.command("check")
+def sync_check() -> None:
+    """Fail, naming what is stale, unless DVC and Snakemake both have nothing to do."""
+    from latent_anatomy.versions import sync
+
+    sync.check()
+
+
+def main() -> None:
+    """Run a verb; a foreseen error is one message and exit code 1, anything else shows its trace."""
+    try:
+        app()
+    except EXPECTED_ERRORS as error:
+        print(f"latent-anatomy: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)

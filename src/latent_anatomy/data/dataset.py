@@ -1,0 +1,163 @@
+"""What a data set is: where its raw files come from, what may be said of it, how it becomes slices."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from latent_anatomy.data.slices import Slices, defect
+
+MIRROR_VARIABLE = "LATENT_ANATOMY_MIRROR"
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One file as its publisher ships it.
+
+    `name` may lie in folders, as "patient01/FLAIR.nii.gz". `url` is None for a file that only a mirror folder
+    has. `algorithm` ("md5" or "sha256") and `checksum` (hexadecimal) are None only for a file that this
+    project makes: any other without is refused when it is fetched.
+    """
+
+    name: str
+    url: str | None = None
+    algorithm: str | None = None
+    checksum: str | None = None
+
+    def verify(self, path: Path) -> None:
+        """Raise ValueError unless the bytes at `path` have the registered checksum."""
+        if self.checksum is None:
+            return
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, self.algorithm).hexdigest()
+        if found != self.checksum:
+            size = path.stat().st_size
+            raise defect(
+                path,
+                f"{self.algorithm} {self.checksum}",
+                f"{found} ({size:,} bytes)",
+                "delete this file and fetch again; a file that differs from its publisher's may only be "
+                "used as a data set registered under its own name",
+            )
+
+
+class Dataset(Protocol):
+    """A data set family implements this in one file; what cannot be said of a set is None or empty.
+
+    name         its name in every path and table; begins with "phantom-" exactly if `phantom`
+    family       folder of a mirror in which its files may lie, beside one of its own name
+    stands_for   the published data set with which a paper's numbers may be compared; None if there is
+                 none, and for a phantom
+    note         why it is not that very file; "" if it is
+    channels, classes, task   as of `Slices`
+    files        empty where only the user's folder can tell and it is not here (see `supplied`)
+    """
+
+    name: str
+    family: str
+    stands_for: str | None
+    note: str
+    phantom: bool
+    channels: int
+    classes: int
+    task: str
+    licence: str
+    files: tuple[RawFile, ...]
+    how_to_get: str
+
+    def to_slices(self, raw_dir: Path) -> Slices:
+        """Parse the checksummed files in `raw_dir`; ValueError for anything unexpected in them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Who was imaged, with raw files by their names below the data set's raw folder.
+
+    images   "flair", "t1", ... -> file; the same keys for every subject of a data set
+    masks    "lesion", "brain" -> file, on the grid of the data set's `sliced` image; may be empty
+    split    "train", "val", "test" or "unlabelled"
+    """
+
+    name: str
+    images: dict[str, str]
+    masks: dict[str, str]
+    split: str
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files: images, then masks."""
+        return (*self.images.values(), *self.masks.values())
+
+
+class Volumes(Protocol):
+    """A data set of volumes: as `Dataset`, but with subjects, which go through `imaging`, not `to_slices`.
+
+    subjects   in the order of their names
+    sliced     the image that becomes slices and that masks belong to, such as "flair"
+    guide      the image by which a subject is registered to the atlas, such as "t1"
+    prepared   True where the publisher has done it all: images are in atlas space, bias-corrected and
+               stripped, so that only denoising and normalisation remain
+    modality   of the sliced image, as in `Slices`
+
+    and name, family, stands_for, note, phantom, licence, files, how_to_get as of `Dataset`. Where masks
+    have "brain", that is the publisher's; where they have none, it is made (see `imaging.stripping`).
+    """
+
+    subjects: tuple[Subject, ...]
+    sliced: str
+    guide: str
+    prepared: bool
+    modality: str
+
+
+class Phantom(Dataset, Protocol):
+    """A data set that this project draws, in the file layout of the one it stands for."""
+
+    def generate(self, raw_dir: Path) -> None:
+        """Write the raw files into `raw_dir`: same bytes every time."""
+        ...
+
+
+def mirror_folder() -> Path | None:
+    """The folder named by LATENT_ANATOMY_MIRROR, None if it is not set; ValueError if it is no folder."""
+    value = os.environ.get(MIRROR_VARIABLE)
+    if not value:
+        return None
+    if not Path(value).is_dir():
+        raise ValueError(f"{MIRROR_VARIABLE}: expected a folder, found {value!r}: correct it or unset it")
+    return Path(value)
+
+
+def unregistered(dataset: Dataset, file: RawFile) -> ValueError | None:
+    """The complaint about a real file whose checksum nobody knows: it could be anything."""
+    if file.checksum is not None or dataset.phantom:
+        return None
+    remedy = "take it with sha256sum from a file that you trust, and register it with the data set"
+    return defect(f"{dataset.name}: {file.name}", "a registered checksum", "none", remedy)
+
+
+def checked(dataset: "Dataset | Volumes", name: str, raw_dir: Path) -> Path:
+    """Where the raw file `name` lies, after its checksum was found right: to be asked before it is parsed.
+
+    Raises ValueError for other bytes or a name that the data set has not, FileNotFoundError without the file.
+    """
+    file = next((file for file in dataset.files if file.name == name), None)
+    if file is None:
+        raise defect(f"{dataset.name}: raw file", "one of its files", repr(name), "check its name")
+    if (untrusted := unregistered(dataset, file)) is not None:
+        raise untrusted
+    path = raw_dir / name
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a raw file, found none: run `fetch` (or `phantom`) first")
+    file.verify(path)
+    return path
+
+
+def find_in_mirror(dataset: Dataset, file: RawFile, mirror: Path) -> Path | None:
+    """Where `mirror` has the file: in <mirror>/<dataset>/, <mirror>/<family>/ or <mirror>/ itself."""
+    for folder in (mirror / dataset.name, mirror / dataset.family, mirror):
+        if (folder / file.name).is_file():
+            return folder / file.name
+    return None

@@ -1,0 +1,45 @@
+"""How much does each dimension of z say? (Chartsias et al. 2019, section 5.6)
+
+q(z_i | x) is a Gaussian of mean mu_i and variance exp(logvar_i). The prior has variance 1: a dimension
+whose posterior is as wide says nothing of its image, one that is narrow is informative.
+
+    factors/variance/z<i>         mean of exp(logvar_i) over the test images, i from 0
+    factors/variance/least        the least of these, the most informative dimension
+    factors/variance/second       the second least; left out where z has one dimension
+    factors/variance/rest         the mean of the others; left out where z has two
+    factors/mean_variance/z<i>    variance of mu_i over the test images: 0 where a dimension is not used
+
+Arrays factors/variance and factors/mean_variance (nz,) float64.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+
+from latent_anatomy.evaluation.common import Results, Settings, batches
+from latent_anatomy.evaluation.factorised import array
+from latent_anatomy.training.method import Data
+
+
+class Params(Settings):
+    """Nothing to choose."""
+
+
+def possible(splits: dict[str, Data]) -> bool:
+    """Needs test images, whatever they are of."""
+    return len(splits["test"]) > 0
+
+
+@torch.no_grad()
+def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task: str, seed: int) -> Results:
+    """Metrics and arrays as above."""
+    method.eval()
+    posteriors = [method.posterior(part) for part in batches(splits["test"].images)]
+    means, log_variances = (array(torch.cat(parts)) for parts in zip(*posteriors, strict=True))
+    variance, mean_variance = np.exp(log_variances).mean(axis=0), means.var(axis=0)
+    found = {f"factors/variance/z{i}": float(value) for i, value in enumerate(variance)}
+    found |= {f"factors/mean_variance/z{i}": float(value) for i, value in enumerate(mean_variance)}
+    ordered = np.sort(variance)
+    parts = {"least": ordered[:1], "second": ordered[1:2], "rest": ordered[2:]}
+    found |= {f"factors/variance/{name}": float(part.mean()) for name, part in parts.items() if len(part)}
+    return found, {"factors/variance": variance, "factors/mean_variance": mean_variance}

@@ -1,0 +1,60 @@
+"""Register a subject to the atlas, and bring its images and masks there with one interpolation."""
+
+from pathlib import Path
+
+import numpy as np
+
+from latent_anatomy.data.slices import NOT_DELINEATED
+from latent_anatomy.imaging import atlas, pictures, registration, volume
+from latent_anatomy.imaging.transform import Transform, resample
+from latent_anatomy.imaging.volume import Volume
+from latent_anatomy.jobs.imaging.step import Place, finish
+from latent_anatomy.jobs.job import read_job
+from latent_anatomy.pipeline.volume_files import TO_ATLAS, masks_of, transform_name, volume_name
+from latent_anatomy.provenance.passport import passport
+
+
+def run(params: Path, place: Place) -> None:
+    """Write `to_atlas.txt`, from the atlas to the sliced image, and all images and masks on the atlas grid.
+
+    A mask that other subjects have and this one has not is 255 everywhere, not delineated. Images that
+    their publisher has registered (`prepared`) are only brought to the atlas grid.
+    """
+    job, out = read_job(params, "register"), place.step("register")
+    sliced, guide = job["sliced"], job["guide"]
+    names = list(place.subject.images)
+    images = place.raw_images() if job["prepared"] else {name: place.volume("bias", name) for name in names}
+    others = [] if job["prepared"] else [name for name in names if name != sliced]
+    transforms = {transform_name(name): place.step("coregister") / transform_name(name) for name in others}
+    masks = place.raw_masks()
+    proof = passport(inputs=images | masks | transforms, job=job)
+    target = atlas.load(**job["atlas"])
+    loaded = {name: volume.read(path) for name, path in images.items()}
+    # Where points of the sliced image's world lie in the world of each image.
+    from_sliced = {name: Transform.identity() for name in names}
+    from_sliced |= {name: Transform.read(transforms[transform_name(name)]) for name in others}
+    to_guide = Transform.identity()
+    if not job["prepared"]:
+        settings = registration.Params.model_validate(job["params"])
+        to_guide = registration.register(target.t1, loaded[guide], settings, target.around)
+    to_sliced = to_guide.compose(from_sliced[guide].inverse())
+    to_sliced.write(out / TO_ATLAS)
+    there = {
+        name: resample(image, target.t1, to_sliced.compose(from_sliced[name]), "linear")
+        for name, image in loaded.items()
+    }
+    for name, image in there.items():
+        volume.write(out / volume_name(name), image)
+    nothing = Volume(np.full_like(target.t1.values, NOT_DELINEATED), target.t1.affine)
+    for name in masks_of(place.dataset):
+        known = name in masks
+        mask = resample(volume.read_mask(masks[name]), target.t1, to_sliced, "nearest") if known else nothing
+        volume.write(out / volume_name(name), mask, "uint8")
+    start = resample(loaded[guide], target.t1, Transform.identity(), "linear")
+    numbers = {
+        "similarity_before": registration.similarity(target.t1, start, target.around),
+        "similarity_after": registration.similarity(target.t1, there[guide], target.around),
+    }
+    picture = pictures.checkerboard(there[guide], target.t1, target.brain)
+    files = [TO_ATLAS, *map(volume_name, [*names, *masks_of(place.dataset)])]
+    finish(out, proof, files, numbers, picture)

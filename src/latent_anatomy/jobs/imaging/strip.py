@@ -1,0 +1,33 @@
+"""The brain of a subject in atlas space."""
+
+from pathlib import Path
+
+import numpy as np
+
+from latent_anatomy.imaging import atlas, pictures, stripping, volume
+from latent_anatomy.imaging.volume import Volume
+from latent_anatomy.jobs.imaging.step import Place, finish
+from latent_anatomy.jobs.job import read_job
+from latent_anatomy.pipeline.volume_files import volume_name
+from latent_anatomy.provenance.passport import passport
+
+
+def run(params: Path, place: Place) -> None:
+    """Write the mask `brain`, found in the guide image.
+
+    The publisher's mask is the brain where the parameters say so, else a reference to compare with. Of an
+    image that its publisher has stripped, without a mask, everything above 0 is brain.
+    """
+    job, out = read_job(params, "strip"), place.step("strip")
+    inputs = {"image": place.volume("register", job["guide"])}
+    if "brain" in place.subject.masks:
+        inputs["brain"] = place.volume("register", "brain")
+    proof = passport(inputs=inputs, job=job)
+    settings = stripping.Params.model_validate(job["params"])
+    head = volume.read(inputs["image"])
+    given = volume.read_mask(inputs["brain"]) if "brain" in inputs else None
+    if job["prepared"] and given is None:
+        given = Volume((head.values > 0).astype(np.float32), head.affine)
+    brain, numbers = stripping.strip(head, atlas.load(**job["atlas"]), settings, given)
+    volume.write(out / volume_name("brain"), brain, "uint8")
+    finish(out, proof, [volume_name("brain")], numbers, pictures.outline(head, brain, given))

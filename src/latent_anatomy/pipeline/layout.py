@@ -1,0 +1,111 @@
+"""Which artefact lies where, what made it and of what it is made."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import PurePosixPath
+
+from latent_anatomy.data.cohorts import Replicate, dataset_of, replicate
+from latent_anatomy.datasets import registry as datasets
+
+COMPARISON = "comparison"
+PASSPORT = "passport.json"
+PAIRED_TESTS = "paired-tests"
+OUTPUTS = {"metrics": "metrics.json", "arrays": "arrays.npz", "roc": "roc.csv", "psnr": "psnr.csv"}
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A file that has a passport, or is one, and what belongs to it.
+
+    path      from the root of the project
+    job       name of the job that makes it, as below .params
+    says      what the job in its passport says of itself
+    inputs    role -> path of what it is made of, None where only the passport can tell
+    outputs   role -> path of the files beside it that its passport speaks for
+    made_of   the artefacts among its inputs, or those of which its inputs are outputs
+    """
+
+    path: str
+    job: str
+    says: dict = field(hash=False)
+    inputs: dict[str, str] | None = field(default=None, hash=False)
+    outputs: dict[str, str] = field(default_factory=dict, hash=False)
+    made_of: tuple["Artefact", ...] = ()
+
+
+def raw(dataset: str) -> Artefact:
+    """The raw files of a data set; they have no passport, but a publisher or a drawing."""
+    files = {file.name: f"data/raw/{dataset}/{file.name}" for file in datasets.find(dataset).files}
+    return Artefact(f"data/raw/{dataset}", f"raw/{dataset}", {}, {}, files)
+
+
+def slices(dataset: str) -> Artefact:
+    """The slices of a data set; of one of volumes without what they are made of, which `volumes` tells."""
+    below = () if of_volumes(dataset) else (raw(dataset),)
+    inputs = below[0].outputs if below else None
+    says = {"job": "slice", "dataset": dataset}
+    return Artefact(f"data/slices/{dataset}.h5", f"slice/{dataset}", says, inputs, {}, below)
+
+
+@cache
+def of_volumes(dataset: str) -> bool:
+    """Whether a data set is one of volumes. Asked once, because it may take a look at the user's folder."""
+    return hasattr(datasets.find(dataset), "subjects")
+
+
+def model(study: str, dataset: str, run: str, replicate: Replicate) -> Artefact:
+    """A checkpoint, with its history."""
+    where, below = f"{study}/{dataset}/{run}/{replicate}", slices(dataset_of(dataset))
+    says = {"job": "train", "study": study, "dataset": dataset, "run": run, "seed": replicate.seed}
+    if replicate.fold is not None:
+        says["fold"] = replicate.fold
+    path = f"models/{where}/model.safetensors"
+    outputs = {"history": f"models/{where}/history.csv"}
+    return Artefact(path, f"train/{where}", says, {"slices": below.path}, outputs, (below,))
+
+
+def result(
+    study: str, dataset: str, run: str, replicate: Replicate, trained_on: str | None = None
+) -> Artefact:
+    """The metrics of a checkpoint, and the tables and arrays beside them.
+
+    `trained_on` is the data set of the checkpoint where that is another one.
+    """
+    where, below = f"{study}/{dataset}/{run}/{replicate}", slices(dataset_of(dataset))
+    trained = model(study, trained_on or dataset, run, replicate)
+    says = {**trained.says, "job": "evaluate", "dataset": dataset}
+    inputs = {"model": trained.path, "slices": below.path}
+    if trained_on:
+        says |= {"trained_on": trained_on}
+        inputs |= {"trained_on": trained.inputs["slices"]}
+    outputs = {role: f"results/{where}/{name}" for role, name in OUTPUTS.items()}
+    return Artefact(
+        f"results/{where}/{PASSPORT}", f"evaluate/{where}", says, inputs, outputs, (trained, below)
+    )
+
+
+def comparison(study: str, dataset: str, results: Iterable[Artefact]) -> Artefact:
+    """The paired tests between the `results` of a study on a data set."""
+    results = tuple(results)
+    folder = f"results/{study}/{COMPARISON}/{dataset}"
+    arrays = [each.outputs["arrays"] for each in results]
+    return Artefact(
+        f"{folder}/{PASSPORT}",
+        f"paired-tests/{study}/{dataset}",
+        {"job": "paired-tests", "study": study, "dataset": dataset},
+        {path.removeprefix(f"results/{study}/{dataset}/"): path for path in arrays},
+        {"metrics": f"{folder}/metrics.json"},
+        results,
+    )
+
+
+def report(study: str) -> Artefact:
+    """The report of a study, or of the imaging steps ("qc"); what it shows says its passport."""
+    return Artefact(f"reports/{study}.html", f"report/{study}", {"job": "report", "study": study})
+
+
+def place_of(path: str) -> tuple[str, str, str, Replicate]:
+    """Study, data set, run and replicate of results/<study>/<dataset>/<run>/<replicate>/<file>."""
+    _, study, dataset, run, name, _ = PurePosixPath(path).parts
+    return study, dataset, run, replicate(name)

@@ -1,0 +1,105 @@
+"""What a collection takes of a study: data sets, their folds and labelled parts, seeds, changes."""
+
+from itertools import product
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from latent_anatomy.data import cohorts
+
+
+class Strict(BaseModel):
+    """Refuses keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Change(Strict):
+    """Other parameters or settings of protocols, for some runs on some data sets (all, where not named).
+
+    A data set's name stands for all of its cohorts too.
+    """
+
+    runs: list[str] | None = None
+    datasets: list[str] | None = None
+    params: dict[str, object] = {}
+    evaluation: dict[str, dict] = {}
+
+    def concerns(self, run: str, dataset: str) -> bool:
+        """Whether it is about this run on this data set."""
+        names = {dataset, cohorts.dataset_of(dataset)}
+        return (self.runs is None or run in self.runs) and (
+            self.datasets is None or not names.isdisjoint(self.datasets)
+        )
+
+
+class External(Strict):
+    """A data set on whose test split the models are evaluated that were trained on another."""
+
+    dataset: str
+    trained_on: str
+
+
+class Sweep(Strict):
+    """Cohorts that a study compares: every fold of each split of each data set, with each part labelled.
+
+    `labelled` are per cent of the training subjects, or names that the data set gives a meaning of its own.
+    """
+
+    datasets: list[str]
+    splits: list[str]
+    folds: list[int]
+    labelled: list[float | int | str]
+    runs: list[str]
+
+    @property
+    def cohorts(self) -> list[str]:
+        """Names, folds apart."""
+        return [cohorts.name_of(*parts) for parts in product(self.datasets, self.splits, self.labelled)]
+
+
+class Chosen(Strict):
+    """Data sets (none: not built) and seeds of a study in a collection, and what they change.
+
+    `datasets` are used as they are split, `sweeps` split others in several ways. `evaluation` changes
+    settings of the study's protocols; there, `datasets` names those of the study on which a protocol
+    runs, cohorts included (all of them, where it does not).
+    """
+
+    datasets: list[str] = []
+    sweeps: dict[str, Sweep] = {}
+    external: list[External] = []
+    seeds: list[int] = Field(min_length=1)
+    changes: list[Change] = []
+    evaluation: dict[str, dict] = {}
+
+    @property
+    def trained(self) -> list[str]:
+        """Data sets and cohorts that methods are trained on, each once."""
+        swept = (name for sweep in self.sweeps.values() for name in sweep.cohorts)
+        return list(dict.fromkeys((*self.datasets, *swept)))
+
+    @property
+    def tested(self) -> dict[str, str]:
+        """Every data set and cohort that methods are evaluated on, and the one that they were trained on."""
+        return {name: name for name in self.trained} | {
+            each.dataset: each.trained_on for each in self.external
+        }
+
+    @property
+    def sources(self) -> list[str]:
+        """The data sets of which all this is made."""
+        return list(dict.fromkeys(map(cohorts.dataset_of, self.tested)))
+
+    def runs(self, name: str, runs: list[str]) -> list[str]:
+        """Those of a study's `runs` that are made on a data set or cohort."""
+        sweeps = [sweep for sweep in self.sweeps.values() if name in sweep.cohorts]
+        if name in self.datasets or not sweeps:
+            return runs
+        return [run for run in runs if any(run in sweep.runs for sweep in sweeps)]
+
+    def replicates(self, name: str) -> list[cohorts.Replicate]:
+        """Every fold with every seed."""
+        folds = [fold for sweep in self.sweeps.values() if name in sweep.cohorts for fold in sweep.folds]
+        return [
+            cohorts.Replicate(seed, fold) for fold in dict.fromkeys(folds or [None]) for seed in self.seeds
+        ]

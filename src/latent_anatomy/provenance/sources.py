@@ -1,0 +1,73 @@
+"""The digest of the sources that decide a result: some modules and all that they import of this package."""
+
+import ast
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "latent_anatomy"
+PACKAGE_ROOT = Path(__file__).parents[1]
+
+
+class Sources:
+    """The package's source files, and what they import of each other, read without running them.
+
+    `read` gives the bytes of a file by its path in the package, None where there is none.
+    """
+
+    def __init__(self, read: Callable[[str], bytes | None]) -> None:
+        self._read = cache(read)
+        self._imported: dict[str, frozenset[str]] = {}
+
+    def digest(self, *modules: str) -> str:
+        """SHA-256 over the sources of `modules` and of every module of this package that they import.
+
+        Raises ValueError for a name that is no module of this package.
+        """
+        reached, waiting = set(), list(modules)
+        while waiting:
+            module = waiting.pop()
+            if self._source(module) is None:
+                raise ValueError(f"expected a module of {PACKAGE}, found {module!r}: check its spelling")
+            if module not in reached:
+                reached.add(module)
+                waiting.extend(self._imports(module))
+        summary = hashlib.sha256()
+        for module in sorted(reached):
+            summary.update(module.encode() + b"\0" + self._source(module) + b"\0")
+        return summary.hexdigest()
+
+    def _source(self, module: str) -> bytes | None:
+        place = "/".join(module.split(".")[1:])
+        found = self._read(f"{place}.py") if place else None
+        return self._read(f"{place}/__init__.py".lstrip("/")) if found is None else found
+
+    def _imports(self, module: str) -> frozenset[str]:
+        if module not in self._imported:
+            names = set()
+            for node in ast.walk(ast.parse(self._source(module), filename=module)):
+                if isinstance(node, ast.Import):
+                    names |= {alias.name for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                    names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            own = {name for name in names if name.split(".")[0] == PACKAGE}
+            self._imported[module] = frozenset(name for name in own if self._source(name) is not None)
+        return self._imported[module]
+
+
+@cache
+def running_sources() -> Sources:
+    """The sources of the package that runs."""
+
+    def read(name: str) -> bytes | None:
+        path = PACKAGE_ROOT / name
+        return path.read_bytes() if path.is_file() else None
+
+    return Sources(read)
+
+
+@cache
+def source_digest(*modules: str) -> str:
+    """`Sources.digest` of the package that runs."""
+    return running_sources().digest(*modules)
