@@ -194,3 +194,16 @@ def test_a_passport_that_is_edited_disagrees_with_its_seal(value, key):
     whole = passport.sealed({"inputs": {}, "job": {"seed": 1}}, content="0" * 64)
     edited = whole | {key: [value]}
     assert passport.sealed({k: v for k, v in edited.items() if k != "seal"})["seal"] != edited["seal"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "numpy==0.1\n", "h5py==3.0 ; python_version < '3'\nnumpy==1.0 \\\n    --hash=x\n"]
+)
+def test_a_passport_names_the_lock_only_where_it_pins_the_versions_that_run(tmp_path, monkeypatch, text):
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(text)
+    monkeypatch.setattr(passport, "LOCK", lock)
+    monkeypatch.setattr(passport.metadata, "version", {"numpy": "1.0", "h5py": "3.0"}.__getitem__)
+    expected = hashlib.sha256(text.encode()).hexdigest() if "h5py" in text else None
+    assert passport.environment(["numpy", "h5py"])["lock"] == expected
+    assert passport.environment(["numpy"])["lock"] == expected

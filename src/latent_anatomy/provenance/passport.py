@@ -5,8 +5,9 @@ that the same inputs give the same bytes.
 """
 
 import platform
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -57,13 +58,31 @@ def passport(*, inputs: Mapping[str, Path], job: dict, device: str = "cpu") -> d
         "inputs": hashes(inputs),
         "job": job,
         "source": commit(),
-        "environment": {
-            "lock": sha256_file(LOCK) if LOCK.is_file() else None,
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in LIBRARIES[job["job"]]},
-        },
+        "environment": environment(LIBRARIES[job["job"]]),
         "device": device,
     }
+
+
+def environment(libraries: Iterable[str]) -> dict[str, str | None]:
+    """Versions of Python and of `libraries`, and "lock", the hash of the lock that they were installed from.
+
+    "lock" is None outside a checkout, and where a library has another version than the lock pins: what ran is
+    then known, but not how to install all of it again.
+    """
+    versions = {name: metadata.version(name) for name in libraries}
+    pinned = pins(LOCK.read_text(encoding="utf-8")) if LOCK.is_file() else {}
+    followed = all(pinned.get(name.lower()) == version for name, version in versions.items())
+    lock = sha256_file(LOCK) if followed and pinned else None
+    return {"lock": lock, "python": platform.python_version(), **versions}
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Library, its name in lower case -> version, of the text of a requirements.lock.
+
+    >>> pins("h5py==3.16.0 --hash=sha256:00\\nsimpleitk==2.5.7")
+    {'h5py': '3.16.0', 'simpleitk': '2.5.7'}
+    """
+    return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock, flags=re.MULTILINE))
 
 
 def sealed(passport: dict, **more: object) -> dict:
