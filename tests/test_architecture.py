@@ -1,6 +1,7 @@
 """The rooms of the package: what may import what, and how large a file may be (docs/architecture.md)."""
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from statistics import median
@@ -57,6 +58,12 @@ def test_only_the_packages_two_files_lie_loose_at_its_root():
 
 def test_every_room_has_its_floor():
     assert {room(name) for name in MODULES} == FLOOR.keys()
+
+
+def test_the_page_has_every_room_on_its_floor():
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = {room: int(floor) for floor, room in re.findall(r"^\| (\d+) \| `(\w+)/` \|", page, re.MULTILINE)}
+    assert rows == {room: floor for room, floor in FLOOR.items() if room != "__main__"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())

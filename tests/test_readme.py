@@ -5,6 +5,8 @@ import json
 import re
 import shlex
 import subprocess
+from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 import yaml
@@ -34,6 +36,8 @@ def of_tool(tool: str) -> list[str]:
     return sorted({line for page in ALL_PAGES for line in printed(page, tool)})
 
 
+VERDICTS = ("reproduced", "better", "not reproduced", "in kind", "not run")  # the columns of README's table
+WALKS = ("docs/add-a-method.md", "docs/add-a-data-set.md")  # pages that tell to write a file
 COMMANDS = sorted({line for page in PAGES for line in printed(page)})
 
 
@@ -92,33 +96,114 @@ def test_make_run_does_what_the_readme_says(project):
     )
 
 
+@pytest.mark.parametrize("page", ALL_PAGES)
+def test_every_relative_link_leads_to_a_file_and_to_a_heading_in_it(page):
+    text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in link:
+            continue
+        name, _, heading = link.partition("#")
+        path = (ROOT / page).parent / name if name else ROOT / page
+        assert path.is_file(), f"{page}: expected a file where {link} leads, found none"
+        assert not heading or heading in headings(path.read_text()), f"{page}: no heading for {link}"
+
+
+def headings(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub forms them."""
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_files_and_modules_of_the_package_that_pages_name_are_there():
+    """Names in backticks that begin with a room of the package, src/latent_anatomy/ before it or not."""
+    rooms = {path.name for path in (ROOT / "src/latent_anatomy").iterdir() if path.is_dir()}
+    name = re.compile(r"(?:src/latent_anatomy/)?((?:\w+/)+\w+\.py)")
+    for page in ALL_PAGES:
+        for path in name.findall((ROOT / page).read_text()):
+            if path.split("/")[0] in rooms and page not in WALKS:
+                assert (ROOT / "src/latent_anatomy" / path).is_file(), f"{page} names {path}"
+
+
+with (ROOT / "results/ledger.csv").open(newline="") as stream:
+    LEDGER = list(csv.DictReader(stream))
+
+
+def rows(page: str, pattern: str) -> list[tuple[str, ...]]:
+    """The cells of the rows of a page's table; at least one row."""
+    cells = re.findall(pattern, (ROOT / page).read_text(), re.MULTILINE)
+    assert cells
+    return cells
+
+
+def metrics(place: str, replicate: str = "seed-1") -> dict[str, float]:
+    return json.loads((ROOT / "results" / place / replicate / "metrics.json").read_text())
+
+
+def numbers(cells: Iterable[str]) -> list[float]:
+    return [float(cell) for cell in cells]
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 120
+
+
+def test_the_table_of_verdicts_counts_the_ledger_and_each_study_has_a_number_of_it():
+    """Each row of the README: study, rows by verdict, metric of run on data set, in print, ours."""
+    row = r"^\| \[`(.*)`\]\(.*\)" + r" \| (\d+)" * 5 + r" \| `(.*)` of `(.*)` on `(.*)` \| (.*) \| (.*) \|$"
+    studies = set()
+    for study, *counts, metric, run, dataset, paper, ours in rows("README.md", row):
+        of_study = [each for each in LEDGER if each["study"] == study]
+        verdicts = Counter(each["verdict"] for each in of_study)
+        assert [int(count) for count in counts] == [verdicts.pop(name, 0) for name in VERDICTS]
+        assert not verdicts
+        wanted = (metric, run, dataset)
+        number = next(
+            each for each in of_study if (each["metric"], each["method"], each["dataset"]) == wanted
+        )
+        assert (number["paper"] or "none") == paper
+        assert float(ours) == pytest.approx(float(number["ours_mean"]), abs=0.00051)
+        studies.add(study)
+    assert studies == {each["study"] for each in LEDGER}
+
+
+def test_that_all_is_of_one_training_is_said_as_long_as_it_is_so():
+    once = {each["n_seeds"] for each in LEDGER} <= {"0", "1"}
+    assert ("one training each" in " ".join((ROOT / "README.md").read_text().split())) == once
+
+
 def test_the_table_of_results_is_the_ledger():
-    """Each row of the README's table: data set, run, metric, paper, ours, verdict."""
-    with (ROOT / "results" / "ledger.csv").open(newline="") as stream:
-        ledger = {
-            (row["dataset"], row["method"], row["metric"]): (row["paper"], row["ours_mean"], row["verdict"])
-            for row in csv.DictReader(stream)
-            if row["table"].startswith("Table ")
-        }
+    """Each row: data set, run, metric, paper, ours, verdict."""
+    ledger = {
+        (each["dataset"], each["method"], each["metric"]): (each["paper"], each["ours_mean"], each["verdict"])
+        for each in LEDGER
+        if each["table"].startswith("Table ")
+    }
     row = r"^\| `(.*)` \| `(.*)` \| `(.*)` \| (.*) \| (.*) \| (.*) \|$"
-    lines = re.findall(row, (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert lines
-    for dataset, run, metric, paper, ours, verdict in lines:
-        printed, mean, judged = ledger[dataset, run, metric]
-        assert (float(paper), verdict) == (float(printed), judged)
+    for dataset, run, metric, paper, ours, verdict in rows("docs/results.md", row):
+        printed_value, mean, verdict_of_ledger = ledger[dataset, run, metric]
+        assert (float(paper), verdict) == (float(printed_value), verdict_of_ledger)
         assert float(ours) == pytest.approx(float(mean), abs=0.00051)
 
 
 def test_the_table_of_lesions_is_that_of_the_metrics():
     """Each row: run, AUPRC, Dice at the training threshold with its SD, at validation's, the oracle's, FP."""
-    row = r"^\| `(.*)` \| ([\d.]+) \| ([\d.]+) ± ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$"
     names = ("auprc", "training/dice", "training/dice_sd", "validation/dice", "oracle/dice")
     names = (*names, "training/false_positives_per_volume")
-    lines = re.findall(row, (ROOT / "README.md").read_text(), re.MULTILINE)
-    folder = ROOT / "results" / "baur" / "lgg-flair"
-    assert {run for run, *_ in lines} == {path.name for path in folder.iterdir()}
-    for run, *printed_values in lines:
-        metrics = json.loads((folder / run / "seed-1" / "metrics.json").read_text())
-        found = [metrics[f"lesions/{name}"] for name in names]
-        assert [float(value) for value in printed_values] == pytest.approx(found, abs=0.051)
-        assert [float(value) for value in printed_values[:-1]] == pytest.approx(found[:-1], abs=0.00051)
+    row = r"^\| `(.*)` \| ([\d.]+) \| ([\d.]+) ± ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$"
+    lines = rows("docs/results.md", row)
+    assert {run for run, *_ in lines} == {path.name for path in (ROOT / "results/baur/lgg-flair").iterdir()}
+    for run, *cells in lines:
+        ours = [metrics(f"baur/lgg-flair/{run}")[f"lesions/{name}"] for name in names]
+        assert numbers(cells) == pytest.approx(ours, abs=0.051)
+        assert numbers(cells[:-1]) == pytest.approx(ours[:-1], abs=0.00051)
+
+
+def test_the_table_of_hearts_is_that_of_the_metrics():
+    """Each row: % labelled, run, slice Dice: average ± SD, three structures; volume Dice; the paper's."""
+    slice_dice = ("average", "average_sd", "myocardium", "left-ventricle", "right-ventricle")
+    names = (*(f"slice-dice/{name}" for name in slice_dice), "volume-dice/average")
+    row = r"^\| ([\d.]+) % \| `(.*)` \| ([\d.]+) ± ([\d.]+)" + r" \| ([\d.]+)" * 5 + r" \|$"
+    for labelled, run, *cells, _ in rows("docs/results.md", row):
+        measured = metrics(f"sdnet/acdc-frames-96.published.{labelled}/{run}", "fold-0.seed-1")
+        ours = [measured[f"segmentation/{name}"] for name in names]
+        assert numbers(cells) == pytest.approx(ours, abs=0.00051)
