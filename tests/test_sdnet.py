@@ -15,7 +15,7 @@ from latent_anatomy.methods import sdnet
 from latent_anatomy.networks.film import FilmBlock, FilmDecoder
 from latent_anatomy.networks.modality import ModalityEncoder
 from latent_anatomy.networks.rounding import harden
-from latent_anatomy.networks.segmentation_losses import drawn_from, kl
+from latent_anatomy.networks.segmentation_losses import kl, sampled
 from latent_anatomy.training.loop import TrainingParams, train
 from latent_anatomy.training.method import Batch, Shape
 
@@ -123,8 +123,8 @@ def test_kl_and_draws_are_those_of_torch_distributions():
     mean, log_variance = torch.randn(3, 4), torch.randn(3, 4)
     divergence = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum() / 3
     torch.testing.assert_close(kl(mean, log_variance), divergence)
-    drawn = drawn_from(torch.full((20000,), 2.0), torch.full((20000,), 2 * np.log(3.0)))
-    assert (float(drawn.mean()), float(drawn.std())) == pytest.approx((2, 3), abs=0.1)
+    z = sampled(torch.full((20000,), 2.0), torch.full((20000,), 2 * np.log(3.0)))
+    assert (float(z.mean()), float(z.std())) == pytest.approx((2, 3), abs=0.1)
 
 
 def test_slices_too_small_for_the_modality_encoder_are_refused():

@@ -89,9 +89,9 @@ def test_predicting_leaves_running_statistics_and_gradients_alone():
 # Losses
 
 
-def dice_by_hand(predicted: np.ndarray, drawn: np.ndarray, doubled: bool) -> float:
+def dice_by_hand(predicted: np.ndarray, truth: np.ndarray, doubled: bool) -> float:
     losses = []
-    for image, mask in zip(predicted, drawn, strict=True):
+    for image, mask in zip(predicted, truth, strict=True):
         both, either = (image * mask).sum(), image.sum() + mask.sum()
         losses.append(1 - (2 * (both + 0.1) if doubled else 2 * both + 0.1) / (either + 0.1))
     return float(np.mean(losses))
@@ -100,10 +100,10 @@ def dice_by_hand(predicted: np.ndarray, drawn: np.ndarray, doubled: bool) -> flo
 @pytest.mark.parametrize("doubled", [True, False])
 def test_dice_loss_pools_structures_and_averages_images(doubled):
     random = np.random.default_rng(0)
-    predicted, drawn = random.random((5, 3, 6, 7)), (random.random((5, 3, 6, 7)) > 0.8).astype(float)
-    drawn[2] = 0
-    ours = dice_loss(torch.tensor(predicted), torch.tensor(drawn), doubled)
-    assert float(ours) == pytest.approx(dice_by_hand(predicted, drawn, doubled), rel=1e-5)
+    predicted, truth = random.random((5, 3, 6, 7)), (random.random((5, 3, 6, 7)) > 0.8).astype(float)
+    truth[2] = 0
+    ours = dice_loss(torch.tensor(predicted), torch.tensor(truth), doubled)
+    assert float(ours) == pytest.approx(dice_by_hand(predicted, truth, doubled), rel=1e-5)
 
 
 def test_an_empty_slice_without_a_finding_has_a_dice_loss_of_minus_one_as_printed_or_of_nothing():
@@ -174,17 +174,17 @@ def test_rates_decay_with_the_updates_of_each_optimiser_and_go_on_after_a_stop()
 # Streams
 
 
-def test_only_labelled_slices_that_are_drawn_are_paired_with_their_masks():
+def test_only_labelled_slices_that_are_delineated_are_paired_with_their_masks():
     data = hearts(8, labelled=2)  # subjects 0 to 3 in turn, of whom 0 and 1 are labelled
     data.masks[1, 0], data.masks[2] = 255, 255
     assert labelled_rows.labelled(data).tolist() == [0, 4, 5]
-    assert labelled_rows.drawn(data).tolist() == [0, 3, 4, 5, 6, 7]
+    assert labelled_rows.delineated(data).tolist() == [0, 3, 4, 5, 6, 7]
     assert labelled_rows.labelled(replace(data, labelled=None)).tolist() == [0, 3, 4, 5, 6, 7]
 
 
 @pytest.mark.parametrize("change", [{"labelled": torch.zeros(4, dtype=torch.bool)}, {"masks": None}])
 def test_no_labelled_slice_is_one_clear_error(change):
-    with pytest.raises(ValueError, match=r"one slice .*every structure is drawn, found none among 4"):
+    with pytest.raises(ValueError, match=r"one slice .*every structure is delineated, found none among 4"):
         unet_method().streams(replace(hearts(4), **change))
 
 
@@ -232,7 +232,7 @@ def test_what_the_code_leaves_open_changes_the_training(changed, tmp_path):
     assert not same(trained(one, hearts(8), tmp_path / "a"), trained(other, hearts(8), tmp_path / "b"))
 
 
-def test_the_validation_loss_is_one_minus_soft_dice_of_the_drawn_slices():
+def test_the_validation_loss_is_one_minus_soft_dice_of_the_delineated_slices():
     method, data = unet_method().eval(), hearts(20)
     data.masks[3], data.masks[4] = 255, 0
     with torch.no_grad():

@@ -53,8 +53,8 @@ def line_kernels(start: Tensor, end: Tensor, size: Tensor) -> Tensor:
     points = (start + margin).unsqueeze(1) + walked * (end - start).sign().unsqueeze(1)
     pixel = torch.arange(WIDEST, device=size.device)
     column, row = points[..., 0, None] == pixel, points[..., 1, None] == pixel
-    drawn = row.unsqueeze(3) & column.unsqueeze(2) & (step.squeeze(1) <= length).view(-1, WIDEST, 1, 1)
-    kernel = drawn.any(1).float()
+    line = row.unsqueeze(3) & column.unsqueeze(2) & (step.squeeze(1) <= length).view(-1, WIDEST, 1, 1)
+    kernel = line.any(1).float()
     return kernel / kernel.sum((1, 2), keepdim=True)
 
 

@@ -99,7 +99,7 @@ def sample(
 
 
 def apply(name: str, severity: int, images: Tensor, parameters: dict[str, Tensor]) -> Tensor:
-    """Corrupts images (N, 3, 32, 32) float32 in [0, 1] with drawn `parameters`; returns their like.
+    """Corrupts images (N, 3, 32, 32) float32 in [0, 1] with sampled `parameters`; returns their like.
 
     Values are rounded to the nearest of 256 levels on the way in and truncated to one on the way out.
     """
@@ -108,8 +108,8 @@ def apply(name: str, severity: int, images: Tensor, parameters: dict[str, Tensor
         raise ValueError(f"severity: expected one of {SEVERITIES}, found {severity!r}")
     _check_shape(images.shape)
     levels = _levels(images)
-    drawn = {key: value.to(images.device) for key, value in parameters.items()}
-    return (corruption.apply(levels, corruption.settings[severity - 1], **drawn).floor() / 255).float()
+    on_device = {key: value.to(images.device) for key, value in parameters.items()}
+    return (corruption.apply(levels, corruption.settings[severity - 1], **on_device).floor() / 255).float()
 
 
 def corrupt(

@@ -53,10 +53,10 @@ REPLICATE = re.compile(r"(?:fold-(\d+)\.)?seed-(\d+)")
 
 def replicate(name: str) -> Replicate:
     """The replicate of this name; ValueError for another form."""
-    found = REPLICATE.fullmatch(name)
-    if found is None:
+    match = REPLICATE.fullmatch(name)
+    if match is None:
         raise ValueError(f"expected seed-<n> or fold-<k>.seed-<n>, found {name!r}")
-    return Replicate(int(found[2]), None if found[1] is None else int(found[1]))
+    return Replicate(int(match[2]), None if match[1] is None else int(match[1]))
 
 
 def name_of(dataset: str, split: str, labelled: float | str) -> str:

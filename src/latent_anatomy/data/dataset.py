@@ -30,13 +30,13 @@ class RawFile:
         if self.checksum is None:
             return
         with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, self.algorithm).hexdigest()
-        if found != self.checksum:
+            checksum = hashlib.file_digest(stream, self.algorithm).hexdigest()
+        if checksum != self.checksum:
             size = path.stat().st_size
             raise defect(
                 path,
                 f"{self.algorithm} {self.checksum}",
-                f"{found} ({size:,} bytes)",
+                f"{checksum} ({size:,} bytes)",
                 "delete this file and fetch again; a file that differs from its publisher's may only be "
                 "used as a data set registered under its own name",
             )

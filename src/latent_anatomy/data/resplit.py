@@ -27,12 +27,12 @@ def resplit(content: Slices, seed: int) -> Slices:
 
 def resplits(content: Slices, count: int) -> list[Slices]:
     """`count` re-splits, by the seeds 1 to `count`; ValueError when two of them are the same."""
-    found = [resplit(content, seed) for seed in range(1, count + 1)]
-    distinct = len({tuple(each.split.tolist()) for each in found})
+    re_splits = [resplit(content, seed) for seed in range(1, count + 1)]
+    distinct = len({tuple(each.split.tolist()) for each in re_splits})
     if distinct < count:
         raise defect(content.dataset, f"{count} different splits of its subjects", f"only {distinct}",
                      "it has too few subjects for so many: ask for fewer")  # fmt: skip
-    return found
+    return re_splits
 
 
 def _classes(content: Slices, membership: NDArray, subjects: int) -> NDArray:

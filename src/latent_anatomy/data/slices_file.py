@@ -44,8 +44,8 @@ def read(path: Path, split: str | None = None) -> Slices:
     if split is None:
         return slices
     if split not in slices.split:
-        found = ", ".join(np.unique(slices.split))
-        raise defect(path, f"slices of split {split!r}", f"only {found}", "ask for one of these")
+        splits = ", ".join(np.unique(slices.split))
+        raise defect(path, f"slices of split {split!r}", f"only {splits}", "ask for one of these")
     return slices.select(split)
 
 

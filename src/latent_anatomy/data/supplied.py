@@ -33,19 +33,19 @@ def listed(folder: Path, patterns: Iterable[str]) -> dict[str, str]:
     Raises ValueError for a line of another form, a name twice or outside of the folder, and for a file that
     matches one of the glob `patterns` and is not listed: it would be left out without a word.
     """
-    path, found = folder / SUMS, {}
+    path, checksums = folder / SUMS, {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         match = LINE.fullmatch(line)
         name = PurePosixPath(match[2]) if match else None
         if name is None or name.is_absolute() or ".." in name.parts:
             raise defect(f"{path}, line {number}", "a SHA-256 and a name below this folder", line, TAKE)
-        if str(name) in found:
+        if str(name) in checksums:
             raise defect(f"{path}, line {number}", "every file once", f"{name} again", TAKE)
-        found[str(name)] = match[1]
+        checksums[str(name)] = match[1]
     present = {each.relative_to(folder).as_posix() for pattern in patterns for each in folder.glob(pattern)}
-    if missing := sorted(present - found.keys()):
+    if missing := sorted(present - checksums.keys()):
         raise defect(path, "every file of this folder", f"not {_some(missing)}", TAKE)
-    return found
+    return checksums
 
 
 def manifest(path: Path) -> tuple[RawFile, ...]:

@@ -97,5 +97,5 @@ def delineated(data: Data, structure: str) -> NDArray[np.int64]:
     """Rows on which a structure is drawn; none where the data do not have it."""
     if data.masks is None or structure not in data.mask_names:
         return np.zeros(0, np.int64)
-    drawn = dice.drawn(data.masks)[:, data.mask_names.index(structure)]
+    drawn = dice.delineated(data.masks)[:, data.mask_names.index(structure)]
     return torch.nonzero(drawn)[:, 0].cpu().numpy()

@@ -55,7 +55,7 @@ class Params(MethodParams):
     batch_size: int = Field(8, ge=1, description="Images per step.")
     bottleneck: Bottleneck = Field("spatial", description="Whether z is a map or a vector.")
     latent: int = Field(ge=1, description="Channels of a spatial z (64), dimensions of a dense one (512).")
-    variational: bool = Field(False, description="Whether z is drawn, and drawn to N(0, I).")
+    variational: bool = Field(False, description="Whether z is sampled, and pulled to N(0, I).")
     width: int = Field(32, ge=1, description="Channels after the first block.")
     blocks: int = Field(4, ge=1, description="Halvings of the image.")
     normalisation: Literal["batch", "affine"] = Field("batch", description="As released, in effect: affine.")
@@ -116,7 +116,7 @@ class Method(nn.Module):
         return losses
 
     def losses(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Reconstructions of images (N, C, H, W) from a drawn z, and the scalar losses."""
+        """Reconstructions of images (N, C, H, W) from a sampled z, and the scalar losses."""
         mean, log_sigma = self.encoder(images)
         divergence, latent = mean.new_zeros((), dtype=torch.float32), mean
         if log_sigma is not None:

@@ -51,7 +51,7 @@ from latent_anatomy.training.method import Batch, Shape, Update
 class Params(baur_autoencoder.Params):
     """Parameters of the adversarial auto-encoders; the defaults are AnoVAEGAN's."""
 
-    variational: bool = Field(True, description="Whether z is drawn, and drawn to N(0, I).")
+    variational: bool = Field(True, description="Whether z is sampled, and pulled to N(0, I).")
     lambda_adversarial: float = Field(1.0, ge=0, description="Weight of -log Dis(x').")
     adversarial_learning_rate: float = Field(1e-4, gt=0, description="Adam's, of the discriminator.")
     verdict: Verdict = Field("location", description="What is judged: each location, or the image.")

@@ -10,8 +10,8 @@ critic D of masks (`networks.mask_critic`), at each iteration three updates, eac
 The paper has no more about it, and no code was released; inferred: the weights, critic, pool, beta1 and
 streams are SDNet's. Where SDNet's code and its paper differ, these are parameters, here as there:
 
-    real_masks         released: "all", the critic sees all drawn masks of the training split, unpaired, at
-                       every fraction of labels; "labelled": the labelled subjects' only
+    real_masks         released: "all", the critic sees all masks of the training split, unpaired, at every
+                       fraction of labels; "labelled": the labelled subjects' only
     spectral_weight    released: 10; printed: no such penalty, which is 0
     pool               released: fakes come from the last 50; printed: from the current batch, which is 0
     unlabelled_images  printed: 1200 drawn at random; released: as many of each subject, rounded up (1260 of

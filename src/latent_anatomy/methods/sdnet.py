@@ -24,12 +24,12 @@ differ, the defaults are the code's but for `frozen_prior` and `soft_masks`:
     decay_per                printed: epoch; released: update, counted by each optimiser (z_regression: twice
                              an iteration)
     z_regression             printed: anatomy of y is encoded anew, and what f_M makes of it is compared, so
-                             that f_A is trained too (the mean is taken here); released: s stays, a drawn z is
-                             compared
+                             that f_A is trained too (the mean is taken here); released: s stays, and a
+                             sampled z is compared
     rounding                 printed: channels sum to 1, as with "argmax"; released: "nearest", of which
                              nothing may be left; "none" for the paper's figure without thresholding
     adversarial_on_labelled  printed: one loss for all; released: only unlabelled images
-    frozen_prior             printed: z' is drawn anew; released: in update 2 it is the same at every step
+    frozen_prior             printed: z' is sampled anew; released: in update 2 it is the same at every step
     spectral_weight, pool, real_masks, unlabelled_images and beta1, minimum_change, restore, doubled_smooth,
     soft_masks               see `mask_gan` and `unet`
 
@@ -62,7 +62,7 @@ from latent_anatomy.networks.film import FilmDecoder
 from latent_anatomy.networks.mask_critic import FakePool, MaskCritic, critic_losses
 from latent_anatomy.networks.modality import ModalityEncoder, Segmentor
 from latent_anatomy.networks.rounding import Rounding, harden
-from latent_anatomy.networks.segmentation_losses import drawn_from, kl, least_squares
+from latent_anatomy.networks.segmentation_losses import kl, least_squares, sampled
 from latent_anatomy.networks.unet import UNet
 from latent_anatomy.training import labelled_rows
 from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stream, Update
@@ -171,10 +171,10 @@ class Method(nn.Module):
         }
 
     def forward_pass(self, images: Tensor) -> Pass:
-        """One training pass over images (N, C, H, W) in [-1, 1]; z is drawn."""
+        """One training pass over images (N, C, H, W) in [-1, 1]; z is sampled."""
         anatomy = self.represent(images)
         mean, log_variance = self.modality_encoder(anatomy, images)
-        reconstructions = self.decoder(anatomy, drawn_from(mean, log_variance))
+        reconstructions = self.decoder(anatomy, sampled(mean, log_variance))
         distance = (reconstructions - images).abs().mean()
         return Pass(anatomy, self.probabilities(anatomy), distance, kl(mean, log_variance))
 
@@ -204,7 +204,7 @@ class Method(nn.Module):
         rendered = self.decoder(anatomy, z)
         if self.params.z_regression == "printed":
             return (self.modality_encoder(self.represent(rendered), rendered)[0] - z).abs().mean()
-        return (drawn_from(*self.modality_encoder(anatomy, rendered)) - z).abs().mean()
+        return (sampled(*self.modality_encoder(anatomy, rendered)) - z).abs().mean()
 
     def soft(self, images: Tensor) -> Tensor:
         """Images in [-1, 1] -> anatomy (N, C, H, W) float32 before rounding: channels sum to 1."""

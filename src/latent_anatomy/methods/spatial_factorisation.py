@@ -8,7 +8,7 @@ without:
     p, z = f(x)       one U-Net: probabilities of the structures, and from its bottom 16 numbers in [0, 1]
     s    = round(p)   (N, L, H, W) of 0 and 1, straight-through
     y    = g(s, z)    reconstruction: residual blocks with instance normalisation (`networks.factorising`)
-    D_M, D_X          critics of masks and of images, a verdict for each place, without spectral penalty
+    D_M, D_X          critics of masks and of images, an output for each place, without spectral penalty
 
 An iteration has four updates, each by an Adam of its own with a constant rate:
 
@@ -60,13 +60,13 @@ class Params(SegmentationParams):
     decoder_width: int = Field(64, ge=1, description="Channels of the decoder.")
     critic_width: int = Field(32, ge=1, description="Filters of the first layer of both critics.")
     lambda_dice: float = Field(10.0, ge=0, description="Weight of the Dice loss.")
-    lambda_from_mask: float = Field(10.0, ge=0, description="Weight of the image from the drawn mask.")
+    lambda_from_mask: float = Field(10.0, ge=0, description="Weight of the image from the delineated mask.")
     lambda_reconstruction: float = Field(1.0, ge=0, description="Weight of |y - x| of labelled images.")
-    lambda_adversarial: float = Field(10.0, ge=0, description="Weight of the critic's verdict on masks.")
+    lambda_adversarial: float = Field(10.0, ge=0, description="Weight of the critic's output for masks.")
     lambda_image_adversarial: float = Field(1.0, ge=0, description="The same on labelled images' y.")
     lambda_unlabelled_reconstruction: float = Field(5.0, ge=0, description="Of |y - x| of unlabelled images.")
-    lambda_unlabelled_image_adversarial: float = Field(5.0, ge=0, description="Of the verdict on their y.")
-    pool: int = Field(50, ge=0, description="Fakes among which each critic's are drawn; 0: none.")
+    lambda_unlabelled_image_adversarial: float = Field(5.0, ge=0, description="The same on their y.")
+    pool: int = Field(50, ge=0, description="Fakes among which each critic's are sampled; 0: none.")
     real_masks: Literal["all", "labelled"] = Field("all", description="Masks that the critic sees as real.")
     unlabelled_images: int = Field(1200, ge=1, description="Of more images, so many, alike of each subject.")
 
@@ -121,7 +121,7 @@ class Method(nn.Module):
         rows = {
             "labelled": paired,
             "unlabelled": labelled_rows.images(train, params.unlabelled_images, DRAW["unlabelled"]),
-            "masks": labelled_rows.drawn(train) if params.real_masks == "all" else paired,
+            "masks": labelled_rows.delineated(train) if params.real_masks == "all" else paired,
         }
         return {name: Stream(indices, params.batch_size) for name, indices in rows.items()}
 

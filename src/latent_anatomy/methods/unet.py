@@ -12,7 +12,7 @@ Where paper and released code differ, or the code has what the paper does not me
     beta1            released: 0.9, Keras' default, but 0.5 for SDNet ("trained alike", the paper says)
     minimum_change   released: 0.001, but 0.01 for SDNet; patience 100; the last epoch's weights are tested
                      (`restore=False`), not the best one's
-    doubled_smooth   printed and released: Dice loss of -1 where nothing is drawn and nothing found
+    doubled_smooth   printed and released: Dice loss of -1 where nothing is delineated and nothing predicted
     soft_masks       released: True, masks stay as bilinear rotation leaves them; here by default binary
 
 Choices made here: an epoch shows every labelled slice once (SDNet's is longer, see there). A last batch of

@@ -41,8 +41,8 @@ def correct(labels: NDArray, scores: NDArray) -> NDArray:
     one of several.
     """
     labels, scores = _checked(labels, scores)
-    found = scores[:, 1] > 0.5 if scores.shape[1] == 2 else scores.argmax(axis=1)
-    return found == labels
+    predicted = scores[:, 1] > 0.5 if scores.shape[1] == 2 else scores.argmax(axis=1)
+    return predicted == labels
 
 
 def _checked(labels: NDArray, scores: NDArray) -> tuple[NDArray, NDArray]:

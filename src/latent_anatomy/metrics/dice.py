@@ -14,7 +14,7 @@ def counts(predicted: Tensor, truth: Tensor) -> Tensor:
     """Counts (N, L, 3) of planes (N, L, H, W) in [0, 1], truth of 0 and 1; soft where `predicted` is."""
     if predicted.shape != truth.shape:
         raise ValueError(
-            f"expected a plane for each structure that is drawn, {tuple(truth.shape)}, "
+            f"expected a plane for each structure that is delineated, {tuple(truth.shape)}, "
             f"found {tuple(predicted.shape)}: segment with a method that was made for these structures"
         )
     planes = (predicted * truth, predicted, truth)
@@ -28,8 +28,8 @@ def dice(counted: Tensor, smooth: float = 0.0) -> Tensor:
     return torch.where(either > 0, (2 * both + smooth) / (either + smooth), 1.0)
 
 
-def drawn(masks: Tensor) -> Tensor:
-    """Which planes of masks (N, K, H, W) somebody has delineated, that is, are not 255: (N, K) bool."""
+def delineated(masks: Tensor) -> Tensor:
+    """Which planes of masks (N, K, H, W) somebody has delineated: those that are not 255: (N, K) bool."""
     return masks[:, :, 0, 0] != NOT_DELINEATED
 
 

@@ -9,10 +9,10 @@ What the released code adds and the paper does not mention: a penalty that pulls
 convolutions but the first towards a spectral norm of 1, mean |stop(W / sigma) - W| for each layer, where W
 is a matrix of (taps x inputs, outputs) and sigma its largest singular value as of 3 power iterations, which
 start at every step from the same random vector; and a pool of the last 50 fakes, from which each batch of
-fakes is drawn.
+fakes is sampled.
 
 The two critics of the previous model (`methods.spatial_factorisation`), of masks and of images, are of the
-same kind: half as wide, with one halving less, and a last convolution 4x4 to one verdict for each place.
+same kind: half as wide, with one halving less, and a last convolution 4x4 to one output for each place.
 """
 
 import torch
@@ -38,9 +38,9 @@ class SameConv2d(nn.Conv2d):
 
 
 class MaskCritic(nn.Module):
-    """Masks (N, L, H, W) in [0, 1] -> verdicts (N, 1) float32, 1 for real and 0 for fake.
+    """Masks (N, L, H, W) in [0, 1] -> outputs (N, 1) float32, 1 for real and 0 for fake.
 
-    With `by_place`, a verdict (N, 1, H/2^halvings, W/2^halvings), rounded up, for each place.
+    With `by_place`, an output (N, 1, H/2^halvings, W/2^halvings), rounded up, for each place.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class FakePool(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     def exchange(self, fakes: Tensor) -> Tensor:
-        """Put fakes (n, L, H, W) in, and draw as many without replacement, not all of them from the last."""
+        """Put fakes (n, L, H, W) in, and sample as many without replacement, not all from the last."""
         capacity = len(self.masks)
         if not capacity:
             return fakes.detach()

@@ -7,15 +7,15 @@ from torch import Tensor
 SMOOTH = 0.1
 
 
-def dice_loss(predicted: Tensor, drawn: Tensor, doubled_smooth: bool = True) -> Tensor:
+def dice_loss(predicted: Tensor, truth: Tensor, doubled_smooth: bool = True) -> Tensor:
     """1 - Dice of soft masks (N, L, H, W), the L structures of an image pooled; mean over images.
 
     As printed and released, (1 - 2 (I + 0.1) / (A + B + 0.1)), 0.1 is doubled in the numerator: where nothing
-    is drawn and nothing predicted, the loss is -1. Without `doubled_smooth` it is 0 there.
+    is delineated and nothing predicted, the loss is -1. Without `doubled_smooth` it is 0 there.
     """
-    predicted, drawn = predicted.float(), drawn.float()
-    both = (predicted * drawn).sum((1, 2, 3))
-    either = predicted.sum((1, 2, 3)) + drawn.sum((1, 2, 3))
+    predicted, truth = predicted.float(), truth.float()
+    both = (predicted * truth).sum((1, 2, 3))
+    either = predicted.sum((1, 2, 3)) + truth.sum((1, 2, 3))
     smooth = 2 * SMOOTH if doubled_smooth else SMOOTH
     return (1 - (2 * both + smooth) / (either + SMOOTH)).mean()
 
@@ -25,11 +25,11 @@ def kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1).mean()
 
 
-def drawn_from(mean: Tensor, log_variance: Tensor) -> Tensor:
+def sampled(mean: Tensor, log_variance: Tensor) -> Tensor:
     """z (N, nz) ~ N(mean, variance), through which gradients pass."""
     return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
 
 
-def least_squares(verdicts: Tensor, real: bool) -> Tensor:
-    """Squared distance of verdicts (N, 1) to 1 for real, 0 for fake (Mao 2017, as released: no halves)."""
-    return F.mse_loss(verdicts, torch.full_like(verdicts, float(real)))
+def least_squares(outputs: Tensor, real: bool) -> Tensor:
+    """Squared distance of a critic's outputs (N, 1) to 1 for real, 0 for fake (Mao 2017, without halves)."""
+    return F.mse_loss(outputs, torch.full_like(outputs, float(real)))

@@ -1,6 +1,6 @@
 """Uncertainty of results: over seeds, over subjects, of paired differences, of many of them.
 
-Everything about subjects is expressed by `counts` (resamples, images), how often each image is drawn:
+Everything about subjects is expressed by `counts` (resamples, images), how often each image is in one:
 a statistic maps counts to one value per resample, so that a bootstrap is a few matrix products.
 """
 
@@ -16,7 +16,7 @@ Statistic = Callable[[NDArray], NDArray]
 
 RESAMPLES = 2000
 PERMUTATIONS = 10_000
-EXACT_UP_TO = 12  # subjects; beyond, sign flips are drawn instead of enumerated
+EXACT_UP_TO = 12  # subjects; beyond, sign flips are sampled instead of enumerated
 CHUNK = 256  # resamples at a time, to bound memory
 LEAST_DEFINED = 0.95  # part of the resamples for which a statistic must be defined
 
@@ -58,7 +58,7 @@ def bootstrap(
     """Bootstrap interval of `statistic`, drawing whole subjects with replacement (Efron 1987).
 
     subjects (images,): the subject of each image. `statistic` maps counts (resamples, images) float64
-    to (resamples,), NaN where it is undefined, for example because a class was not drawn; such
+    to (resamples,), NaN where it is undefined, for example because a class is not in it; such
     resamples are left out, and more than 5 % of them raise ValueError. The p-value is twice the
     smaller part of the resamples on one side of zero, one added to each count.
     """
@@ -112,7 +112,7 @@ def sign_flip(
     """Two-sided p-value that paired differences (images,) have mean zero.
 
     All differences of a subject change sign together. Every assignment of signs is enumerated for up
-    to 12 subjects; otherwise `permutations` are drawn, the observed one added (Phipson and Smyth 2010).
+    to 12 subjects; otherwise `permutations` are sampled, the observed one added (Phipson and Smyth 2010).
     """
     membership = np.unique(np.asarray(subjects), return_inverse=True)[1]
     sums = np.bincount(membership, weights=np.asarray(differences, dtype=np.float64))

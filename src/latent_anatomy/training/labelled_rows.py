@@ -1,7 +1,7 @@
 """Which rows of a training split a method with few labels may use, and for what; shared by such methods.
 
 A mask may be paired with its image only where `Data.labelled` allows it (None: everywhere). An image may
-always be used without its mask. A drawn mask may be shown to a critic, without its image.
+always be used without its mask. A mask may always be shown to a critic, without its image.
 """
 
 import math
@@ -21,7 +21,7 @@ def structures(shape: Shape) -> int:
     return len(shape.structures)
 
 
-def drawn(data: Data) -> Tensor:
+def delineated(data: Data) -> Tensor:
     """Rows (n,) int64 of which all structures are delineated. ValueError where there is none."""
     return _rows(data, None)
 
@@ -35,12 +35,12 @@ def _rows(data: Data, allowed: Tensor | None) -> Tensor:
     whose = "of a labelled subject " if allowed is not None else ""
     rows = torch.zeros(0)
     if data.masks is not None:
-        known = dice.drawn(data.masks).all(1)
-        rows = (known if allowed is None else known & allowed).nonzero()[:, 0]
+        whole = dice.delineated(data.masks).all(1)
+        rows = (whole if allowed is None else whole & allowed).nonzero()[:, 0]
     if not len(rows):
         raise defect(
             "data",
-            f"at least one slice {whose}on which every structure is drawn",
+            f"at least one slice {whose}on which every structure is delineated",
             f"none among {len(data)} slices",
             "label more subjects, or look at the masks",
         )

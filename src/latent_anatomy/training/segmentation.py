@@ -72,9 +72,9 @@ class SegmentationParams(MethodParams):
         """The images alone; whatever masks there are do not matter."""
         return self.shown(Batch(batch.images)).images
 
-    def dice_loss(self, predicted: Tensor, drawn: Tensor) -> Tensor:
+    def dice_loss(self, predicted: Tensor, truth: Tensor) -> Tensor:
         """Of soft masks (N, L, H, W): a scalar."""
-        return dice_loss(predicted, drawn, self.doubled_smooth)
+        return dice_loss(predicted, truth, self.doubled_smooth)
 
 
 class CriticParams(SegmentationParams):
@@ -91,10 +91,10 @@ class CriticParams(SegmentationParams):
         1e-2, ge=0, description="Of the validation loss in an epoch that is better."
     )
     lambda_dice: float = Field(10.0, ge=0, description="Weight of the Dice loss.")
-    lambda_adversarial: float = Field(10.0, ge=0, description="Weight of the critic's verdict on masks.")
+    lambda_adversarial: float = Field(10.0, ge=0, description="Weight of the critic's output for masks.")
     critic_width: int = Field(64, ge=1, description="Filters of the critic's first layer.")
     spectral_weight: float = Field(10.0, ge=0, description="Of the critic's spectral penalty. Printed: 0.")
-    pool: int = Field(50, ge=0, description="Fakes among which the critic's are drawn. Printed: 0, none.")
+    pool: int = Field(50, ge=0, description="Fakes among which the critic's are sampled. Printed: 0, none.")
     real_masks: Literal["all", "labelled"] = Field("all", description="Masks that the critic sees as real.")
     unlabelled_images: int = Field(1200, ge=1, description="Of more images, so many, alike of each subject.")
     repeated_passes: Literal["shared", "as_released"] = Field("shared", description="See above.")
@@ -105,7 +105,7 @@ class CriticParams(SegmentationParams):
         rows = {
             "labelled": paired,
             "unlabelled": labelled_rows.images(train, self.unlabelled_images, DRAW["unlabelled"]),
-            "masks": labelled_rows.drawn(train) if self.real_masks == "all" else paired,
+            "masks": labelled_rows.delineated(train) if self.real_masks == "all" else paired,
         }
         if self.repeated_passes == "as_released":
             rows["images"] = labelled_rows.images(train, self.unlabelled_images, DRAW["images"])
@@ -114,9 +114,9 @@ class CriticParams(SegmentationParams):
 
 @torch.no_grad()
 def validation_loss(method: nn.Module, data: Data) -> dict[str, Tensor]:
-    """1 - soft Dice, structures pooled, smoothed by 0.1, mean over the drawn slices: "loss"."""
+    """1 - soft Dice, structures pooled, smoothed by 0.1, mean over the delineated slices: "loss"."""
     values = []
-    for rows in labelled_rows.drawn(data).split(VALIDATION_BATCH):
+    for rows in labelled_rows.delineated(data).split(VALIDATION_BATCH):
         batch = data.batch(rows)
         counts = dice.counts(method.segment(batch.images), batch.masks)
         values.append(dice.dice(counts.sum(1), SMOOTH))

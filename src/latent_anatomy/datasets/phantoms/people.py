@@ -145,13 +145,13 @@ class Waves:
 class Lesions:
     """Ellipsoids of white matter that is bright in FLAIR and dark in T1.
 
-    centres  (L, 3) atlas mm            shapes      (L, 3, 3), a distance from the centre -> unit ball
-    volumes  (L,) mm3 of the ellipsoid  brightness  (L,) signal in FLAIR     darkness  (L,) signal in T1
+    centres     (L, 3) atlas mm         shapes       (L, 3, 3), a distance from the centre -> unit ball
+    brightness  (L,) signal in FLAIR    darkness     (L,) signal in T1    volumes_mm3  (L,)
     """
 
     centres: Array
     shapes: Array
-    volumes: Array
+    volumes_mm3: Array
     brightness: Array
     darkness: Array
 
@@ -161,18 +161,18 @@ class Lesions:
         median, spread = LESION_MM3
         chosen = random.choice(len(atlas().lesion_odds), count, p=atlas().lesion_odds)
         centres = atlas().lesion_places[chosen] + random.uniform(-1, 1, (count, 3))
-        volumes = median * np.exp(spread * random.standard_normal(count))
+        volumes_mm3 = median * np.exp(spread * random.standard_normal(count))
         lengths = np.exp(random.normal(0, 0.25, (count, 3)))
-        radii = (volumes * 3 / (4 * np.pi * lengths.prod(axis=1)))[:, None] ** (1 / 3) * lengths
+        radii = (volumes_mm3 * 3 / (4 * np.pi * lengths.prod(axis=1)))[:, None] ** (1 / 3) * lengths
         turned = np.linalg.qr(random.standard_normal((count, 3, 3)))[0]
-        brightness = random.uniform(0.8, 1.05, count)
-        return cls(centres, turned / radii[:, :, None], volumes, brightness, random.uniform(0.55, 0.8, count))
+        brightness, darkness = random.uniform(0.8, 1.05, count), random.uniform(0.55, 0.8, count)
+        return cls(centres, turned / radii[:, :, None], volumes_mm3, brightness, darkness)
 
     def __call__(self, points: Array) -> tuple[Array, Array, Array]:
         """Fraction (N,) of lesion at atlas `points`, and the FLAIR and T1 signal of that lesion."""
         fraction, bright, dark = np.zeros((3, len(points)))
         for centre, shape, volume_mm3, flair, t1 in zip(
-            self.centres, self.shapes, self.volumes, self.brightness, self.darkness, strict=True
+            self.centres, self.shapes, self.volumes_mm3, self.brightness, self.darkness, strict=True
         ):
             radius = np.cbrt(volume_mm3 * 3 / (4 * np.pi))
             near = np.flatnonzero((np.abs(points - centre) < 3 * radius + 3).all(axis=1))

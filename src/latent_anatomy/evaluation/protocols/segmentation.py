@@ -126,7 +126,7 @@ def count(method: nn.Module, data: Data) -> Counted:
     found = []
     for part in parts(rows, data):
         batch = data.batch(part)
-        drawn = dice.drawn(batch.masks)
+        drawn = dice.delineated(batch.masks)
         truth = batch.masks.masked_fill(~drawn[:, :, None, None], 0)
         soft = method.segment(batch.images).float()
         if not ((soft >= 0) & (soft <= 1)).all():  # NaN fails this too
@@ -142,7 +142,7 @@ def count(method: nn.Module, data: Data) -> Counted:
 
 def delineated(data: Data) -> Tensor:
     """Rows (n,) of the slices on which a structure is drawn; ValueError when there are none."""
-    rows = () if data.masks is None else dice.drawn(data.masks).any(1).nonzero()[:, 0]
+    rows = () if data.masks is None else dice.delineated(data.masks).any(1).nonzero()[:, 0]
     if not len(rows):
         raise ValueError(
             "expected slices on which structures are drawn, found none: use data with masks in this split"
@@ -192,7 +192,7 @@ def summary(prefix: str, names: Sequence[str], table: Tensor) -> dict[str, float
 def figures(method: nn.Module, data: Data) -> dict[str, np.ndarray]:
     """The pictures above; the same slices in whatever order the rows are."""
     inside = (data.masks == 1).flatten(1).any(1)
-    rows = (inside if inside.any() else dice.drawn(data.masks).any(1)).nonzero()[:, 0].tolist()
+    rows = (inside if inside.any() else dice.delineated(data.masks).any(1)).nonzero()[:, 0].tolist()
     position = range(len(data)) if data.position is None else data.position.tolist()
     keys = list(zip(*texts(data), position, strict=True))
     rows = sorted(rows, key=keys.__getitem__)

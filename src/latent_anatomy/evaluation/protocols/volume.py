@@ -81,7 +81,7 @@ def _missing(splits: dict[str, Data]) -> str:
 
 def _delineated(data: Data, phase: str = "") -> Tensor:
     """Rows (n,) of the slices on which the left ventricle is drawn, of one phase where the data have any."""
-    known = dice.drawn(data.masks)[:, data.mask_names.index(STRUCTURE)]
+    known = dice.delineated(data.masks)[:, data.mask_names.index(STRUCTURE)]
     if phase and data.phase:
         known = known & torch.tensor([each == phase for each in data.phase], device=data.device)
     return known.nonzero()[:, 0]

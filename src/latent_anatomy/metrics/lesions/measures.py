@@ -65,7 +65,7 @@ def count(
     if not 0 < least_overlap <= 1:
         raise ValueError(f"expected a least overlap above 0 and up to 1, found {least_overlap}")
     lesions, number = label(lesion, connectivity)
-    findings, found = label(predicted, connectivity)
+    findings, count = label(predicted, connectivity)
     both = predicted & lesion
     overlap = np.bincount(lesions[both], minlength=number + 1)[1:]
     size = np.bincount(lesions[lesion], minlength=number + 1)[1:]
@@ -76,7 +76,7 @@ def count(
         lesions=number,
         touched=int((overlap > 0).sum()),
         covered=int((overlap >= least_overlap * size).sum()),
-        false_positives=found - len(np.unique(findings[both])),
+        false_positives=count - len(np.unique(findings[both])),
     )
 
 
@@ -99,7 +99,7 @@ def summary(patients: Iterable[Counts]) -> dict[str, float]:
     pooled = sum(patients, Counts())
     dice = np.array([patient.dice for patient in diseased])
     differences = np.array([patient.volume_difference for patient in diseased])
-    found = {
+    measures = {
         "patients": float(len(patients)),
         "patients_without_lesions": float(len(patients) - len(diseased)),
         "dice": float(dice.mean()),
@@ -110,4 +110,4 @@ def summary(patients: Iterable[Counts]) -> dict[str, float]:
         "volume_difference": float(differences.mean()),
         "volume_difference_absolute": float(np.abs(differences).mean()),
     }
-    return found | ({"dice_sd": float(dice.std(ddof=1))} if len(dice) > 1 else {})
+    return measures | ({"dice_sd": float(dice.std(ddof=1))} if len(dice) > 1 else {})

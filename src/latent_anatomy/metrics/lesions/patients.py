@@ -66,8 +66,8 @@ def histogram(training: list[NDArray], test: list[Patient]) -> dict[str, NDArray
     healthy = [patient.smoothed[patient.region & ~patient.lesion] for patient in test]
     upper = max(percentile(training, UPPER), *(float(each.max(initial=0)) for each in lesion))
     edges = np.linspace(0, upper or 1, BINS + 1)
-    found = {"edges": edges}
+    histograms = {"edges": edges}
     for name, residuals in (("healthy_training", training), ("healthy_test", healthy), ("lesion", lesion)):
         counts = (np.histogram(np.minimum(each, edges[-1]), edges)[0] for each in residuals)
-        found[name] = sum(counts, np.zeros(BINS, np.int64))
-    return found
+        histograms[name] = sum(counts, np.zeros(BINS, np.int64))
+    return histograms

@@ -86,16 +86,16 @@ class Ranking:
 
     def dice(self, thresholds: ArrayLike) -> NDArray[np.float64]:
         """Dice coefficient over all voxels at each threshold >= 0."""
-        found, predicted = self.above(thresholds)
-        return 2 * found / (predicted + self._some_lesion())
+        hits, predicted = self.above(thresholds)
+        return 2 * hits / (predicted + self._some_lesion())
 
     @cached_property
     def _levels(self) -> tuple[NDArray, NDArray, NDArray, NDArray]:
         """Distinct scores of lesion voxels above 0 as keys, ascending; how many lesion voxels have each;
         and how many lesion voxels, and voxels, have at least each."""
         levels, counts = np.unique(self._lesion_keys, return_counts=True)
-        found = counts[::-1].cumsum()[::-1]
-        return levels, counts, found, len(self.keys) - np.searchsorted(self.keys, levels - np.uint32(1))
+        hits = counts[::-1].cumsum()[::-1]
+        return levels, counts, hits, len(self.keys) - np.searchsorted(self.keys, levels - np.uint32(1))
 
     def average_precision(self) -> float:
         """Area under the precision-recall curve: sum over thresholds of precision times rise in recall.
@@ -103,8 +103,8 @@ class Ranking:
         As scikit-learn's average_precision_score, without interpolation; ties are one threshold.
         """
         total = self._some_lesion()
-        _, counts, found, predicted = self._levels
-        area = (counts * (found / predicted)).sum() + self.lesion_at_zero * (total / self.voxels)
+        _, counts, hits, predicted = self._levels
+        area = (counts * (hits / predicted)).sum() + self.lesion_at_zero * (total / self.voxels)
         return float(area / total)
 
     def _some_lesion(self) -> int:
@@ -122,7 +122,7 @@ def best_dice(patients: Sequence[Ranking]) -> tuple[float, float]:
     Each patient needs lesions; of one ranking it is the best Dice over all its voxels. On the voxels that
     are then evaluated this is an oracle: name it so. It is the largest float32 below the score of a lesion
     voxel, since every score above it counts as lesion, and only there can a Dice rise. Where no lesion
-    voxel scores above 0, it is the highest score, and nothing is found.
+    voxel scores above 0, it is the highest score, and nothing is called one.
     """
     for patient in patients:
         patient._some_lesion()
