@@ -27,7 +27,11 @@ Record = dict[str, tuple[Tensor, Parameters]]
 
 
 def sample(name: str, shape: Shape, generator: Generator = None, device: Device = None) -> Parameters:
-    """Draw parameters of corruption `name` for each of shape[0] images of shape (N, C, H, W)."""
+    """Draw parameters of corruption `name` for each of shape[0] images of shape (N, C, H, W).
+
+    >>> {key: tuple(values.shape) for key, values in sample("GaussianBlur", (4, 1, 28, 28)).items()}
+    {'size': (4,)}
+    """
     _check_shape(shape)
     return TRANSFORMS[name][0](tuple(shape), Draw(generator, device))
 
@@ -52,7 +56,12 @@ def sample_augment(
 
 
 def sample_one(shape: Shape, generator: Generator = None, device: Device = None) -> tuple[Record, Tensor]:
-    """Draw one of the 12 corruptions for about half of the images; also labels (N,) int64, 1 = corrupted."""
+    """Draw one of the 12 corruptions for about half of the images; also labels (N,) int64, 1 = corrupted.
+
+    >>> record, labels = sample_one((6, 3, 28, 28), torch.Generator().manual_seed(0))
+    >>> torch.equal(sum(chosen.long() for chosen, _ in record.values()), labels)
+    True
+    """
     corrupted = torch.rand(shape[0], generator=generator, device=device) < 0.5
     which = torch.randint(len(NAMES), (shape[0],), generator=generator, device=device)
     record = {
@@ -64,7 +73,13 @@ def sample_one(shape: Shape, generator: Generator = None, device: Device = None)
 
 @torch.no_grad()
 def replay(images: Tensor, record: Record) -> Tensor:
-    """Apply the recorded corruptions one after the other, in the order of the record."""
+    """Apply the recorded corruptions one after the other, in the order of the record.
+
+    >>> images = torch.full((2, 1, 28, 28), 0.2)
+    >>> record = sample_augment(images.shape, p=0.5, generator=torch.Generator().manual_seed(0))
+    >>> torch.equal(replay(images, record), replay(images, record))
+    True
+    """
     levels = _to_levels(images)
     for name, (chosen, parameters) in record.items():
         levels = where_chosen(TRANSFORMS[name][1], levels, chosen, parameters)

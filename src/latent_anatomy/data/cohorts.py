@@ -52,7 +52,11 @@ REPLICATE = re.compile(r"(?:fold-(\d+)\.)?seed-(\d+)")
 
 
 def replicate(name: str) -> Replicate:
-    """The replicate of this name; ValueError for another form."""
+    """The replicate of this name; ValueError for another form.
+
+    >>> replicate("fold-2.seed-1")
+    Replicate(seed=1, fold=2)
+    """
     match = REPLICATE.fullmatch(name)
     if match is None:
         raise ValueError(f"expected seed-<n> or fold-<k>.seed-<n>, found {name!r}")
@@ -60,7 +64,11 @@ def replicate(name: str) -> Replicate:
 
 
 def name_of(dataset: str, split: str, labelled: float | str) -> str:
-    """A cohort's name, folds apart, in paths and tables, such as "acdc.published.12.5"."""
+    """A cohort's name, folds apart, in paths and tables.
+
+    >>> name_of("acdc", "published", 12.5)
+    'acdc.published.12.5'
+    """
     return SEPARATOR.join((dataset, split, labelled if isinstance(labelled, str) else f"{labelled:g}"))
 
 
@@ -70,7 +78,11 @@ def dataset_of(name: str) -> str:
 
 
 def labelled_of(name: str) -> str:
-    """The labelled part of a cohort, such as "12.5", also where no split is named; "" of a data set."""
+    """The labelled part of a cohort, also where no split is named; "" of a data set.
+
+    >>> labelled_of("acdc.published.12.5"), labelled_of("acdc")
+    ('12.5', '')
+    """
     _, _, rest = name.partition(SEPARATOR)
     split, _, labelled = rest.partition(SEPARATOR)
     return labelled if labelled and not split.isdecimal() else rest
@@ -81,6 +93,11 @@ def draw(subjects: Sequence[str], percent: float, seed: int) -> tuple[str, ...]:
 
     So that fewer labelled subjects are some of more. numpy's legacy generator, as SDNet's code draws.
     Raises ValueError when nobody is left, and for what is no number.
+
+    >>> draw(("ann", "ben", "cleo", "dan"), 50, seed=1)
+    ('dan', 'cleo')
+    >>> draw(("ann", "ben", "cleo", "dan"), 25, seed=1)
+    ('dan',)
     """
     if isinstance(percent, str):
         raise ValueError(

@@ -15,6 +15,12 @@ def resplit(content: Slices, seed: int) -> Slices:
     split, and each split keeps the number of subjects of each class that it had; with one slice for a
     subject, also its slices. The class of a subject is its most frequent label (the lowest of several);
     without labels all subjects are of one. "unlabelled" slices stay where they are.
+
+    >>> people = np.array(["ann", "ann", "ben", "cleo"])
+    >>> split = np.array(["train", "train", "train", "test"])
+    >>> content = Slices(np.zeros((4, 1, 8, 8)), people, np.arange(4), split, people, "people", "", 0)
+    >>> resplit(content, seed=2).split.tolist()
+    ['test', 'test', 'train', 'train']
     """
     subjects, first, membership = np.unique(content.subject, return_index=True, return_inverse=True)
     split, classes = content.split[first], _classes(content, membership, len(subjects))

@@ -63,7 +63,23 @@ def defect(where: object, expected: object, found: object, remedy: str) -> Value
 
 @dataclass(frozen=True, eq=False)
 class Slices:
-    """Slices in memory, one row each; shapes and types as in the table of the module."""
+    """Slices in memory, one row each; shapes and types as in the table of the module.
+
+    >>> slices = Slices(
+    ...     images=np.zeros((3, 1, 28, 28), np.uint8),
+    ...     subject=np.array(["ann", "ann", "ben"]),
+    ...     slice=np.array([0, 1, 0], np.int32),
+    ...     split=np.array(["train", "train", "test"]),
+    ...     modality=np.full(3, "MR T1"),
+    ...     dataset="heads",
+    ...     task="",
+    ...     classes=0,
+    ... )
+    >>> slices.select("train").images.shape
+    (2, 1, 28, 28)
+    >>> slices.resplit({"ann": "test"}).split.tolist()
+    ['test', 'test']
+    """
 
     images: np.ndarray
     subject: np.ndarray

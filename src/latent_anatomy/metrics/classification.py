@@ -9,6 +9,10 @@ def auc(labels: NDArray, scores: NDArray) -> float:
 
     Two classes: of the scores of class 1. More: unweighted mean of each class against the rest (also
     for ordinal regression). Raises ValueError when a class is absent, since its area is undefined.
+
+    >>> scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]])
+    >>> auc(np.array([0, 0, 1, 1]), scores)
+    0.75
     """
     labels, scores = _checked(labels, scores)
     classes = [1] if scores.shape[1] == 2 else range(scores.shape[1])
@@ -39,6 +43,9 @@ def correct(labels: NDArray, scores: NDArray) -> NDArray:
 
     Two classes: class 1 where its score exceeds 0.5. More: the class of the highest score, the first
     one of several.
+
+    >>> correct(np.array([0, 2]), np.array([[0.5, 0.2, 0.3], [0.4, 0.4, 0.2]]))
+    array([ True, False])
     """
     labels, scores = _checked(labels, scores)
     predicted = scores[:, 1] > 0.5 if scores.shape[1] == 2 else scores.argmax(axis=1)

@@ -14,7 +14,12 @@ from torch import Tensor
 
 
 def linear_cka(one: Tensor, other: Tensor) -> float:
-    """Linear CKA of embeddings (N, d1) and (N, d2) of the same images: 0 to 1, 0 for a constant one."""
+    """Linear CKA of embeddings (N, d1) and (N, d2) of the same images: 0 to 1, 0 for a constant one.
+
+    >>> one = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> round(linear_cka(one, 3 * one[:, [1, 0]] + 5), 6), round(linear_cka(one[:, :1], one[:, 1:]), 6)
+    (1.0, 0.0)
+    """
     one, other = _centred(one), _centred(other)
     norms = torch.linalg.norm(one.T @ one) * torch.linalg.norm(other.T @ other)
     return float((one.T @ other).square().sum() / norms) if norms > 0 else 0.0

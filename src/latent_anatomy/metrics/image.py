@@ -26,7 +26,12 @@ def psnr_of_mse(error: Tensor) -> Tensor:
 
 
 def psnr(images: Tensor, reference: Tensor) -> Tensor:
-    """PSNR of each image in dB, peak 1, nothing clamped: two (N, C, H, W) float -> (N,) float64."""
+    """PSNR of each image in dB, peak 1, nothing clamped: two (N, C, H, W) float -> (N,) float64.
+
+    >>> black = torch.zeros(2, 1, 28, 28)
+    >>> psnr(black + torch.tensor([0.1, 1.0]).view(2, 1, 1, 1), black).round(decimals=3)
+    tensor([20., -0.], dtype=torch.float64)
+    """
     return psnr_of_mse(mse(images, reference))
 
 
@@ -36,6 +41,10 @@ def ssim(images: Tensor, reference: Tensor) -> Tensor:
     Wang et al. 2004, equation 13: Gaussian window of 11 pixels with sigma 1.5, K1 = 0.01, K2 = 0.03.
     As in torchmetrics, which unORANIC's code uses, images are mirrored at their borders and the mean is
     taken over all pixels and channels; Wang leaves out the border, more than half of 28 x 28 pixels.
+
+    >>> images = torch.rand(3, 1, 28, 28)
+    >>> ssim(images, images)
+    tensor([1., 1., 1.], dtype=torch.float64)
     """
     if images.shape != reference.shape or min(images.shape[2:]) <= SSIM_WINDOW // 2:
         raise ValueError(

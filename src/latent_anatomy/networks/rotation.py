@@ -12,6 +12,10 @@ def rotate(planes: Tensor, angles: Tensor) -> Tensor:
 
     Bilinear; what comes from outside has the value of the nearest pixel of the border. A positive angle
     turns anti-clockwise, as the image is looked at.
+
+    >>> rotate(torch.tensor([[[[1.0, 2], [3, 4]]]]), torch.tensor([math.pi / 2])).round()
+    tensor([[[[2., 4.],
+              [1., 3.]]]])
     """
     height, width = planes.shape[2:]
     cosine, sine, none = angles.cos(), angles.sin(), torch.zeros_like(angles)
@@ -28,6 +32,11 @@ def randomly_rotated(
 
     Uniform in +-`degrees`; 0 rotates nothing. Where not `soft_masks`, a pixel is 1 of which more than a half
     is inside.
+
+    >>> images, masks = torch.rand(2, 1, 16, 16), torch.ones(2, 3, 16, 16, dtype=torch.uint8)
+    >>> images, masks = randomly_rotated(images, masks, degrees=90, soft_masks=False)
+    >>> images.shape, masks.shape, masks.dtype, masks.unique()
+    (torch.Size([2, 1, 16, 16]), torch.Size([2, 3, 16, 16]), torch.float32, tensor([1.]))
     """
     count = images.shape[1]
     planes = images if masks is None else torch.cat([images, masks.float()], dim=1)

@@ -19,6 +19,9 @@ def canonical_json(value: object) -> str:
     """JSON whose bytes depend on the value alone: sorted keys, two-space indent, final newline.
 
     Raises ValueError for NaN and infinities, which JSON cannot carry.
+
+    >>> canonical_json({"b": 1, "a": 2}) == canonical_json({"a": 2, "b": 1})
+    True
     """
     return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

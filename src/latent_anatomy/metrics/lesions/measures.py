@@ -60,6 +60,12 @@ def count(
     """Compare a prediction with the reference of one stack, both (S, H, W) bool.
 
     least_overlap in (0, 1]: the part of a lesion's voxels that must be predicted to call it covered.
+
+    >>> lesion, predicted = np.zeros((2, 1, 1, 9), bool)
+    >>> lesion[..., 0:4] = predicted[..., 3] = predicted[..., 8] = True
+    >>> counts = count(predicted, lesion, least_overlap=0.5)
+    >>> counts.lesions, counts.touched, counts.covered, counts.false_positives, round(counts.dice, 3)
+    (1, 1, 0, 1, 0.333)
     """
     check_masks(predicted.shape, predicted, lesion)
     if not 0 < least_overlap <= 1:

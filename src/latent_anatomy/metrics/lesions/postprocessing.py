@@ -83,7 +83,11 @@ def eroded(brain: NDArray, element: Literal["cross", "square"], iterations: int)
 def without_small(
     segmentation: NDArray, minimum_voxels: int, connectivity: Connectivity
 ) -> NDArray[np.bool_]:
-    """Segmentation (S, H, W) bool of one stack without components of fewer than `minimum_voxels`."""
+    """Segmentation (S, H, W) bool of one stack without components of fewer than `minimum_voxels`.
+
+    >>> without_small(np.array([[[True, True, False, True]]]), 2, 26)
+    array([[[ True,  True, False, False]]])
+    """
     components, _ = label(segmentation, connectivity)
     kept = np.bincount(components.ravel()) >= minimum_voxels
     kept[0] = False  # the background

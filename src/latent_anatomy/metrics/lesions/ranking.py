@@ -21,7 +21,13 @@ from latent_anatomy.metrics.lesions.stacks import check_scores
 
 
 class VoxelRanking:
-    """Collects the voxels of one patient after another; their order does not matter."""
+    """Collects the voxels of one patient after another; their order does not matter.
+
+    >>> voxels = VoxelRanking()
+    >>> voxels.update(np.array([0.9, 0.8, 0.7, 0.0], np.float32), np.array([True, False, True, False]))
+    >>> round(voxels.result().average_precision(), 4), voxels.result().dice([0.85, 0.5]).round(4)
+    (0.8333, array([0.6667, 0.8   ]))
+    """
 
     def __init__(self) -> None:
         self._keys: list[NDArray[np.uint32]] = []

@@ -12,6 +12,12 @@ def stacks(subject: ArrayLike, position: ArrayLike) -> Iterator[tuple[str, NDArr
     subject (N,) text and position (N,) integers in the volume, as in the slices file. Subjects come in
     the order of their names. A subject from which slices were left out gives several stacks, so that
     nothing is filtered or connected across the gap. Raises ValueError for two slices of one position.
+
+    >>> for subject, rows in stacks(["ben", "ann", "ann", "ann"], [0, 4, 3, 7]):
+    ...     print(subject, rows)
+    ann [2 1]
+    ann [3]
+    ben [0]
     """
     subject, position = np.asarray(subject), np.asarray(position)
     if subject.ndim != 1 or subject.shape != position.shape:
