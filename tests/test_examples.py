@@ -1,6 +1,6 @@
 """The examples in docstrings give what they show.
 
-Only modules that have some are imported, and only when their test runs; `pytest --doctest-modules` would import
+Only modules that have some are imported, when their test runs; `pytest --doctest-modules` would import
 the whole package while it collects.
 """
 

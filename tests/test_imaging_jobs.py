@@ -118,7 +118,7 @@ def with_checksums(folder: Path, subjects: list[Subject], **more) -> Made:
 
 
 def write_jobs(folder: Path, dataset: Made) -> dict[str, Path]:
-    """The files of a data set's jobs, as `resolution` writes them."""
+    """The files of a data set's jobs, as `job_files` writes them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "DATASETS", (dataset,))
         left_out = {subject.name: "motion" for subject in dataset.subjects if subject.name == "who-moved"}

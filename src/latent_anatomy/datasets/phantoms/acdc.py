@@ -6,7 +6,7 @@
     training/patient001/patient001_frame01_gt.nii.gz     0, 1 right ventricle, 2 myocardium, 3 left ventricle
 
 As in ACDC, patients are ordered by group, and pixels and distances of positions differ. Hearts
-(`phantom_hearts`) lie askew in the picture. All of the left ventricle is covered, and its volume is known
+(`hearts`) lie askew in the picture. All of the left ventricle is covered, and its volume is known
 exactly: `heart(patient).volume_ml(0)` at ED, `volume_ml(1)` at ES. Everything about a patient depends only on
 the seed, its number and its group. They show no patient, and no number measured on them says anything about
 ACDC.

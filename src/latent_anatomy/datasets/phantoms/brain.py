@@ -6,7 +6,7 @@ image. This phantom has the same files, FLAIR and T1W as they leave the scanner:
 
     patient01/FLAIR.nii.gz, T1W.nii.gz, brainmask.nii.gz, consensus_gt.nii.gz
 
-The heads differ in size, shape, ventricles, skull and scalp (`phantom_people`, `phantom_heads`). They lie
+The heads differ in size, shape, ventricles, skull and scalp (`people`, `heads`). They lie
 askew in the scanner and move between the two scans, whose planes are oblique. Everything about one depends
 only on the seed, its number and whether it is healthy. They show no patient, and no number measured on them
 says anything about MSLUB.

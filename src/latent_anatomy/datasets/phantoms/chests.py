@@ -1,4 +1,4 @@
-"""Drawings of chests: a beating heart (`phantom_hearts`) among lungs, liver, fat and bone, as it is imaged.
+"""Drawings of chests: a beating heart (`hearts`) among lungs, liver, fat and bone, as it is imaged.
 
 Cine MR and MR: magnitude images with a bias field. CT: Hounsfield units, blood with contrast agent, more of
 it on the left. In all three other things are as bright as the blood of the left ventricle (the blood beside

@@ -1,6 +1,6 @@
 """Drawings of heads: a brain from tissue maps, inside skull, scalp, face and neck, as a scanner would see it.
 
-The brain comes from the atlas, bent for each person (`phantom_people`). What lies around it is drawn from the
+The brain comes from the atlas, bent for each person (`people`). What lies around it is drawn from the
 distance to that brain and from ellipsoids, in the atlas' millimetres.
 """
 

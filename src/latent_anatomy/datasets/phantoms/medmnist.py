@@ -1,6 +1,6 @@
 """Phantoms of the five MedMNIST sets: drawings with the same file layout, classes and image shape.
 
-The drawings (`phantom_drawings`) are exposed and tinted at random, strongly enough that the mean intensity
+The drawings (`drawings`) are exposed and tinted at random, strongly enough that the mean intensity
 alone is a poor classifier, and get faint noise. Every image depends only on the seed, its data set, its
 split, its position there and its label. They show no patient, and no number measured on them says anything
 about the real sets.

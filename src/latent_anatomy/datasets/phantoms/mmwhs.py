@@ -3,7 +3,7 @@
     mr_train/mr_train_1001_image.nii.gz, mr_train_1001_label.nii.gz     to 1006
     ct_train/ct_train_1001_image.nii.gz, ct_train_1001_label.nii.gz     to 1006
 
-Axial volumes of chests (`phantom_chests`) with hearts near ED, turned a little and of all groups; in the MR
+Axial volumes of chests (`chests`) with hearts near ED, turned a little and of all groups; in the MR
 labels of even numbers a part of the left atrium has the value 421, as it happened in MM-WHS. Everything about
 a subject depends only on the seed, its modality and its number; MR and CT show different people. They show no
 patient, and no number measured on them says anything about MM-WHS.
