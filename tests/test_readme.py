@@ -7,6 +7,7 @@ import shlex
 import subprocess
 from collections import Counter
 from collections.abc import Iterable
+from statistics import fmean
 
 import pytest
 import yaml
@@ -207,3 +208,26 @@ def test_the_table_of_hearts_is_that_of_the_metrics():
         measured = metrics(f"sdnet/acdc-frames-96.published.{labelled}/{run}", "fold-0.seed-1")
         ours = [measured[f"segmentation/{name}"] for name in names]
         assert numbers(cells) == pytest.approx(ours, abs=0.00051)
+
+
+EXPECTED = re.compile(
+    r"^  # (?P<metric>\S+): (?:(?P<paper>[\d.]+) in print on (?P<printed_on>\S+)|not in print),"
+    r" ours (?:(?P<ours>[\d.]+) on (?P<ours_on>\S+)|not measured); (?P<time>.*)\n  (?P<run>[\w-]+): ",
+    re.MULTILINE,
+)
+
+
+def test_what_params_yaml_expects_of_each_run_is_in_print_and_was_measured():
+    expected = list(EXPECTED.finditer((ROOT / "params.yaml").read_text()))
+    assert [each["run"] for each in expected] == list(PARAMS["methods"])
+    in_print = {(each["method"], each["dataset"], each["metric"], each["paper"]) for each in LEDGER}
+    speed = (ROOT / "docs/speed.md").read_text()
+    for each in expected:
+        run, metric = each["run"], each["metric"]
+        if each["paper"]:
+            assert (run, each["printed_on"], metric, each["paper"]) in in_print
+        if each["ours"]:
+            files = (ROOT / "results").glob(f"*/{each['ours_on']}/{run}/*/metrics.json")
+            ours = fmean(json.loads(file.read_text())[metric] for file in files)
+            assert float(each["ours"]) == pytest.approx(ours, abs=0.00051)
+        assert each["time"] == "time not measured" or f" {each['time'].split()[0]} " in speed
