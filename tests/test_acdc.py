@@ -21,7 +21,7 @@ from tiny_hearts import (
     write_nifti,
 )
 
-from latent_anatomy.data import slices, slices_file
+from latent_anatomy.data import slices_check, slices_file
 from latent_anatomy.datasets import acdc_frames, acdc_patients
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.datasets.acdc_patients import FOLDS, PATIENTS, cohort, group
@@ -307,7 +307,7 @@ TWO = ("patient040_frame01.h5", "patient040_frame13.h5")
 def test_a_patient_has_ed_first_and_es_second_in_native_pixels(tmp_path, monkeypatch):
     files = {name: frame((positions, 250, 200)) for name, positions in zip(TWO, (2, 3), strict=True)}
     made = stored(tmp_path, monkeypatch, files).to_slices(tmp_path)
-    slices.check(made, "here")
+    slices_check.check(made, "here")
     assert made.phase.tolist() == ["ED"] * 2 + ["ES"] * 3 and made.spacing_mm is None
     assert set(made.subject) == {"patient040"} and set(made.split) == {"train"}
     assert made.slice.tolist() == [0, 1, 0, 1, 2]
@@ -341,7 +341,7 @@ def test_the_small_data_set_is_half_the_middle_of_the_large_one(tmp_path, monkey
     large = stored(tmp_path, monkeypatch, files).to_slices(tmp_path)
     small = stored(tmp_path, monkeypatch, files, "acdc-frames-96").to_slices(tmp_path)
     assert small.images.shape == (4, 1, 96, 96) and small.dataset == "acdc-frames-96"
-    slices.check(small, "here")
+    slices_check.check(small, "here")
     middle = large.images[:, 0, 16:208, 16:208]
     assert np.abs(block_reduce(middle, (1, 2, 2), np.mean) - small.images[:, 0]).max() <= 1
     area = large.masks[..., 16:208, 16:208].sum((0, 2, 3)) / 4

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from latent_anatomy.data import slices, slices_file
+from latent_anatomy.data import slices, slices_check, slices_file
 from latent_anatomy.data.dataset import RawFile
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.datasets.medmnist import MedMnist
@@ -208,7 +208,7 @@ def test_a_phantom_has_the_layout_of_what_it_stands_for(raw_dir, phantom):
         assert set(labels[split].ravel()) == set(range(phantom.classes))
     content = phantom.to_slices(raw_dir)
     assert content.dataset == phantom.name and content.classes == phantom.classes
-    slices.check(content, phantom.name)
+    slices_check.check(content, phantom.name)
 
 
 def test_another_seed_and_another_size_are_other_phantoms(tmp_path, raw_dir):

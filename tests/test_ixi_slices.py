@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latent_anatomy.data import slices, slices_file
+from latent_anatomy.data import slices_check, slices_file
 from latent_anatomy.data.dataset import RawFile
 from latent_anatomy.datasets import ixi
 from latent_anatomy.datasets import registry as datasets
@@ -43,7 +43,7 @@ def registered(folder, raw: dict[str, np.ndarray]):
 def test_slices_are_padded_in_the_middle_and_keep_who_and_where(tmp_path):
     raw = arrays()
     content = registered(tmp_path, raw).to_slices(tmp_path)
-    slices.check(content, "slices")
+    slices_check.check(content, "slices")
     assert content.images.shape == (64, 1, 128, 128) and content.images.dtype == np.uint8
     inside = content.images[:, 0, 4:124, 19:109]
     assert content.images.sum(dtype=int) == inside.sum(dtype=int)

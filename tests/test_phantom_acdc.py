@@ -10,7 +10,7 @@ import pytest
 from conftest import hashes
 from scipy.ndimage import binary_dilation
 
-from latent_anatomy.data import slices
+from latent_anatomy.data import slices, slices_check
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.datasets.acdc import Acdc
 from latent_anatomy.datasets.acdc_patients import GROUPS, MASKS, PATIENTS
@@ -184,7 +184,7 @@ def test_no_threshold_finds_a_structure(people):
 
 
 def test_the_real_reader_reads_it(people, read):
-    slices.check(read, "phantom-acdc")
+    slices_check.check(read, "phantom-acdc")
     assert isinstance(TINY, Acdc) and read.dataset == "phantom-acdc" and read.mask_names == MASKS
     assert read.images.shape[1:] == (1, 64, 64) and read.images.dtype == np.uint8
     assert set(read.phase) == {"ED", "ES", "frame-03"} and set(read.modality) == {"MR cine"}

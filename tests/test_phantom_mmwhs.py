@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import hashes
 
-from latent_anatomy.data import slices
+from latent_anatomy.data import slices_check
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.datasets.mmwhs import LABELS, MASKS, Mmwhs
 from latent_anatomy.datasets.phantoms.mmwhs import PhantomMmwhs
@@ -68,7 +68,7 @@ def test_labels_are_the_challenges_with_its_slip_in_some_mr(raw):
 
 
 def test_the_real_reader_reads_it(read):
-    slices.check(read, "phantom-mmwhs")
+    slices_check.check(read, "phantom-mmwhs")
     assert isinstance(TINY, Mmwhs) and read.dataset == "phantom-mmwhs" and read.mask_names == MASKS
     assert read.images.shape == (2 * 3 * 16, 1, 32, 32) and read.phase is None
     assert set(read.modality) == {"MR", "CT"}

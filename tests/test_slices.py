@@ -10,12 +10,16 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latent_anatomy.data import slices, slices_file
+from latent_anatomy.data import slices, slices_check, slices_file
 from latent_anatomy.data.slices import COLUMNS, OPTIONAL, Slices
+from latent_anatomy.jobs.inputs import splits_on
 from latent_anatomy.provenance.formats import read_passport
+
+FLOATS = ("spacing_mm", "time", "covariates")  # in which NaN is like NaN
 
 
 def example(count: int = 8, size: int = 6, seed: int = 0, dtype: str = "uint8") -> Slices:
@@ -38,6 +42,11 @@ def example(count: int = 8, size: int = 6, seed: int = 0, dtype: str = "uint8") 
         pair=np.where(rows ^ 1 < count, rows ^ 1, -1),
         spacing_mm=random.uniform(0.5, 3, (count, 3)).astype(np.float32),
         phase=np.array(["ED", "frame-07"])[rows % 2],
+        site=np.array(["Köln", "Lyon", "Oslo"])[rows // 2 % 3],
+        time=np.array([800, np.nan, 12.5], np.float32)[rows // 2 % 3],
+        event=np.array([0, 0, 1], np.uint8)[rows // 2 % 3],
+        covariates=np.array([[50, np.nan], [np.nan, 2], [71, 3]], np.float32)[rows // 2 % 3],
+        covariate_names=("age", "grade"),
         subject=names,
         slice=(rows % 2).astype(np.int32),
         split=np.array(["train", "test", "unlabelled", "val"])[rows // 2 % 4],
@@ -53,13 +62,21 @@ def same(first: Slices, second: Slices) -> bool:
     columns = first.columns(), second.columns()
     if columns[0].keys() != columns[1].keys():
         return False
-    attributes = ("dataset", "task", "classes", "mask_names", "box_names")
+    attributes = ("dataset", "task", "classes", "mask_names", "box_names", "covariate_names")
     return all(getattr(first, name) == getattr(second, name) for name in attributes) and all(
         values.dtype.kind == columns[1][name].dtype.kind
         and (values.dtype.kind == "U" or values.dtype == columns[1][name].dtype)
-        and np.array_equal(values, columns[1][name])
+        and np.array_equal(values, columns[1][name], equal_nan=values.dtype.kind == "f")
         for name, values in columns[0].items()
     )
+
+
+def without(whole: Slices, *names: str) -> Slices:
+    """Slices that lack some of the optional columns, with what belongs to them."""
+    absent = dict.fromkeys(names) | ({"classes": 0} if "labels" in names else {})
+    if {"time", "event"} & set(names):
+        absent |= {"time": None, "event": None}
+    return replace(whole, **absent, **({"covariate_names": ()} if "covariates" in names else {}))
 
 
 @settings(max_examples=40, deadline=None)
@@ -70,9 +87,7 @@ def same(first: Slices, second: Slices) -> bool:
     absent=st.sets(st.sampled_from(OPTIONAL)),
 )
 def test_what_is_written_is_what_is_read_with_the_same_bytes(tmp_path_factory, count, seed, dtype, absent):
-    written = replace(example(count, seed=seed, dtype=dtype), **dict.fromkeys(absent))
-    if "labels" in absent:
-        written = replace(written, classes=0)
+    written = without(example(count, seed=seed, dtype=dtype), *absent)
     folder = tmp_path_factory.mktemp("slices")
     passport = {"inputs": {"raw": "0" * 64}, "seed": seed, "unit": "µm"}
     slices_file.write(folder / "a.h5", written, passport)
@@ -83,6 +98,24 @@ def test_what_is_written_is_what_is_read_with_the_same_bytes(tmp_path_factory, c
     assert sorted(os.listdir(folder)) == ["a.h5", "b.h5"]
 
 
+def test_a_file_without_covariates_has_no_attribute_for_them(tmp_path):
+    slices_file.write(tmp_path / "x.h5", without(example(), *OPTIONAL), {})
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert "covariate_names" not in file.attrs  # as files have always been
+
+
+def check_part(part: Slices, whole: Slices, rows: np.ndarray) -> None:
+    """That `part` is the rows of `whole`, each with its own values, boxes and partner."""
+    slices_check.check(part, "part")
+    chosen, columns = np.isin(whole.boxes[:, 0], rows), part.columns()
+    assert columns.keys() == whole.columns().keys()
+    for name in columns.keys() - {"boxes", "pair", "split"}:
+        assert np.array_equal(columns[name], whole.columns()[name][rows], equal_nan=name in FLOATS), name
+    partner = np.where(part.pair >= 0, rows[part.pair], -1)
+    assert np.array_equal(partner, np.where(np.isin(whole.pair[rows], rows), whole.pair[rows], -1))
+    assert np.array_equal(np.column_stack([rows[part.boxes[:, 0]], part.boxes[:, 1:]]), whole.boxes[chosen])
+
+
 @settings(max_examples=40, deadline=None)
 @given(count=st.integers(1, 24), seed=st.integers(0, 1000))
 def test_splits_are_a_partition_and_pairs_and_boxes_follow_their_slices(count, seed):
@@ -91,12 +124,43 @@ def test_splits_are_a_partition_and_pairs_and_boxes_follow_their_slices(count, s
     assert sum(map(len, parts)) == count
     assert sum(len(part.boxes) for part in parts) == len(whole.boxes)
     for part in parts:
-        slices.check(part, "part")
-        rows = np.flatnonzero(whole.split == part.split[0])
-        assert np.array_equal(part.images, whole.images[rows])
-        partner = np.where(part.pair >= 0, rows[part.pair], -1)
-        assert np.array_equal(partner, whole.pair[rows])
-        assert np.array_equal(np.column_stack([rows[part.boxes[:, 0]], part.boxes[:, 1:]]), whole.boxes[rows])
+        check_part(part, whole, np.flatnonzero(whole.split == part.split[0]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(count=st.integers(2, 24), seed=st.integers(0, 1000), data=st.data())
+def test_subjects_that_are_split_anew_keep_what_is_theirs(count, seed, data):
+    whole = example(count, seed=seed)
+    names = sorted(set(whole.subject.tolist()))
+    chosen = data.draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
+    split = {name: data.draw(st.sampled_from(slices.SPLITS)) for name in chosen}
+    again = whole.resplit(split)
+    check_part(again, whole, np.flatnonzero(np.isin(whole.subject, chosen)))
+    assert again.split.tolist() == [split[name] for name in again.subject]
+
+
+@settings(max_examples=20, deadline=None)
+@given(count=st.integers(1, 24), seed=st.integers(0, 1000), absent=st.sets(st.sampled_from(OPTIONAL)))
+def test_a_method_sees_every_column_of_its_split(count, seed, absent):
+    whole = without(example(count, seed=seed), *absent)
+    splits = splits_on(torch.device("cpu"), whole)
+    assert set(splits) == set(whole.split.tolist())
+    for name, data in splits.items():
+        part = whole.select(name)
+        for column in COLUMNS.keys() - {"split"}:
+            seen = getattr(data, {"images": "stored", "slice": "position"}.get(column, column))
+            expected = part.columns().get(column)
+            assert np.array_equal(
+                () if seen is None else seen, () if expected is None else expected, column in FLOATS
+            ), column
+        names = ("mask_names", "box_names", "covariate_names")
+        assert all(getattr(data, each) == getattr(part, each) for each in names)
+
+
+def test_a_partner_in_another_split_is_none():
+    whole = example(2)  # one subject, two slices: as no file may have it, in two splits
+    apart = replace(whole, split=np.array(["train", "test"])).select("train")
+    assert apart.pair.tolist() == [-1]
 
 
 def test_masks_that_nobody_drew_take_hardly_any_room(tmp_path):
@@ -159,6 +223,23 @@ DEFECTS = {
     "spacing in 2-D": (dict(spacing_mm=np.ones((8, 2), np.float32)), "three positive"),
     "subject in two splits": (changed("split", 0, "test"), "Müller-0 in more than one"),
     "unknown split": (changed("split", slice(0, 2), "holdout"), "unlabelled, found holdout"),
+    "time alone": (dict(event=None), "time and event.*time alone"),
+    "event alone": (dict(time=None), "time and event.*event alone"),
+    "time zero": (changed("time", slice(0, 2), 0), "finite times in days above 0.*0"),
+    "time negative": (changed("time", slice(0, 2), -3), "above 0.*-3"),
+    "time infinite": (changed("time", slice(0, 2), np.inf), "finite times.*inf"),
+    "event without a time": (changed("event", slice(2, 4), 1), "no event without a time.*Müller-1"),
+    "event of two": (changed("event", 0, 2), "events 0 or 1.*2"),
+    "two sites": (changed("site", 0, "Oslo"), "one site of every subject.*Müller-0"),
+    "two times": (changed("time", 0, 801), "one time of every subject.*Müller-0"),
+    "a time once known": (changed("time", 2, 801), "one time of every subject.*Müller-1"),
+    "two events": (changed("event", 0, 1), "one event of every subject.*Müller-0"),
+    "two ages": (changed("covariates", (5, 0), 72), "one covariates of every subject.*Müller-2"),
+    "infinite age": (changed("covariates", (slice(0, 2), 0), np.inf), "an infinite age"),
+    "no site": (changed("site", slice(0, 2), ""), "a site for every slice"),
+    "covariate without a name": (dict(covariate_names=("age",)), "2 names.*'age'"),
+    "covariate named twice": (dict(covariate_names=("age", "age")), "2 names.*'age', 'age'"),
+    "names without covariates": (dict(covariates=None), "0 names.*'age', 'grade'"),
     "no subject": (changed("subject", 0, ""), "a subject for every slice"),
     "no phase": (changed("phase", 0, ""), "a phase for every slice"),
     "slice position": (changed("slice", 0, -1), "from 0"),
@@ -227,7 +308,7 @@ def test_other_files_are_refused(tmp_path, whole_file):
 
 WRITE = """
 import os, sys, numpy as np
-from latent_anatomy.data import slices, slices_file
+from latent_anatomy.data import slices, slices_check, slices_file
 from latent_anatomy.provenance import files
 target, sabotage = sys.argv[1:]
 count = 4000

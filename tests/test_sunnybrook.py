@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from latent_anatomy.data import slices
+from latent_anatomy.data import slices_check
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.datasets import sunnybrook
 
@@ -58,7 +58,7 @@ def test_the_registered_files_are_those_of_four_patients():
 def test_planes_are_drawn_where_their_contours_are(tmp_path, monkeypatch):
     raw = arrays((1.37, 1.37))
     made = stored(tmp_path, monkeypatch, raw).to_slices(tmp_path)
-    slices.check(made, "here")
+    slices_check.check(made, "here")
     own = made.select("test")
     assert set(own.subject) == {"SCD0000101"} and own.mask_names == ("myocardium", "left-ventricle")
     assert Counter(own.phase.tolist()) == dict.fromkeys(

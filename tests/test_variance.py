@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from latent_anatomy.data import slices
+from latent_anatomy.data import slices, slices_check
 from latent_anatomy.data.resplit import resplit, resplits
 from latent_anatomy.data.slices import Slices
 from latent_anatomy.statistics.variance_components import components
@@ -157,7 +157,7 @@ def contents(draw) -> Slices:
 @given(contents(), st.integers(0, 2**32))
 def test_a_resplit_deals_out_whole_subjects_and_keeps_their_number(content, seed):
     again = resplit(content, seed)
-    slices.check(again, "re-split")  # no subject in two splits
+    slices_check.check(again, "re-split")  # no subject in two splits
     assert again.split.tolist() == resplit(content, seed).split.tolist()
     subjects = [dict(zip(each.subject, each.split, strict=True)) for each in (content, again)]
     assert Counter(subjects[0].values()) == Counter(subjects[1].values())

@@ -9,7 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from latent_anatomy.data.slices import COLUMNS, OPTIONAL, Slices, check, defect
+from latent_anatomy.data.slices import COLUMNS, OPTIONAL, Slices, defect
+from latent_anatomy.data.slices_check import check
 from latent_anatomy.provenance import formats
 from latent_anatomy.provenance.files import atomic_write, canonical_json
 from latent_anatomy.provenance.passport import sealed
@@ -30,6 +31,8 @@ def write(path: Path, slices: Slices, passport: dict) -> None:
             file.attrs["classes"] = slices.classes
             file.attrs["mask_names"] = canonical_json(slices.mask_names)
             file.attrs["box_names"] = canonical_json(slices.box_names)
+            if slices.covariate_names:  # so that files without have the bytes that they always had
+                file.attrs["covariate_names"] = canonical_json(slices.covariate_names)
             for name, values in slices.columns().items():
                 stored = _encode(values) if values.dtype.kind == "U" else values
                 file.create_dataset(name, data=stored, track_times=False, **_storage(name, values))
@@ -72,6 +75,7 @@ def _load(path: Path) -> Slices:
             attributes = {name: file.attrs[name] for name in ("dataset", "task")}
             attributes["classes"] = int(file.attrs["classes"])
             attributes |= {name: tuple(json.loads(file.attrs[name])) for name in ("mask_names", "box_names")}
+            attributes["covariate_names"] = tuple(json.loads(file.attrs.get("covariate_names", "[]")))
             json.loads(file.attrs["passport"])
     except (OSError, RuntimeError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise defect(path, "a whole HDF5 file of the schema", f"a damaged one ({error})", again) from error

@@ -67,26 +67,26 @@ def splits_on(
     """The splits by name, on the device; in training, only the subjects `labelled` are (None: all)."""
     splits = {}
     for name in dict.fromkeys(content.split.tolist()):
-        columns = content.select(name)
-        on_device = (
-            None if values is None else torch.from_numpy(values).to(device)
-            for values in (columns.images, columns.labels, columns.masks, columns.spacing_mm)
-        )
-        stored, labels, masks, spacing_mm = on_device
-        known = np.isin(columns.subject, labelled) if labelled is not None and name == "train" else None
+        part = content.select(name)
+        known = np.isin(part.subject, labelled) if labelled is not None and name == "train" else None
+        columns = {key: _held(values, device) for key, values in part.columns().items() if key != "split"}
         splits[name] = Data(
-            stored,
-            labels,
-            masks,
-            columns.mask_names,
-            tuple(columns.subject.tolist()),
-            torch.from_numpy(columns.slice).to(device, torch.int64),
-            labelled=None if known is None else torch.from_numpy(known).to(device),
-            phase=() if columns.phase is None else tuple(columns.phase.tolist()),
-            modality=tuple(columns.modality.tolist()),
-            spacing_mm=spacing_mm,
+            stored=columns.pop("images"),
+            position=columns.pop("slice").long(),
+            labelled=None if known is None else _held(known, device),
+            mask_names=part.mask_names,
+            box_names=part.box_names,
+            covariate_names=part.covariate_names,
+            **columns,
         )
     return splits
+
+
+def _held(values: np.ndarray, device: torch.device) -> torch.Tensor | tuple[str, ...]:
+    """A column of slices as a method sees it: numbers on the device, text as it is."""
+    if values.dtype.kind == "U":
+        return tuple(values.tolist())
+    return torch.from_numpy(values).to(device)
 
 
 def shape_of(content: Slices) -> Shape:

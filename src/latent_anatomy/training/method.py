@@ -70,11 +70,16 @@ class Stack:
 class Data:
     """One split, held on the device as it is stored: uint8 (0 to 255) or float32 in [0, 1].
 
-    masks (N, K, H, W) uint8, one plane for each of `mask_names`, 0 or 1, or 255 where nobody has drawn it.
+    masks (N, K, H, W) uint8, one plane for each of `mask_names`, 0 or 1, or 255 where not delineated.
+    boxes (M, 6) int32: row of this split, left, top, width and height in pixels, class, of `box_names`.
+    pair (N,) int64: row of this split with the same anatomy in another setting, -1 where there is none.
     labelled (N,) bool: whether a method may know which image a mask belongs to; False for the rest of a
     training split of which a cohort labels a part. Such masks may be shown to a critic, unpaired.
     `subject`, `position` (N,) int64, `phase` and `modality` say whose slice each is, where it lies in the
     volume, and of which volume; spacing_mm (N, 3) float32 is between rows, columns and positions.
+    Of the subject, the same on all its slices: `site`; time (N,) float32 in days, to the event (N,) uint8, 1
+    where it happened, or to the last follow-up; covariates (N, K) float32, of `covariate_names`. NaN is not
+    known.
     """
 
     stored: Tensor
@@ -87,6 +92,14 @@ class Data:
     phase: tuple[str, ...] = ()
     modality: tuple[str, ...] = ()
     spacing_mm: Tensor | None = None
+    boxes: Tensor | None = None
+    box_names: tuple[str, ...] = ()
+    pair: Tensor | None = None
+    site: tuple[str, ...] = ()
+    time: Tensor | None = None
+    event: Tensor | None = None
+    covariates: Tensor | None = None
+    covariate_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.stored)
