@@ -6,7 +6,9 @@ scans are those of TCGA-LGG (The Cancer Imaging Archive), from five hospitals.
 
 Raw layout: `index.csv` and, for each of its rows, `<patient>/<file_stem>.png`, a slice of 256 x 256 uint8,
 and `<patient>/<file_stem>_mask.png`, the tumour, 0 or 255. Three or four slices of each patient, not
-adjacent: two with tumour, the others without. Names and SHA-256 of all files: `lgg_flair.sha256`.
+adjacent: two with tumour, the others without. `clinical.csv` has a row for each patient: the hospital, days
+of survival and whether they ended in death (known of 102, of whom 30 died), and as covariates the age in
+years, the sex (0 female, 1 male) and the grade. Names and SHA-256 of all files: `lgg_flair.sha256`.
 
 Neither stripped nor registered, and brightness differs between hospitals, so here
 
@@ -21,7 +23,7 @@ so that their slices are free of delineated tumour, not healthy; slices beside a
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +41,9 @@ SCALE = 2.5
 PATIENTS = {"train": 66, "val": 11, "test": 33}
 SEED = 1333
 MANIFEST = Path(__file__).with_suffix(".sha256")
-INDEX = "index.csv"
+INDEX, CLINICAL = "index.csv", "clinical.csv"
+COVARIATES = ("age", "sex", "grade")
+SEXES = {"F": "0", "M": "1"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class LggFlair:
         """Images uint8 and the masks "head" and "lesion"; ValueError for anything unexpected in the files."""
         for file in self.files:
             file.verify(raw_dir / file.name)
-        rows = list(_rows(raw_dir / INDEX))
+        rows = _rows(raw_dir / INDEX, {"patient", "file_stem", "slice"})
         split = _splits(sorted({row["patient"] for row in rows}))
         images, heads, lesions, kept = [], [], [], []
         for patient in split:
@@ -79,12 +83,12 @@ class LggFlair:
             )
             stems = [raw_dir / patient / row["file_stem"] for row in own]
             raw = np.stack([_png(stem.with_suffix(".png")) for stem in stems])
-            drawn = np.stack([_png(stem.with_name(f"{stem.name}_mask.png")) for stem in stems]) > 0
+            tumour = np.stack([_png(stem.with_name(f"{stem.name}_mask.png")) for stem in stems]) > 0
             head = np.stack([head_of(image) for image in raw])
-            chosen = [not (split[patient] == "train" and ill) for ill in drawn.any((1, 2))]
+            chosen = [not (split[patient] == "train" and ill) for ill in tumour.any((1, 2))]
             images += list(normalised(raw, head)[chosen])
             heads += list(head[chosen])
-            lesions += list(drawn[chosen])
+            lesions += list(tumour[chosen])
             kept += [row for row, keep in zip(own, chosen, strict=True) if keep]
         patients = np.array([row["patient"] for row in kept])
         return Slices(
@@ -95,6 +99,7 @@ class LggFlair:
             slice=np.array([int(row["slice"]) for row in kept], np.int32),
             split=np.array([split[patient] for patient in patients]),
             modality=np.full(len(kept), "MR FLAIR"),
+            **known_of(patients.tolist(), raw_dir / CLINICAL),
             dataset=self.name,
             task=self.task,
             classes=self.classes,
@@ -123,13 +128,28 @@ def normalised(images: NDArray[np.uint8], heads: NDArray[np.bool_]) -> NDArray[n
     return np.clip(np.round(images * (255 / (SCALE * level))), 0, 255).astype(np.uint8)
 
 
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    text = path.read_text(encoding="utf-8")
-    table = csv.DictReader(io.StringIO(text))
-    needed = {"patient", "file_stem", "slice"}
+def known_of(patients: Sequence[str], path: Path) -> dict[str, object]:
+    """`site`, `time`, `event` and covariates of `Slices` for the patient of each slice, from `path`."""
+    table = _rows(path, {"patient", "hospital", "survival_days", "died", *COVARIATES})
+    clinical = {row["patient"]: row for row in table}
+    if missing := sorted(set(patients) - clinical.keys()):
+        raise defect(path, "a row for every patient", f"none of {missing[0]}", "fetch it again")
+    rows = [clinical[patient] for patient in patients]
+    numbers = [[SEXES.get(row[name], row[name]) or np.nan for name in COVARIATES] for row in rows]
+    return {
+        "site": np.array([row["hospital"] for row in rows]),
+        "time": np.array([row["survival_days"] or np.nan for row in rows], np.float32),
+        "event": np.array([row["died"] or 0 for row in rows], np.uint8),
+        "covariates": np.array(numbers, np.float32),
+        "covariate_names": COVARIATES,
+    }
+
+
+def _rows(path: Path, needed: set[str]) -> list[dict[str, str]]:
+    table = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
     if not needed.issubset(table.fieldnames or ()):
         raise defect(path, f"the columns {', '.join(sorted(needed))}", table.fieldnames, "fetch it again")
-    yield from table
+    return list(table)
 
 
 def _splits(patients: list[str]) -> dict[str, str]:
