@@ -19,9 +19,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from latent_anatomy.data.dataset import Volumes
 from latent_anatomy.datasets import registry as datasets
-from latent_anatomy.pipeline import volume_files
+from latent_anatomy.pipeline import imaging_steps, volume_files
 from latent_anatomy.provenance.files import sha256_file
 
 ROOT = Path(__file__).parents[1]
@@ -77,30 +76,13 @@ EXCLUDED = ("imaging", "datasets", "phantom-brain", "excluded")
 
 def names_of_files() -> dict:
     """For every data set, the names of its raw files and of what each imaging step leaves of a subject."""
-    names = {"steps": ["bias", "coregister", "register", "strip", "normalise"]}
+    names = {"steps": imaging_steps.OF_SUBJECT}
     names["raw"] = {each.name: [file.name for file in each.files] for each in datasets.DATASETS}
-    with_subjects = [each for each in datasets.DATASETS if getattr(each, "subjects", ())]
-    for dataset in with_subjects:
-        for step_name, files in files_of_steps(dataset).items():
-            beside = [volume_files.PICTURE, volume_files.NUMBERS, volume_files.PASSPORT]
-            names.setdefault(step_name, {})[dataset.name] = [*files, *beside]
+    for dataset in datasets.DATASETS:
+        for step in imaging_steps.of_subject(dataset.name) if getattr(dataset, "subjects", ()) else ():
+            files = [*volume_files.files_of(dataset, step), *volume_files.BESIDE]
+            names.setdefault(step, {})[dataset.name] = files
     return names
-
-
-def files_of_steps(dataset: Volumes) -> dict[str, list[str]]:
-    """Step -> what it makes of a subject; prepared data sets do not go through the first two."""
-    images = list(dataset.subjects[0].images)
-    others = [name for name in images if name != dataset.sliced]
-    return {
-        "bias": [volume_files.volume_name(name) for name in images],
-        "coregister": [volume_files.transform_name(name) for name in others],
-        "register": [
-            "to_atlas.txt",
-            *map(volume_files.volume_name, [*images, *volume_files.masks_of(dataset)]),
-        ],
-        "strip": [volume_files.volume_name("brain")],
-        "normalise": [volume_files.volume_name(dataset.sliced)],
-    }
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import tiny_project
 import tiny_volumes
 import yaml
 from test_audit import broken, forge, the
-from tiny_volumes import DATASET, EXCLUDED, FAILED, OTHER, STEPS
+from tiny_volumes import DATASET, EXCLUDED, FAILED, OTHER
 
 from latent_anatomy.audit import links, show
 from latent_anatomy.audit import walk as audit
@@ -22,6 +22,7 @@ from latent_anatomy.data.cohorts import Replicate
 from latent_anatomy.data.dataset import MIRROR_VARIABLE
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.pipeline import layout, layout_of_volumes
+from latent_anatomy.pipeline.imaging_steps import OF_SUBJECT
 from latent_anatomy.provenance.files import sha256_file
 
 INTERIM, RAW = f"data/interim/{DATASET}", f"data/raw/{DATASET}"
@@ -76,7 +77,7 @@ def test_every_link_of_volumes_holds_and_each_file_is_hashed_once(project, monke
     assert [each for links in found.links.values() for each in links if each.state is not State.HOLDS] == []
     assert len(hashed) == len(set(hashed))
     judged = [f"sub-{number:02}" for number in range(1, 6) if f"sub-{number:02}" != EXCLUDED]
-    assert {passport(subject, step) for subject in judged for step in STEPS} <= found.links.keys()
+    assert {passport(subject, step) for subject in judged for step in OF_SUBJECT} <= found.links.keys()
     assert passport(EXCLUDED, "bias") not in found.links
     shown = show.text(found, words=False)
     assert f"{INTERIM}: 20 steps of its subjects" in shown and "sub-01" not in shown

@@ -19,7 +19,6 @@ SPLITS = {
 FAILED, EXCLUDED = "sub-02", "sub-05"  # of DATASET: by the gate, by hand
 RUNS = ("dae", "chance")
 SHAPE, MM = (20, 24, 20), 8.0
-STEPS = ("bias", "coregister", "register", "strip", "normalise")
 
 
 def subject(number: int) -> str:
@@ -95,6 +94,7 @@ def prepare(dataset: str, failing: list[str]) -> None:
     from latent_anatomy.datasets import registry as datasets
     from latent_anatomy.jobs.imaging import gate, slab
     from latent_anatomy.jobs.imaging.step import Place
+    from latent_anatomy.pipeline.imaging_steps import OF_SUBJECT
 
     raw, interim = Path("data/raw", dataset), Path("data/interim", dataset)
     jobs, results = Path(".params/imaging", dataset), Path("results/imaging", dataset)
@@ -102,11 +102,13 @@ def prepare(dataset: str, failing: list[str]) -> None:
     subjects = [each for each in found.subjects if (dataset, each.name) != (DATASET, EXCLUDED)]
     for each in subjects:
         failing[:] = [each.name] if (dataset, each.name) == (DATASET, FAILED) else []
-        for step in STEPS:
+        for step in OF_SUBJECT:
             run = import_module(f"latent_anatomy.jobs.imaging.{step}").run
             run(jobs / f"{step}.json", Place(found, each, raw, interim))
     names = [each.name for each in subjects]
-    gate.run(jobs / "gate.json", interim, names, list(STEPS), results / "qc.csv", results / "passport.json")
+    gate.run(
+        jobs / "gate.json", interim, names, list(OF_SUBJECT), results / "qc.csv", results / "passport.json"
+    )
     job, sliced = Path(f".params/slice/{dataset}.json"), Path(f"data/slices/{dataset}.h5")
     slab.run(found, job, results / "qc.csv", interim, sliced)
 

@@ -9,6 +9,7 @@ import yaml
 from conftest import EXCLUDED, LEFT_OUT, ROOT, TAKEN, jobs_of
 
 from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.pipeline import imaging_steps
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 STUDIES, COLLECTIONS = PARAMS["studies"], PARAMS["collections"]
@@ -42,11 +43,8 @@ def of_subjects(steps: tuple[str, ...], subjects: list[str], dataset: str = BRAI
 
 def prepared(name: str) -> set[tuple[str, ...]]:
     """All that becomes of a data set of volumes, from its raw files to slices."""
-    dataset, steps = datasets.find(name), ("register", "strip", "normalise")
-    steps = steps if dataset.prepared else ("bias", *steps)
-    steps = steps if dataset.guide == dataset.sliced else ("coregister", *steps)
-    everybody = [subject.name for subject in dataset.subjects]
-    return of_subjects(steps, everybody, name) | {("gate", name), ("slab", name)}
+    everybody = [subject.name for subject in datasets.find(name).subjects]
+    return of_subjects(imaging_steps.of_subject(name), everybody, name) | {("gate", name), ("slab", name)}
 
 
 def everything(collection: str) -> set[tuple[str, ...]]:
@@ -132,8 +130,7 @@ def test_one_word_plans_another_collection(project, collection):
 def test_a_subject_that_comes_back_is_prepared_alone(project):
     *left_out, comes_back = LEFT_OUT
     project.choose(*EXCLUDED, value=dict.fromkeys(left_out, "a test"))
-    steps = ("bias", "coregister", "register", "strip", "normalise")
-    assert project.plan() == of_subjects(steps, [comes_back]) | AFTER_STEPS
+    assert project.plan() == of_subjects(imaging_steps.OF_SUBJECT, [comes_back]) | AFTER_STEPS
 
 
 @pytest.mark.slow
@@ -146,7 +143,7 @@ def test_a_subject_that_is_left_out_is_judged_and_nobody_is_prepared_again(proje
 @pytest.mark.parametrize(
     ("step", "block", "steps"),
     [
-        ("bias", {"iterations": [3]}, ("bias", "coregister", "register", "strip", "normalise")),
+        ("bias", {"iterations": [3]}, imaging_steps.OF_SUBJECT),
         ("register", {"starts": 2}, ("register", "strip", "normalise")),
         ("normalise", {"upper_percentile": 99}, ("normalise",)),
     ],

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import EVERYBODY, ROOT, Project, files_of_steps
+from conftest import EVERYBODY, ROOT, Project
 
 from latent_anatomy.datasets import registry as datasets
-from latent_anatomy.pipeline import params, resolve
+from latent_anatomy.pipeline import imaging_steps, params, resolve
+from latent_anatomy.pipeline.volume_files import BESIDE, files_of
 
 DATASET, RUNS, BRAIN, MODEL = "phantom-breastmnist", ("unoranic", "ae"), "phantom-brain", "intensity"
 AE, UNORANIC = (f"{DATASET}-{run}-1" for run in ("ae", "unoranic"))
@@ -42,7 +43,9 @@ AFTER_IMAGING = {
     "report-sdnet",
     "report-qc",
 }
-FILES_OF_A_SUBJECT = sum(len(files) + 3 for files in files_of_steps(datasets.find(BRAIN)).values())
+FILES_OF_A_SUBJECT = sum(
+    len([*files_of(datasets.find(BRAIN), step), *BESIDE]) for step in imaging_steps.of_subject(BRAIN)
+)
 SYNC = "import sys; from latent_anatomy.versions import sync; getattr(sync, sys.argv[1])()"
 
 

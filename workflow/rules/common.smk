@@ -8,7 +8,14 @@ from pathlib import Path
 from latent_anatomy.data import cohorts
 from latent_anatomy.data.dataset import mirror_folder
 from latent_anatomy.datasets import registry as datasets
-from latent_anatomy.pipeline import availability, imaging_steps, job_files, params
+from latent_anatomy.pipeline import (
+    availability,
+    imaging_steps,
+    job_files,
+    layout_of_volumes,
+    params,
+    volume_files,
+)
 
 
 def checked():

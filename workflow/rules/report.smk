@@ -63,7 +63,7 @@ rule qc_report:
         notebook="notebooks/qc.ipynb",
         params=".params/report/qc.json",
         tables=expand("results/imaging/{dataset}/qc.csv", dataset=[each.name for each in VOLUMES]),
-        pictures=[path for each in VOLUMES for path in steps_of_subjects(each.name, "picture.png")],
+        pictures=PICTURES,
     output:
         "reports/qc.html",
     log:

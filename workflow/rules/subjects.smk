@@ -1,43 +1,25 @@
-# What the rules of volumes share: who is prepared, and where the files of the subjects lie.
-def subjects_of(dataset):
-    """The subjects that params.yaml does not leave out, by name."""
-    left_out = imaging_steps.excluded(PARAMS.imaging, dataset.name)
-    return {each.name: each for each in dataset.subjects if each.name not in left_out}
+# What the rules of volumes share: who is prepared, in which steps, and of which files.
+LEFT_OUT = {each.name: imaging_steps.excluded(PARAMS.imaging, each.name) for each in VOLUMES}
+# Data set -> subject -> step -> its artefact, of those whom params.yaml does not leave out.
+CHAINS = {each.name: layout_of_volumes.steps(each, LEFT_OUT[each.name]) for each in VOLUMES}
+PICTURES = [
+    step.outputs[volume_files.PICTURE]
+    for subjects in CHAINS.values()
+    for chain in subjects.values()
+    for step in chain.values()
+]
 
 
-def raw_of(dataset, *kinds):
-    """Input function: a subject's raw files, of its `images`, its `masks` or both."""
-    subjects = subjects_of(dataset)
-    return lambda wildcards: [
-        f"data/raw/{dataset.name}/{file}"
-        for kind in kinds
-        for file in getattr(subjects[wildcards.subject], kind).values()
-    ]
+def inputs_of(dataset, step):
+    """Input function: what a step of a subject reads."""
+    return lambda wildcards: list(CHAINS[dataset][wildcards.subject][step].inputs.values())
 
 
-def subject_steps(dataset):
-    """The steps that each subject goes through by itself."""
-    return [step for step in imaging_steps.steps(dataset) if step not in ("gate", "slab")]
-
-
-def of_subjects(dataset, files):
-    """Files, with a folder before them or without, in every subject's folder of a data set."""
-    names = subjects_of(datasets.find(dataset))
-    return expand(f"data/interim/{dataset}/{{subject}}/{{file}}", subject=names, file=files)
-
-
-def steps_of_subjects(dataset, file):
-    """The same file of every step and subject of a data set."""
-    return of_subjects(dataset, [f"{step}/{file}" for step in subject_steps(dataset)])
-
-
-def sliced_files(wildcards):
-    """What the slices of a data set are cut from."""
-    dataset = datasets.find(wildcards.dataset)
-    masks = {name for subject in dataset.subjects for name in subject.masks} - {"brain"}
-    drawn = [f"register/{name}.nii.gz" for name in sorted(masks)]
-    files = [f"normalise/{dataset.sliced}.nii.gz", "strip/brain.nii.gz", *drawn]
-    return of_subjects(wildcards.dataset, files)
+def inputs_of_all(artefact):
+    """Input function: what all subjects of a data set give to its `gate` or its `slices`."""
+    return lambda wildcards: list(
+        artefact(datasets.find(wildcards.dataset), LEFT_OUT[wildcards.dataset]).inputs.values()
+    )
 
 
 def option(name, words):

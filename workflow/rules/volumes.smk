@@ -1,7 +1,7 @@
 # All subjects of a data set of volumes together: who passes the gate, and their slices.
 rule gate:
     input:
-        numbers=lambda wildcards: steps_of_subjects(wildcards.dataset, "numbers.json"),
+        numbers=inputs_of_all(layout_of_volumes.gate),
         params=".params/imaging/{dataset}/gate.json",
     output:
         table="results/imaging/{dataset}/qc.csv",
@@ -12,8 +12,8 @@ rule gate:
         mem_mb=500,
         runtime=10,
     params:
-        subjects=lambda wildcards: option("subject", subjects_of(datasets.find(wildcards.dataset))),
-        steps=lambda wildcards: option("step", subject_steps(wildcards.dataset)),
+        subjects=lambda wildcards: option("subject", CHAINS[wildcards.dataset]),
+        steps=lambda wildcards: option("step", imaging_steps.of_subject(wildcards.dataset)),
     shell:
         "latent-anatomy image gate --params {input.params} --interim data/interim/{wildcards.dataset}"
         " {params.subjects:q} {params.steps:q} --out {output.table} --passport {output.passport}"
@@ -22,8 +22,7 @@ rule gate:
 
 rule slab:
     input:
-        sliced_files,
-        qc="results/imaging/{dataset}/qc.csv",
+        inputs_of_all(layout_of_volumes.slices),
         params=".params/slice/{dataset}.json",
     output:
         "data/slices/{dataset}.h5",
@@ -37,5 +36,6 @@ rule slab:
         mem_mb=4000,
         runtime=30,
     shell:
-        "latent-anatomy image slab {wildcards.dataset} --params {input.params} --qc {input.qc}"
-        " --interim data/interim/{wildcards.dataset} --out {output} 2>&1 | tee {log} >&2"
+        "latent-anatomy image slab {wildcards.dataset} --params {input.params}"
+        " --qc results/imaging/{wildcards.dataset}/qc.csv --interim data/interim/{wildcards.dataset}"
+        " --out {output} 2>&1 | tee {log} >&2"

@@ -120,7 +120,7 @@ class Walk:
         """The artefact, also where it is one of volumes, with all that it is made of."""
         dataset = artefact.says.get("dataset")
         if artefact.job == f"slice/{dataset}" and layout.of_volumes(dataset):
-            return layout_of_volumes.slices(datasets.find(dataset), self.gate(dataset))
+            return layout_of_volumes.slices(datasets.find(dataset), self.checks.jobs.excluded(dataset))
         return artefact
 
     def _here(self, artefact: Artefact) -> bool:

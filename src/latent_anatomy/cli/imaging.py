@@ -1,5 +1,6 @@
 """The verbs `latent-anatomy image <step>`: the steps from raw volumes to slices, one subject at a time."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -12,44 +13,29 @@ Raw = Annotated[Path, typer.Option(help="Folder of the publisher's files.", exis
 Interim = Annotated[Path, typer.Option(help="Folder of the subjects' folders.")]
 
 
-@image.command()
-def bias(dataset: str, subject: str, params: Params, raw: Raw, interim: Interim) -> None:
-    """Correct the bias field of every image (N4)."""
-    from latent_anatomy.jobs.imaging.bias import run
-
-    run(params, _place(dataset, subject, raw, interim))
-
-
-@image.command()
-def coregister(dataset: str, subject: str, params: Params, raw: Raw, interim: Interim) -> None:
-    """Register the other images to the one that is sliced."""
-    from latent_anatomy.jobs.imaging.coregister import run
-
-    run(params, _place(dataset, subject, raw, interim))
+STEPS = {
+    "bias": "Correct the bias field of every image (N4).",
+    "coregister": "Register the other images to the one that is sliced.",
+    "register": "Register to the atlas; bring images and masks there.",
+    "strip": "Find the brain.",
+    "normalise": "Denoise, strip and scale to [0, 1].",
+}
 
 
-@image.command()
-def register(dataset: str, subject: str, params: Params, raw: Raw, interim: Interim) -> None:
-    """Register to the atlas; bring images and masks there."""
-    from latent_anatomy.jobs.imaging.register import run
+def _command_of(step: str) -> None:
+    @image.command(step, help=STEPS[step])
+    def run_step(dataset: str, subject: str, params: Params, raw: Raw, interim: Interim) -> None:
+        from latent_anatomy.datasets import registry as datasets
+        from latent_anatomy.jobs.imaging.step import Place
+        from latent_anatomy.pipeline.volume_files import subject_of
 
-    run(params, _place(dataset, subject, raw, interim))
-
-
-@image.command()
-def strip(dataset: str, subject: str, params: Params, raw: Raw, interim: Interim) -> None:
-    """Find the brain."""
-    from latent_anatomy.jobs.imaging.strip import run
-
-    run(params, _place(dataset, subject, raw, interim))
+        source = datasets.find(dataset)
+        place = Place(source, subject_of(source, subject), raw, interim)
+        import_module(f"latent_anatomy.jobs.imaging.{step}").run(params, place)
 
 
-@image.command()
-def normalise(dataset: str, subject: str, params: Params, raw: Raw, interim: Interim) -> None:
-    """Denoise, strip and scale to [0, 1]."""
-    from latent_anatomy.jobs.imaging.normalise import run
-
-    run(params, _place(dataset, subject, raw, interim))
+for each in STEPS:
+    _command_of(each)
 
 
 @image.command()
@@ -80,12 +66,3 @@ def slab(
     from latent_anatomy.jobs.imaging.slab import run
 
     run(datasets.find(dataset), params, qc, interim, out)
-
-
-def _place(dataset: str, subject: str, raw: Path, interim: Path):
-    from latent_anatomy.datasets import registry as datasets
-    from latent_anatomy.jobs.imaging.step import Place
-    from latent_anatomy.pipeline.volume_files import subject_of
-
-    found = datasets.find(dataset)
-    return Place(found, subject_of(found, subject), raw, interim)

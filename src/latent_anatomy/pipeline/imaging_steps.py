@@ -22,6 +22,7 @@ STEPS = {
     "gate": gate.Params,
     "slab": slab.Params,
 }
+OF_SUBJECT = ("bias", "coregister", "register", "strip", "normalise")  # the others take all subjects at once
 PREPARED = ("register", "strip", "normalise", "gate", "slab")
 
 
@@ -47,6 +48,11 @@ def steps(dataset: str) -> tuple[str, ...]:
     return tuple(step for step in STEPS if several or step != "coregister")
 
 
+def of_subject(dataset: str) -> tuple[str, ...]:
+    """Those of the steps that each subject goes through by itself."""
+    return tuple(step for step in steps(dataset) if step in OF_SUBJECT)
+
+
 def jobs(imaging: Imaging, dataset: str) -> dict[str, dict]:
     """Step -> its job for `dataset`; ParamsError names the key of a parameter that a step does not have."""
     own = imaging.datasets[dataset].steps if dataset in imaging.datasets else {}
@@ -67,7 +73,7 @@ def jobs(imaging: Imaging, dataset: str) -> dict[str, dict]:
     found = {}
     for step in steps(dataset):
         job = {"job": "slice" if step == "slab" else step, "dataset": dataset, "params": blocks[step]}
-        if step in ("bias", "coregister", "register", "strip", "normalise"):
+        if step in OF_SUBJECT:
             job |= images
         if step in IN_ATLAS_SPACE:
             job |= {"atlas": blocks["atlas"]}

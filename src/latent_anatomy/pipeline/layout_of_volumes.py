@@ -1,7 +1,7 @@
 """The way of volumes, from raw files to slices: what each step leaves for each subject, and of what.
 
-What the jobs of `imaging` write, in the words of `layout`. A step's volumes, transforms, picture and numbers
-are the outputs of the passport beside them, under their own names.
+What the jobs of `imaging` read and write, for the rules and the audit, in the words of `layout`. A step's
+volumes, transforms, picture and numbers are the outputs of the passport beside them, under their own names.
 """
 
 from collections.abc import Collection
@@ -12,19 +12,18 @@ from latent_anatomy.pipeline.layout import PASSPORT, Artefact
 from latent_anatomy.pipeline.volume_files import (
     NUMBERS,
     PICTURE,
-    TO_ATLAS,
-    masks_of,
-    transform_name,
+    files_of,
     volume_name,
 )
 
 QC = "qc"  # role of the gate's table
 
 
-def slices(source: Volumes, judged: Artefact) -> Artefact:
-    """The slices of those who passed. Its inputs are those of all subjects: see `cohorts.passed`."""
+def slices(source: Volumes, excluded: Collection[str]) -> Artefact:
+    """The slices of those who passed. Its inputs are of all whom the gate judges: see `subjects.passed`."""
+    judged = gate(source, excluded)
     inputs = {QC: judged.outputs[QC]}
-    for subject in source.subjects:
+    for subject in _taken(source, excluded):
         folder = _folder(source, subject)
         inputs[f"{subject.name}/image"] = f"{folder}/normalise/{volume_name(source.sliced)}"
         inputs[f"{subject.name}/brain"] = f"{folder}/strip/{volume_name('brain')}"
@@ -39,15 +38,10 @@ def gate(source: Volumes, excluded: Collection[str]) -> Artefact:
 
     Its inputs are None where the folder that would tell the subjects is not here.
     """
-    below, masks, steps = layout.raw(source.name), masks_of(source), imaging_steps.steps(source.name)
-    chains = {
-        subject.name: _steps(source, subject, steps, masks, below)
-        for subject in source.subjects
-        if subject.name not in excluded
-    }
+    of_subjects = steps(source, excluded)
     numbers = {
         f"{subject}/{step}": each.outputs[NUMBERS]
-        for subject, chain in chains.items()
+        for subject, chain in of_subjects.items()
         for step, each in chain.items()
     }
     return Artefact(
@@ -56,19 +50,30 @@ def gate(source: Volumes, excluded: Collection[str]) -> Artefact:
         {"job": "gate", "dataset": source.name},
         numbers if source.subjects else None,
         {QC: f"results/imaging/{source.name}/qc.csv"},
-        tuple(chain["normalise"] for chain in chains.values()) or (below,),
+        tuple(chain["normalise"] for chain in of_subjects.values()) or (layout.raw(source.name),),
     )
 
 
-def _steps(
-    source: Volumes, subject: Subject, steps: Collection[str], masks: list[str], below: Artefact
+def steps(source: Volumes, excluded: Collection[str]) -> dict[str, dict[str, Artefact]]:
+    """Subject -> step -> its artefact, of all subjects but those `excluded` by hand."""
+    below, names = layout.raw(source.name), imaging_steps.of_subject(source.name)
+    files = {step: files_of(source, step) for step in names if source.subjects}
+    return {subject.name: _chain(source, subject, files, below) for subject in _taken(source, excluded)}
+
+
+def _taken(source: Volumes, excluded: Collection[str]) -> list[Subject]:
+    return [subject for subject in source.subjects if subject.name not in excluded]
+
+
+def _chain(
+    source: Volumes, subject: Subject, files: dict[str, list[str]], below: Artefact
 ) -> dict[str, Artefact]:
-    """Step -> its artefact, of one subject. `masks` are those that any subject has, `below` the raw files."""
-    folder, names = _folder(source, subject), list(subject.images)
+    """Step -> its artefact, of one subject. `files` are those of each step, `below` are the raw files."""
+    folder = _folder(source, subject)
     found: dict[str, Artefact] = {}
 
-    def add(step: str, inputs: dict[str, str], files: list[str], made_of: list[Artefact]) -> Artefact:
-        outputs = {name: f"{folder}/{step}/{name}" for name in [*files, PICTURE, NUMBERS]}
+    def add(step: str, inputs: dict[str, str], made_of: list[Artefact]) -> Artefact:
+        outputs = {name: f"{folder}/{step}/{name}" for name in [*files[step], PICTURE, NUMBERS]}
         job, says = f"imaging/{source.name}/{step}", {"job": step, "dataset": source.name}
         found[step] = Artefact(f"{folder}/{step}/{PASSPORT}", job, says, inputs, outputs, tuple(made_of))
         return found[step]
@@ -77,22 +82,19 @@ def _steps(
         return found[step].outputs[volume_name(name)]
 
     images = {name: f"{below.path}/{file}" for name, file in subject.images.items()}
-    drawn = {name: f"{below.path}/{file}" for name, file in subject.masks.items()}
+    masks = {name: f"{below.path}/{file}" for name, file in subject.masks.items()}
     transforms = {}
-    if "bias" in steps:
-        corrected = add("bias", images, [volume_name(name) for name in names], [below])
-        images = {name: of("bias", name) for name in names}
-        if "coregister" in steps:
-            files = [transform_name(name) for name in names if name != source.sliced]
-            moved = add("coregister", images, files, [corrected])
-            transforms = {name: moved.outputs[name] for name in files}
-    files = [TO_ATLAS, *map(volume_name, [*names, *masks])]
-    registered = add("register", images | drawn | transforms, files, [*reversed(found.values()), below])
+    if "bias" in files:
+        corrected = add("bias", images, [below])
+        images = {name: of("bias", name) for name in images}
+        if "coregister" in files:
+            moved = add("coregister", images, [corrected])
+            transforms = {name: moved.outputs[name] for name in files["coregister"]}
+    registered = add("register", images | masks | transforms, [*reversed(found.values()), below])
     brain = {"brain": of("register", "brain")} if "brain" in subject.masks else {}
-    head = {"image": of("register", source.guide)}
-    stripped = add("strip", head | brain, [volume_name("brain")], [registered])
+    stripped = add("strip", {"image": of("register", source.guide)} | brain, [registered])
     pair = {"image": of("register", source.sliced), "brain": of("strip", "brain")}
-    add("normalise", pair, [volume_name(source.sliced)], [stripped, registered])
+    add("normalise", pair, [stripped, registered])
     return found
 
 

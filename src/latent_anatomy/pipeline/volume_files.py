@@ -6,7 +6,20 @@ Apart from `layout_of_volumes`, so that the sources of a step do not depend on t
 from latent_anatomy.data.dataset import Subject, Volumes
 
 PICTURE, NUMBERS, PASSPORT = "picture.png", "numbers.json", "passport.json"
+BESIDE = (PICTURE, NUMBERS, PASSPORT)  # what every step leaves beside its volumes and transforms
 TO_ATLAS = "to_atlas.txt"
+
+
+def files_of(dataset: Volumes, step: str) -> list[str]:
+    """The volumes and transforms that a step leaves of every subject, by their names in its folder."""
+    images = list(dataset.subjects[0].images)
+    return {
+        "bias": [volume_name(name) for name in images],
+        "coregister": [transform_name(name) for name in images if name != dataset.sliced],
+        "register": [TO_ATLAS, *map(volume_name, [*images, *masks_of(dataset)])],
+        "strip": [volume_name("brain")],
+        "normalise": [volume_name(dataset.sliced)],
+    }[step]
 
 
 def volume_name(name: str) -> str:

@@ -24,4 +24,4 @@ def run(params: Path, place: Place) -> None:
         numbers[f"{name}/replaced"] = raw.replaced
         pairs.append((raw, corrected))
     picture = pictures.before_after(*pairs[list(images).index(job["sliced"])])
-    finish(out, proof, map(volume_name, images), numbers, picture)
+    finish(place, "bias", proof, numbers, picture)

@@ -32,4 +32,4 @@ def run(params: Path, place: Place) -> None:
         numbers[f"{name}/similarity_before"] = registration.similarity(fixed, before, head)
         numbers[f"{name}/similarity_after"] = registration.similarity(fixed, after, head)
         pictured.append(pictures.checkerboard(after, fixed, head))
-    finish(out, proof, map(transform_name, images), numbers, pictured[0])
+    finish(place, "coregister", proof, numbers, pictured[0])

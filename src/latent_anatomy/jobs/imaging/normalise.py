@@ -19,4 +19,4 @@ def run(params: Path, place: Place) -> None:
     normalised, numbers = normalisation.normalise(head, brain, settings)
     volume.write(out / volume_name(job["sliced"]), normalised)
     picture = pictures.before_after(head, normalised)
-    finish(out, proof, [volume_name(job["sliced"])], numbers, picture)
+    finish(place, "normalise", proof, numbers, picture)

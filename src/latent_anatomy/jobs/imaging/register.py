@@ -56,5 +56,4 @@ def run(params: Path, place: Place) -> None:
         "similarity_after": registration.similarity(target.t1, there[guide], target.around),
     }
     picture = pictures.checkerboard(there[guide], target.t1, target.brain)
-    files = [TO_ATLAS, *map(volume_name, [*names, *masks_of(place.dataset)])]
-    finish(out, proof, files, numbers, picture)
+    finish(place, "register", proof, numbers, picture)

@@ -1,11 +1,11 @@
 """Where a step of `imaging` finds a subject's files, and what it leaves beside its volumes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from latent_anatomy.data.dataset import Subject, Volumes, checked
-from latent_anatomy.pipeline.volume_files import NUMBERS, PASSPORT, PICTURE, volume_name
+from latent_anatomy.pipeline.volume_files import NUMBERS, PASSPORT, PICTURE, files_of, volume_name
 from latent_anatomy.provenance.files import atomic_write, hashes, write_json
 from latent_anatomy.provenance.passport import sealed
 
@@ -43,12 +43,11 @@ class Place:
         return {name: checked(self.dataset, file, self.raw) for name, file in files.items()}
 
 
-def finish(
-    out: Path, proof: dict, files: Iterable[str], numbers: Mapping[str, float], picture: bytes
-) -> None:
-    """Write picture (PNG), numbers (name -> number) and the passport, which proves them and `files`."""
+def finish(place: Place, step: str, proof: dict, numbers: Mapping[str, float], picture: bytes) -> None:
+    """Write picture (PNG), numbers (name -> number) and the passport, which proves them and the volumes."""
+    out = place.step(step)
     with atomic_write(out / PICTURE) as temporary:
         temporary.write_bytes(picture)
     write_json(out / NUMBERS, {name: float(value) for name, value in numbers.items()})
-    names = [*files, PICTURE, NUMBERS]
+    names = [*files_of(place.dataset, step), PICTURE, NUMBERS]
     write_json(out / PASSPORT, sealed(proof, outputs=hashes({name: out / name for name in names})))

@@ -30,4 +30,4 @@ def run(params: Path, place: Place) -> None:
         given = Volume((head.values > 0).astype(np.float32), head.affine)
     brain, numbers = stripping.strip(head, atlas.load(**job["atlas"]), settings, given)
     volume.write(out / volume_name("brain"), brain, "uint8")
-    finish(out, proof, [volume_name("brain")], numbers, pictures.outline(head, brain, given))
+    finish(place, "strip", proof, numbers, pictures.outline(head, brain, given))
