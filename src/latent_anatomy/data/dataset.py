@@ -42,29 +42,42 @@ class RawFile:
             )
 
 
-class Dataset(Protocol):
-    """A data set family implements this in one file; what cannot be said of a set is None or empty.
+class Described(Protocol):
+    """What is said of every data set. A family extends `Dataset` or `Volumes`, and says what is not so.
+
+    No dataclass, whose fields no property can replace: a family says each for all of its sets, as a field
+    that they differ in, or as a property.
 
     name         its name in every path and table; begins with "phantom-" exactly if `phantom`
     family       folder of a mirror in which its files may lie, beside one of its own name
     stands_for   the published data set with which a paper's numbers may be compared; None if there is
                  none, and for a phantom
     note         why it is not that very file; "" if it is
-    channels, classes, task   as of `Slices`
     files        empty where only the user's folder can tell and it is not here (see `supplied`)
     """
 
     name: str
-    family: str
-    stands_for: str | None
     note: str
-    phantom: bool
-    channels: int
-    classes: int
-    task: str
     licence: str
     files: tuple[RawFile, ...]
-    how_to_get: str
+    stands_for: str | None = None
+    phantom: bool = False
+
+    @property
+    def family(self) -> str:
+        return self.name
+
+    @property
+    def how_to_get(self) -> str:
+        return f"put its files in a folder {self.family} into the folder named by {MIRROR_VARIABLE}"
+
+
+class Dataset(Described, Protocol):
+    """A data set of images; a family is one file. `channels`, `classes` and `task` as of `Slices`."""
+
+    channels: int = 1
+    classes: int = 0
+    task: str
 
     def to_slices(self, raw_dir: Path) -> Slices:
         """Parse the checksummed files in `raw_dir`; ValueError for anything unexpected in them."""
@@ -91,8 +104,8 @@ class Subject:
         return (*self.images.values(), *self.masks.values())
 
 
-class Volumes(Protocol):
-    """A data set of volumes: as `Dataset`, but with subjects, which go through `imaging`, not `to_slices`.
+class Volumes(Described, Protocol):
+    """A data set of volumes: it has subjects, which go through `imaging`, in place of `to_slices`.
 
     subjects   in the order of their names
     sliced     the image that becomes slices and that masks belong to, such as "flair"
@@ -101,19 +114,27 @@ class Volumes(Protocol):
                stripped, so that only denoising and normalisation remain
     modality   of the sliced image, as in `Slices`
 
-    and name, family, stands_for, note, phantom, licence, files, how_to_get as of `Dataset`. Where masks
-    have "brain", that is the publisher's; where they have none, it is made (see `imaging.stripping`).
+    Where masks have "brain", that is the publisher's; where they have none, it is made (see
+    `imaging.stripping`).
     """
 
     subjects: tuple[Subject, ...]
     sliced: str
-    guide: str
-    prepared: bool
+    guide: str = "t1"
+    prepared: bool = False
     modality: str
 
 
-class Phantom(Dataset, Protocol):
-    """A data set that this project draws, in the file layout of the one it stands for."""
+class Phantom(Described, Protocol):
+    """A data set that this project draws, in the file layout of the one that it takes the place of."""
+
+    stands_for = None
+    phantom = True
+    licence = "Apache-2.0"
+
+    @property
+    def how_to_get(self) -> str:
+        return f"run `phantom {self.name}`"
 
     def generate(self, raw_dir: Path) -> None:
         """Write the raw files into `raw_dir`: same bytes every time."""

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.cohorts import Cohort
-from latent_anatomy.data.dataset import RawFile, checked
+from latent_anatomy.data.dataset import Dataset, RawFile, checked
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.datasets import acdc_patients
 from latent_anatomy.datasets.acdc_patients import FOLDS, LABELS, MASKS, MODALITY, PATIENTS
@@ -36,18 +36,14 @@ PLACES = ("training/patient*/Info.cfg", "training/patient*/patient*.nii.gz")
 
 
 @dataclass(frozen=True)
-class Acdc:
+class Acdc(Dataset):
     """The data set `acdc`."""
 
-    name: str = "acdc"
-    family: str = "acdc"
-    stands_for: str = "acdc"
-    note: str = "its publisher gives no checksums: the files are those of the user's SHA256SUMS"
-    phantom: bool = False
-    channels: int = 1
-    classes: int = 0
-    task: str = "segmentation"
-    licence: str = "CC BY-NC-SA 4.0"
+    name = stands_for = "acdc"
+    family = "acdc"
+    note = "its publisher gives no checksums: the files are those of the user's SHA256SUMS"
+    task = "segmentation"
+    licence = "CC BY-NC-SA 4.0"
     patients: tuple[str, ...] = PATIENTS
     folds: tuple[str, ...] = FOLDS
     size: int = cardiac.SIZE

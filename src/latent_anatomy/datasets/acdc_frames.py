@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.cohorts import Cohort
-from latent_anatomy.data.dataset import RawFile, checked
+from latent_anatomy.data.dataset import Dataset, RawFile, checked
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.datasets import acdc_patients
 from latent_anatomy.datasets.acdc_patients import FOLDS, LABELS, MASKS, MODALITY
@@ -44,20 +44,16 @@ NOTE = (
 
 
 @dataclass(frozen=True)
-class AcdcFrames:
+class AcdcFrames(Dataset):
     """The data set `acdc-frames`, or at half its resolution `acdc-frames-96`."""
 
     name: str
-    stands_for: str | None
     note: str
     halved: bool
-    family: str = "acdc"
-    phantom: bool = False
-    channels: int = 1
-    classes: int = 0
-    task: str = "segmentation"
-    licence: str = "CC BY-NC-SA 4.0"
-    how_to_get: str = "put its files in a folder acdc into the folder named by LATENT_ANATOMY_MIRROR"
+    stands_for: str | None = None
+    family = "acdc"
+    task = "segmentation"
+    licence = "CC BY-NC-SA 4.0"
     folds: tuple[str, ...] = FOLDS
 
     @cached_property
@@ -130,6 +126,6 @@ def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
 
 
 DATASETS = (
-    AcdcFrames("acdc-frames", "acdc", NOTE, halved=False),
-    AcdcFrames("acdc-frames-96", None, f"{NOTE}; half the resolution, 96 x 96", halved=True),
+    AcdcFrames("acdc-frames", NOTE, halved=False, stands_for="acdc"),
+    AcdcFrames("acdc-frames-96", f"{NOTE}; half the resolution, 96 x 96", halved=True),
 )

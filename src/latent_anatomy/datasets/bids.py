@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
-from latent_anatomy.data.dataset import RawFile, Subject
+from latent_anatomy.data.dataset import RawFile, Subject, Volumes
 from latent_anatomy.data.slices import SPLITS, defect
 
 NAME = re.compile(r"bids-[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -41,22 +41,15 @@ PLACES = (
 
 
 @dataclass(frozen=True)
-class Bids:
+class Bids(Volumes):
     """The data set in the folder `name` of the mirror folder, or in its copy below data/raw.
 
     Raises ValueError, when asked for files or subjects, for whatever in the folder is not as described above.
     """
 
     name: str
-    stands_for: None = None
-    note: str = "the user's own; the files are those of the user's SHA256SUMS"
-    phantom: bool = False
-    licence: str = "the user's own: not to be passed on"
-    prepared: bool = False
-
-    @property
-    def family(self) -> str:
-        return self.name
+    note = "the user's own; the files are those of the user's SHA256SUMS"
+    licence = "the user's own: not to be passed on"
 
     @property
     def how_to_get(self) -> str:

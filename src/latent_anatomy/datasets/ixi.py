@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
-from latent_anatomy.data.dataset import RawFile, Subject, checked
+from latent_anatomy.data.dataset import Dataset, RawFile, Subject, Volumes, checked
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.datasets.lgg_flair import head_of, normalised
 
@@ -47,19 +47,14 @@ def _subject(name: str) -> Subject:
 
 
 @dataclass(frozen=True)
-class Ixi:
+class Ixi(Volumes):
     """The data set `ixi`: `IXI<number>-<hospital>-<number>-T1.nii.gz`, as in the publisher's tar."""
 
-    name: str = "ixi"
-    family: str = "ixi"
-    stands_for: str = "ixi"
-    note: str = "unpacked by the user: the files are those of the user's SHA256SUMS"
-    phantom: bool = False
-    licence: str = LICENCE
-    sliced: str = "t1"
-    guide: str = "t1"
-    prepared: bool = False
-    modality: str = "MR T1"
+    name = stands_for = "ixi"
+    note = "unpacked by the user: the files are those of the user's SHA256SUMS"
+    licence = LICENCE
+    sliced = "t1"
+    modality = "MR T1"
 
     @property
     def how_to_get(self) -> str:
@@ -88,32 +83,22 @@ class Ixi:
 
 
 @dataclass(frozen=True)
-class IxiHammersmith:
+class IxiHammersmith(Volumes):
     """The data set `ixi-hh-2mm`."""
 
-    name: str = "ixi-hh-2mm"
-    family: str = "ixi"
-    stands_for: None = None
-    note: str = "ten people of one hospital, resampled to 2 mm and stored as uint8"
-    phantom: bool = False
-    licence: str = LICENCE
-    how_to_get: str = "put its files in a folder ixi/t1 into the folder named by LATENT_ANATOMY_MIRROR"
-    sliced: str = "t1"
-    guide: str = "t1"
-    prepared: bool = False
-    modality: str = "MR T1"
-
-    @property
-    def files(self) -> tuple[RawFile, ...]:
-        return tuple(VOLUMES)
-
-    @property
-    def subjects(self) -> tuple[Subject, ...]:
-        return tuple(_subject(file.name) for file in self.files)
+    name = "ixi-hh-2mm"
+    family = "ixi"
+    note = "ten people of one hospital, resampled to 2 mm and stored as uint8"
+    licence = LICENCE
+    how_to_get = "put its files in a folder ixi/t1 into the folder named by LATENT_ANATOMY_MIRROR"
+    files = tuple(VOLUMES)
+    subjects = tuple(_subject(file.name) for file in VOLUMES)
+    sliced = "t1"
+    modality = "MR T1"
 
 
 @dataclass(frozen=True)
-class IxiSlices:
+class IxiSlices(Dataset):
     """The data set `ixi-hh-slices`: `image` (185, 8, 120, 90) uint8, `slice_index` (185, 8) and `subject`.
 
     Rows run from front to back. Whole heads, neither registered nor stripped, every second to fourth of the
@@ -121,18 +106,11 @@ class IxiSlices:
     scale and given the mask "head", both as in `lgg_flair`.
     """
 
-    name: str = "ixi-hh-slices"
-    family: str = "ixi"
-    stands_for: None = None
-    note: str = (
-        "185 healthy people of one hospital, T1, eight slices each at 2 mm; not registered, not stripped"
-    )
-    phantom: bool = False
-    channels: int = 1
-    classes: int = 0
-    task: str = "normal anatomy"
-    licence: str = LICENCE
-    how_to_get: str = "put its file in a folder ixi into the folder named by LATENT_ANATOMY_MIRROR"
+    name = "ixi-hh-slices"
+    family = "ixi"
+    note = "185 healthy people of one hospital, T1, eight slices each at 2 mm; not registered, not stripped"
+    task = "normal anatomy"
+    licence = LICENCE
     file: RawFile = SLICES
 
     @property

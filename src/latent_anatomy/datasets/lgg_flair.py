@@ -31,7 +31,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from latent_anatomy.data.dataset import RawFile
+from latent_anatomy.data import supplied  # and not the package, which has all data sets
+from latent_anatomy.data.dataset import Dataset, RawFile
 from latent_anatomy.data.slices import Slices, defect
 
 SIZE = 256
@@ -47,28 +48,21 @@ SEXES = {"F": "0", "M": "1"}
 
 
 @dataclass(frozen=True)
-class LggFlair:
+class LggFlair(Dataset):
     """The data set `lgg-flair`."""
 
-    name: str = "lgg-flair"
-    family: str = "lgg_flair"
-    stands_for: None = None
-    note: str = (
+    name = "lgg-flair"
+    family = "lgg_flair"
+    note = (
         "low-grade gliomas in place of MS lesions; trained on tumour-free slices of patients, not of healthy "
         "people; not stripped, not registered, three or four slices of each patient"
     )
-    phantom: bool = False
-    channels: int = 1
-    classes: int = 0
-    task: str = "lesions"
-    licence: str = "CC BY-NC-SA 4.0"
-    how_to_get: str = "put its folder lgg_flair into the folder named by LATENT_ANATOMY_MIRROR"
+    task = "lesions"
+    licence = "CC BY-NC-SA 4.0"
 
     @cached_property
     def files(self) -> tuple[RawFile, ...]:
-        lines = MANIFEST.read_text(encoding="utf-8").splitlines()
-        pairs = (line.split("  ", 1) for line in lines)
-        return tuple(RawFile(name, None, "sha256", checksum) for checksum, name in pairs)
+        return supplied.manifest(MANIFEST)
 
     def to_slices(self, raw_dir: Path) -> Slices:
         """Images uint8 and the masks "head" and "lesion"; ValueError for anything unexpected in the files."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from latent_anatomy.data.dataset import RawFile
+from latent_anatomy.data.dataset import Dataset, RawFile
 from latent_anatomy.data.slices import Slices, defect
 
 SIZE = 28
@@ -55,21 +55,11 @@ def info(published: str) -> dict:
     return _catalogue()[published]
 
 
-@dataclass(frozen=True)
-class MedMnist:
-    """One `.npz` of MedMNIST; `published` is its name there."""
+class OfMedMnist(Dataset):
+    """What the publisher says of the set that is called `published` there."""
 
-    name: str
     published: str
-    file: RawFile
-    note: str = ""
-    labels_shape: tuple[int, ...] = (1,)
-    family: str = "medmnist"
-    phantom: bool = False
-
-    @property
-    def stands_for(self) -> str:
-        return self.published
+    family = "medmnist"
 
     @property
     def channels(self) -> int:
@@ -82,6 +72,21 @@ class MedMnist:
     @property
     def task(self) -> str:
         return info(self.published)["task"]
+
+
+@dataclass(frozen=True)
+class MedMnist(OfMedMnist):
+    """One `.npz` of MedMNIST."""
+
+    name: str
+    published: str
+    file: RawFile
+    note: str = ""
+    labels_shape: tuple[int, ...] = (1,)
+
+    @property
+    def stands_for(self) -> str:
+        return self.published
 
     @property
     def licence(self) -> str:

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.cohorts import Cohort, draw
-from latent_anatomy.data.dataset import RawFile, checked
+from latent_anatomy.data.dataset import Dataset, RawFile, checked
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.imaging import cardiac, nifti
 
@@ -59,21 +59,17 @@ PERCENTILES = (1.0, 99.0)
 
 
 @dataclass(frozen=True)
-class Mmwhs:
+class Mmwhs(Dataset):
     """The data set `mmwhs`."""
 
-    name: str = "mmwhs"
-    family: str = "mmwhs"
-    stands_for: str = "mmwhs"
-    note: str = (
+    name = stands_for = "mmwhs"
+    family = "mmwhs"
+    note = (
         "its publisher gives no checksums: the files are those of the user's SHA256SUMS; preprocessing and "
         "split are our own, as the paper's are not published"
     )
-    phantom: bool = False
-    channels: int = 1
-    classes: int = 0
-    task: str = "segmentation"
-    licence: str = "of the challenge: for research, not to be passed on"
+    task = "segmentation"
+    licence = "of the challenge: for research, not to be passed on"
     numbers: tuple[int, ...] = NUMBERS
     folds: tuple[str, ...] = FOLDS
     train: int = TRAIN

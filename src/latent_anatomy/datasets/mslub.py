@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
-from latent_anatomy.data.dataset import RawFile, Subject
+from latent_anatomy.data.dataset import RawFile, Subject, Volumes
 
 LICENCE = "CC BY"
 MANIFEST = Path(__file__).with_suffix(".sha256")
@@ -28,23 +28,19 @@ VALIDATION = PATIENTS[5::6]  # every sixth; the other 25 are the test split
 
 
 @dataclass(frozen=True)
-class Mslub:
+class Mslub(Volumes):
     """The data set `mslub`: `<patient>/{FLAIR,T1W,brainmask,consensus_gt}.nii.gz`.
 
     5 patients for validation and 25 for test, as in Baur et al. 2021, but by a fixed rule, where the split
     of its authors is random and unpublished.
     """
 
-    name: str = "mslub"
-    family: str = "open_ms_data"
-    stands_for: str = "mslub"
-    note: str = "its publisher gives no checksums: the files are those of the user's SHA256SUMS"
-    phantom: bool = False
-    licence: str = LICENCE
-    sliced: str = "flair"
-    guide: str = "t1"
-    prepared: bool = False
-    modality: str = "MR FLAIR"
+    name = stands_for = "mslub"
+    family = "open_ms_data"
+    note = "its publisher gives no checksums: the files are those of the user's SHA256SUMS"
+    licence = LICENCE
+    sliced = "flair"
+    modality = "MR FLAIR"
 
     @property
     def how_to_get(self) -> str:
@@ -73,7 +69,7 @@ class Mslub:
 
 
 @dataclass(frozen=True)
-class OpenMsData:
+class OpenMsData(Volumes):
     """A part of the publication of which this project knows the checksums."""
 
     name: str
@@ -82,13 +78,10 @@ class OpenMsData:
     files: tuple[RawFile, ...]
     guide: str
     prepared: bool
-    family: str = "ms_lesion"
-    stands_for: None = None
-    phantom: bool = False
-    licence: str = LICENCE
-    sliced: str = "flair"
-    modality: str = "MR FLAIR"
-    how_to_get: str = "put these files in a folder ms_lesion into the folder named by LATENT_ANATOMY_MIRROR"
+    family = "ms_lesion"
+    licence = LICENCE
+    sliced = "flair"
+    modality = "MR FLAIR"
 
 
 def _brain(patient: str) -> Subject:

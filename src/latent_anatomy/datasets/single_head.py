@@ -5,36 +5,29 @@
 
 from dataclasses import dataclass
 
-from latent_anatomy.data.dataset import RawFile, Subject
+from latent_anatomy.data.dataset import RawFile, Subject, Volumes
 
 FILE = "chris_t1.nii.gz"
 
 
 @dataclass(frozen=True)
-class SingleHead:
+class SingleHead(Volumes):
     """The data set `chris-t1`, for the imaging chain: one subject is no split."""
 
-    name: str = "chris-t1"
-    family: str = "brain"
-    stands_for: None = None
-    note: str = "one healthy adult, T1"
-    phantom: bool = False
-    licence: str = "CC BY-NC 4.0"
-    how_to_get: str = (
+    name = "chris-t1"
+    family = "brain"
+    note = "one healthy adult, T1"
+    licence = "CC BY-NC 4.0"
+    how_to_get = (
         f"take {FILE} from github.com/neurolabusc/niivue-images and put it into the folder named by "
         "LATENT_ANATOMY_MIRROR"
     )
-    files: tuple[RawFile, ...] = (
+    files = (
         RawFile(FILE, None, "sha256", "534a240d1d41881bd33ae5b48ac22051836968775275f1261c4115dca0099649"),
     )
-    sliced: str = "t1"
-    guide: str = "t1"
-    prepared: bool = False
-    modality: str = "MR T1"
-
-    @property
-    def subjects(self) -> tuple[Subject, ...]:
-        return (Subject("chris", {"t1": FILE}, {}, "unlabelled"),)
+    subjects = (Subject("chris", {"t1": FILE}, {}, "unlabelled"),)
+    sliced = "t1"
+    modality = "MR T1"
 
 
 DATASETS = (SingleHead(),)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.cohorts import Cohort, draw
-from latent_anatomy.data.dataset import RawFile, checked
+from latent_anatomy.data.dataset import Dataset, RawFile, checked
 from latent_anatomy.data.slices import NOT_DELINEATED, Slices, defect
 from latent_anatomy.imaging import cardiac
 from latent_anatomy.imaging.cardiac import Stack
@@ -44,23 +44,17 @@ ARRAYS = ("image", "endo_mask", "epi_mask", "has_endo", "has_epi", "pixel_spacin
 
 
 @dataclass(frozen=True)
-class Sunnybrook:
+class Sunnybrook(Dataset):
     """The data set `sunnybrook`."""
 
-    name: str = "sunnybrook"
-    family: str = "sunnybrook"
-    stands_for: None = None
-    note: str = (
+    name = "sunnybrook"
+    note = (
         "four people with heart failure; endocardium at ED and ES, epicardium at ED; the distance of "
         "positions is the slice thickness"
     )
-    phantom: bool = False
-    channels: int = 1
-    classes: int = 0
-    task: str = "segmentation"
-    licence: str = "CC0"
-    how_to_get: str = "put its files in a folder sunnybrook into the folder named by LATENT_ANATOMY_MIRROR"
-    folds: tuple[str, ...] = FOLDS
+    task = "segmentation"
+    licence = "CC0"
+    folds = FOLDS
 
     @cached_property
     def files(self) -> tuple[RawFile, ...]:

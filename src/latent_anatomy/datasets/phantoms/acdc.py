@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from latent_anatomy.data.cohorts import Cohort, draw
-from latent_anatomy.data.dataset import RawFile
+from latent_anatomy.data.dataset import Phantom, RawFile
 from latent_anatomy.data.slices import defect
 from latent_anatomy.datasets.acdc import Acdc
 from latent_anatomy.datasets.acdc_patients import GROUPS, PATIENTS
@@ -34,7 +34,7 @@ BEAT_S = 0.9
 
 
 @dataclass(frozen=True)
-class PhantomAcdc(Acdc):
+class PhantomAcdc(Phantom, Acdc):
     """Read as `Acdc`, onto a smaller and coarser grid. As many `patients` of each group, at least three.
 
     Of every group, a fold tests one and validates on the next; nobody is tested in two folds.
@@ -48,18 +48,11 @@ class PhantomAcdc(Acdc):
     pixels_mm: tuple[float, float] = (1.4, 1.8)
     positions_mm: tuple[float, float] = (9.0, 10.0)
     field_mm: tuple[float, float] = (148.0, 132.0)
-    name: str = "phantom-acdc"
-    stands_for: None = None
-    note: str = "drawn by this project in the layout of ACDC"
-    phantom: bool = True
-    licence: str = "Apache-2.0"
+    name = "phantom-acdc"
+    note = "drawn by this project in the layout of ACDC"
     folds: tuple[str, ...] = ("fold-0", "fold-1")
     size: int = 64
     spacing_mm: float = 2.25
-
-    @property
-    def how_to_get(self) -> str:
-        return f"run `phantom {self.name}`"
 
     @property
     def people(self) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from latent_anatomy.data.dataset import RawFile, Subject
+from latent_anatomy.data.dataset import Phantom, RawFile, Subject, Volumes
 from latent_anatomy.datasets.phantoms.heads import CONTRASTS, Scan, scan
 from latent_anatomy.datasets.phantoms.people import CENTRE, Head, move
 from latent_anatomy.imaging import volume
@@ -54,7 +54,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class PhantomBrain:
+class PhantomBrain(Phantom, Volumes):
     """`train` healthy subjects, `val` and `test` ones with lesions; voxel sizes in mm."""
 
     train: int = 6
@@ -63,18 +63,12 @@ class PhantomBrain:
     seed: int = 0
     flair_mm: tuple[float, float, float] = (2.0, 2.0, 3.0)
     t1_mm: tuple[float, float, float] = (2.0, 2.0, 2.0)
-    name: str = "phantom-brain"
-    family: str = "mslub"
-    stands_for: None = None
-    phantom: bool = True
-    licence: str = (
-        "Apache-2.0; drawn over the ICBM152 2009a atlas, (C) 1993-2009 Louis Collins, McConnell BIC"
-    )
-    note: str = "drawn by this project in the layout of MSLUB"
-    sliced: str = "flair"
-    guide: str = "t1"
-    prepared: bool = False
-    modality: str = "MR FLAIR"
+    name = "phantom-brain"
+    family = "mslub"
+    note = "drawn by this project in the layout of MSLUB"
+    licence = "Apache-2.0; drawn over the ICBM152 2009a atlas, (C) 1993-2009 Louis Collins, McConnell BIC"
+    sliced = "flair"
+    modality = "MR FLAIR"
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
@@ -84,10 +78,6 @@ class PhantomBrain:
     @property
     def files(self) -> tuple[RawFile, ...]:
         return tuple(RawFile(file) for subject in self.subjects for file in subject.files)
-
-    @property
-    def how_to_get(self) -> str:
-        return f"run `phantom {self.name}`"
 
     def generate(self, raw_dir: Path) -> None:
         """Write the files of every subject into `raw_dir`; equal fields give equal bytes."""

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from latent_anatomy.data.dataset import RawFile
+from latent_anatomy.data.dataset import Phantom, RawFile
 from latent_anatomy.data.slices import Slices
-from latent_anatomy.datasets.medmnist import SIZE, SPLITS, from_arrays, info, read_npz
+from latent_anatomy.datasets.medmnist import SIZE, SPLITS, OfMedMnist, from_arrays, info, read_npz
 from latent_anatomy.datasets.phantoms.drawings import blood, breast, derma, pneumonia, retina
 from latent_anatomy.provenance.files import atomic_write
 
@@ -23,7 +23,7 @@ NOISE = 0.008  # standard deviation of the pixel noise, of 1
 
 
 @dataclass(frozen=True)
-class PhantomMedMnist:
+class PhantomMedMnist(Phantom, OfMedMnist):
     """A phantom of the MedMNIST set `published`, drawn by `draw(label, random)` -> (28, 28, C) in [0, 1]."""
 
     published: str
@@ -32,10 +32,6 @@ class PhantomMedMnist:
     val: int = 64
     test: int = 128
     seed: int = 0
-    family: str = "medmnist"
-    stands_for: None = None
-    phantom: bool = True
-    licence: str = "Apache-2.0"
 
     @property
     def name(self) -> str:
@@ -46,24 +42,8 @@ class PhantomMedMnist:
         return f"drawn by this project in the layout of {info(self.published)['python_class']}"
 
     @property
-    def channels(self) -> int:
-        return info(self.published)["n_channels"]
-
-    @property
-    def classes(self) -> int:
-        return len(info(self.published)["label"])
-
-    @property
-    def task(self) -> str:
-        return info(self.published)["task"]
-
-    @property
     def files(self) -> tuple[RawFile, ...]:
         return (RawFile(f"{self.name}.npz"),)
-
-    @property
-    def how_to_get(self) -> str:
-        return f"run `phantom {self.name}`"
 
     def generate(self, raw_dir: Path) -> None:
         """Write `<name>.npz` atomically; equal fields give equal bytes."""

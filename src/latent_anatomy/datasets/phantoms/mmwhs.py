@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from latent_anatomy.data.dataset import RawFile
+from latent_anatomy.data.dataset import Phantom, RawFile
 from latent_anatomy.datasets.mmwhs import LABELS, MODALITIES, Mmwhs, files_of
 from latent_anatomy.datasets.phantoms import chests  # not the package, which has all of them
 from latent_anatomy.datasets.phantoms.hearts import BODY, GROUPS, STRUCTURES, Array, Heart
@@ -26,7 +26,7 @@ LEFT_ATRIUM, SLIP = LABELS["left-atrium"]
 
 
 @dataclass(frozen=True)
-class PhantomMmwhs(Mmwhs):
+class PhantomMmwhs(Phantom, Mmwhs):
     """Read as `Mmwhs`, onto a smaller and coarser grid.
 
     shape      voxels of a volume: to the right, to the front, up
@@ -36,20 +36,13 @@ class PhantomMmwhs(Mmwhs):
     seed: int = 0
     shape: tuple[int, int, int] = (64, 64, 16)
     voxel_mm: tuple[float, float, float] = (2.4, 2.4, 7.0)
-    name: str = "phantom-mmwhs"
-    stands_for: None = None
-    note: str = "drawn by this project in the layout of MM-WHS"
-    phantom: bool = True
-    licence: str = "Apache-2.0"
+    name = "phantom-mmwhs"
+    note = "drawn by this project in the layout of MM-WHS"
     numbers: tuple[int, ...] = tuple(range(1001, 1007))
     train: int = 4
     validation: int = 1
     size: int = 64
     spacing_mm: float = 2.4
-
-    @property
-    def how_to_get(self) -> str:
-        return f"run `phantom {self.name}`"
 
     @cached_property
     def files(self) -> tuple[RawFile, ...]:
