@@ -15,29 +15,19 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
 
 from latent_anatomy.corruptions.augment import augment
-from latent_anatomy.networks.strided import Decoder, Encoder
-from latent_anatomy.training.method import Batch, Data, MethodParams, Schedules, Shape, Update
-from latent_anatomy.training.schedules import Cyclic
+from latent_anatomy.training.method import Batch, Data, Shape, Update
+from latent_anatomy.training.strided import CyclicAdam, StridedParams
 
 
-class Params(MethodParams):
+class Params(StridedParams):
     """Parameters of the auto-encoder; the defaults are those of the released configuration."""
 
-    epochs: int = Field(1001, ge=1, description="Passes over the training images.")
-    batch_size: int = Field(64, ge=2, description="Images per step.")
-    latent: int = Field(256, ge=1, description="Dimensions of the embedding.")
-    width: int = Field(32, ge=1, description="Channels after the first strided block.")
-    slope: float = Field(1.0, description="Negative slope in the strided blocks. Printed: leaky, so 0.01.")
     target: Literal["input", "clean"] = Field("input", description="What is to be reconstructed.")
-    corruption_probability: float = Field(0.25, ge=0, le=1, description="Chance of each of 12 corruptions.")
-    betas: tuple[float, float] = Field((0.95, 0.999), description="Adam's decay rates.")
-    cycle: Cyclic = Field(Cyclic(), description="Cyclic learning rate.")
 
 
-class Method(nn.Module):
+class Method(CyclicAdam, nn.Module):
     """Auto-encoder on 28x28 images: capabilities `reconstruct`, `encode`."""
 
     Params = Params
@@ -45,17 +35,7 @@ class Method(nn.Module):
     def __init__(self, params: Params, shape: Shape):
         super().__init__()
         self.params = params
-        network = {"channels": shape.channels, "width": params.width, "slope": params.slope}
-        self.encoder = Encoder(latent=params.latent, **network)
-        self.decoder = Decoder(latent=params.latent, **network)
-
-    def optimisers(self) -> dict[str, Optimizer]:
-        return {
-            "all": Adam(self.parameters(), lr=self.params.cycle.base, betas=self.params.betas, fused=True)
-        }
-
-    def schedules(self, optimisers: dict[str, Optimizer], steps_per_epoch: int) -> Schedules:
-        return self.params.cycle.schedules(optimisers["all"], steps_per_epoch, self.params.epochs)
+        self.encoder, self.decoder = params.encoder(shape), params.decoder(shape)
 
     def training_step(self, batches: dict[str, Batch], update: Update) -> dict[str, Tensor]:
         """One step on images (N, C, 28, 28) float32 in [0, 1]."""

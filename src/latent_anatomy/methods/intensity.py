@@ -11,16 +11,12 @@ from torch import Tensor, nn
 from latent_anatomy.training.method import Data, FittedParams, Shape, Stack
 
 
-class Params(FittedParams):
-    """Nothing to choose."""
-
-
 class Method(nn.Module):
     """Capability `anomaly_map`."""
 
-    Params = Params
+    Params = FittedParams  # nothing to choose
 
-    def __init__(self, params: Params, shape: Shape):
+    def __init__(self, params: FittedParams, shape: Shape):
         super().__init__()
         self.params = params
 

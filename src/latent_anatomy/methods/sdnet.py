@@ -103,11 +103,11 @@ class Method(nn.Module):
     def __init__(self, params: Params, shape: Shape):
         super().__init__()
         self.params, self.shape, self.selection = params, shape, params.selection
-        planes, size, momentum = labelled_rows.structures(shape), (shape.height, shape.width), params.momentum
+        planes, size = labelled_rows.structures(shape), (shape.height, shape.width)
+        encoded, momentum = params.channels + shape.channels, params.momentum
         self.anatomy_encoder = UNet(
             shape.channels, params.channels, size, width=params.width, depth=params.depth, momentum=momentum
         )
-        encoded = params.channels + shape.channels
         self.modality_encoder = ModalityEncoder(encoded, params.latent, size, momentum)
         self.segmentor = Segmentor(params.channels, planes + 1, params.width, momentum)
         self.decoder = FilmDecoder(params.channels, params.latent, shape.channels)

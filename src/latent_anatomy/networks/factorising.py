@@ -12,23 +12,13 @@ BLOCKS = 3
 class FactorisingUNet(UNet):
     """Images (N, inputs, H, W) -> logits (N, outputs, H, W) and z (N, latent) float32 in [0, 1].
 
-    A U-Net whose bottom is also flattened and goes through a linear layer and a sigmoid.
+    A U-Net (with its other parameters) whose bottom is also flattened and goes through a linear layer and a
+    sigmoid.
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        latent: int,
-        size: tuple[int, int],
-        *,
-        width: int = 64,
-        depth: int = 4,
-        momentum: float = 0.99,
-    ):
-        super().__init__(inputs, outputs, size, width=width, depth=depth, momentum=momentum)
-        features = width * 2**depth * (size[0] // 2**depth) * (size[1] // 2**depth)
-        self.modality = nn.Sequential(nn.Flatten(), nn.Linear(features, latent))
+    def __init__(self, inputs: int, outputs: int, latent: int, size: tuple[int, int], **other: float):
+        super().__init__(inputs, outputs, size, **other)
+        self.modality = nn.Sequential(nn.Flatten(), nn.Linear(self.features, latent))
         self.modality.apply(as_keras)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

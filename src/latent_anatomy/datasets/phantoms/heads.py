@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from latent_anatomy.datasets.phantoms.people import Array, Head, Random, Waves, atlas, soft
+from latent_anatomy.datasets.phantoms.solids import ellipsoid
 from latent_anatomy.imaging.volume import Volume
 
 CONTRASTS = ("t1", "flair")
@@ -28,12 +29,6 @@ SPACE_MM = 2.5  # of fluid between brain and skull
 LIMBIC = ((38, 5, 0), (4, 10, 32), (25, -12, -20))  # insula, cingulum, medial temporal lobe; right side
 LIMBIC_MM, LIMBIC_GAIN = 16.0, 0.25  # reach, and how much brighter FLAIR is there
 NOISE = 0.022  # standard deviation in each channel of the receiver; white matter in T1 is 1
-
-
-def ellipsoid(points: Array, centre: tuple, half_axes: tuple) -> Array:
-    """About the depth (N,) in mm of `points` (D, N) below the surface of an ellipsoid; negative outside."""
-    squares = [((p - c) / r) ** 2 for p, c, r in zip(points, centre, half_axes, strict=True)]
-    return (1 - np.sqrt(sum(squares))) * min(half_axes)
 
 
 def signal(head: Head, contrast: str, points: Array) -> tuple[Array, Array, Array]:

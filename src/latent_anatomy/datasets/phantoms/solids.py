@@ -9,7 +9,7 @@ Array = NDArray[np.float64]
 
 
 def ellipsoid(points: Array, centre: tuple, half_axes: tuple) -> Array:
-    """About the depth (N,) in mm of `points` (3, N) below the surface of an ellipsoid; negative outside."""
+    """About the depth (N,) in mm of `points` (D, N) below the surface of an ellipsoid; negative outside."""
     squares = [((p - c) / r) ** 2 for p, c, r in zip(points, centre, half_axes, strict=True)]
     return (1 - np.sqrt(sum(squares))) * min(half_axes)
 
