@@ -39,7 +39,7 @@ def stack(images: torch.Tensor, first: int = 10, region: torch.Tensor | None = N
 
 def build(name: str, shape: Shape = SHAPE, **params) -> nn.Module:
     module = methods.load(name)
-    return module.Method(module.Params(**params), shape)
+    return module.Method(module.Method.Params(**params), shape)
 
 
 def fitted(name: str, volumes: torch.Tensor, shape: Shape = SHAPE, **params) -> nn.Module:
