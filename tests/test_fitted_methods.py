@@ -80,7 +80,7 @@ def test_the_checkpoint_is_all_that_a_method_needs(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_unknown_parameters_are_refused(name):
     with pytest.raises(ValidationError, match="epochs"):
-        methods.load(name).Params(epochs=3)
+        methods.load(name).Method.Params(epochs=3)
 
 
 # Intensity
@@ -220,7 +220,7 @@ def test_the_history_of_a_fit_is_what_validate_returns(tmp_path):
             assert not self.training and not torch.is_grad_enabled()
             return {"slices": torch.tensor(float(len(data)))}
 
-    method, split = Validated(intensity.Params(), SHAPE), data(random(4, 3, 1, 5, 4))
+    method, split = Validated(intensity.Method.Params(), SHAPE), data(random(4, 3, 1, 5, 4))
     settings = {"seed": 1, "settings": TrainingParams(), "scratch": tmp_path}
     assert train(method, split, split, **settings) == [{"epoch": 1, "val/slices": 12.0}]
     method.validate = lambda data: {"slices": torch.tensor(float("nan"))}
@@ -236,5 +236,5 @@ def test_a_fit_is_alone_in_its_folder(tmp_path):
 
 
 def test_chance_is_a_draw_and_not_a_constant():
-    assert chance.Method(chance.Params(), SHAPE).seed == 0
+    assert chance.Method(chance.Method.Params(), SHAPE).seed == 0
     assert fitted("chance", random(1, 1, 1, 5, 4)).seed != 0

@@ -247,6 +247,15 @@ def test_slices_have_the_split_of_their_subject_and_a_position_in_the_atlas(coho
 
 
 @pytest.mark.slow
+def test_slices_have_the_site_of_their_subject_or_none(cohort, tmp_path):
+    subjects = tuple(replace(each, site=f"by-{each.name}") for each in cohort.dataset.subjects)
+    (tmp_path / "with").mkdir()
+    content = replace(cohort, dataset=replace(cohort.dataset, subjects=subjects)).finish(tmp_path / "with")
+    assert content.site.tolist() == [f"by-{who}" for who in content.subject]
+    assert cohort.finish(tmp_path).site is None
+
+
+@pytest.mark.slow
 def test_who_is_left_out_stands_in_the_table_with_the_reason_and_in_no_slice(cohort, tmp_path):
     content = cohort.finish(tmp_path)
     with (tmp_path / "qc.csv").open(newline="") as stream:

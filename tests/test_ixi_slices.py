@@ -51,6 +51,7 @@ def test_slices_are_padded_in_the_middle_and_keep_who_and_where(tmp_path):
     assert content.subject.tolist() == [person for person in PEOPLE for _ in range(8)]
     assert content.slice.tolist() == raw["slice_index"].ravel().tolist()
     assert (content.spacing_mm == 2).all() and set(content.modality) == {"MR T1"}
+    assert set(content.site) == {"HH"}
     assert content.split.tolist() == [ixi.split_of(person) for person in content.subject]
 
 

@@ -203,7 +203,8 @@ def test_ixi_is_what_lies_in_its_folder(mirror):
     names = ["IXI012-HH-1211-T1.nii.gz", "IXI002-Guys-0828-T1.nii.gz", "IXI035-IOP-0873-T1.nii.gz"]
     fill(mirror / "ixi", names)
     dataset = type(datasets.find("ixi"))()
-    assert [subject.name for subject in dataset.subjects] == ["IXI002", "IXI012", "IXI035"]
+    found = [(subject.name, subject.site) for subject in dataset.subjects]
+    assert found == [("IXI002", "Guys"), ("IXI012", "HH"), ("IXI035", "IOP")]
     assert dataset.subjects[1].images == {"t1": names[0]} and dataset.files[-1].name == supplied.SUMS
     assert datasets.unavailable(dataset, mirror / "none", mirror) is None
 

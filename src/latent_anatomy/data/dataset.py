@@ -91,12 +91,14 @@ class Subject:
     images   "flair", "t1", ... -> file; the same keys for every subject of a data set
     masks    "lesion", "brain" -> file, on the grid of the data set's `sliced` image; may be empty
     split    "train", "val", "test" or "unlabelled"
+    site     hospital or scanner, of all subjects of a data set or of none
     """
 
     name: str
     images: dict[str, str]
     masks: dict[str, str]
     split: str
+    site: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -42,8 +42,8 @@ def split_of(person: str) -> str:
 
 
 def _subject(name: str) -> Subject:
-    person = Path(name).name.split("-")[0]
-    return Subject(person, {"t1": name}, {}, split_of(person))
+    person, hospital = Path(name).name.split("-")[:2]
+    return Subject(person, {"t1": name}, {}, split_of(person), hospital)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class IxiSlices(Dataset):
             raise defect(path, f"image uint8 {SHAPE}", f"{image.dtype} {image.shape}", "fetch it again")
         if position.shape != image.shape[:2] or names.shape != image.shape[:1] or names.dtype.kind != "U":
             raise defect(path, "a name for each volume", f"{names.dtype} {names.shape}", "fetch it again")
-        persons = np.array([name.split("-")[0] for name in names])
+        persons, hospitals = np.array([name.split("-")[:2] for name in names]).T
         if len(set(persons)) != len(persons):
             raise defect(path, "every person once", "some twice", "fetch it again")
         rows, columns = ((SIZE - length) // 2 for length in SHAPE[2:])
@@ -144,6 +144,7 @@ class IxiSlices(Dataset):
             slice=position.ravel().astype(np.int32),
             split=np.repeat([split_of(person) for person in persons], each),
             modality=np.full(count * each, "MR T1"),
+            site=np.repeat(hospitals, each),
             spacing_mm=np.full((count * each, 3), SPACING_MM, np.float32),
             dataset=self.name,
             task=self.task,

@@ -64,9 +64,7 @@ class UNet(nn.Module):
                 f"found {size[0]}x{size[1]}: use less depth, or crop the slices"
             )
         widths = [width * 2**i for i in range(depth + 1)]
-        self.features = (
-            widths[-1] * (size[0] // 2**depth) * (size[1] // 2**depth)
-        )  # of the bottom
+        self.features = widths[-1] * (size[0] // 2**depth) * (size[1] // 2**depth)  # of the bottom
         down = [block(before, after, momentum) for before, after in pairwise([inputs, *widths])]
         self.down, self.bottom = nn.ModuleList(down[:-1]), down[-1]
         up = [(deep, shallow) for shallow, deep in pairwise(widths)][::-1]

@@ -35,12 +35,12 @@ def run(dataset: Volumes, params: Path, qc: Path, interim: Path, out: Path) -> N
     images, planes = [], []
     for own in files.values():
         images.append(slab.slab(volume.read(own["image"]), chosen, settings))
-        drawn = {
+        delineated = {
             name: slab.slab(volume.read_mask(own[name]), chosen, settings) for name in masks if name in own
         }
         missing = np.full_like(images[-1], NOT_DELINEATED)
-        planes.append(np.stack([drawn.get(name, missing) for name in masks], axis=1))
-    count, spacing = len(chosen), target.t1.spacing_mm
+        planes.append(np.stack([delineated.get(name, missing) for name in masks], axis=1))
+    count, spacing, sites = len(chosen), target.t1.spacing_mm, [subject.site for subject in subjects]
     content = Slices(
         images=np.concatenate(images)[:, None],
         masks=np.concatenate(planes).astype(np.uint8),
@@ -49,6 +49,7 @@ def run(dataset: Volumes, params: Path, qc: Path, interim: Path, out: Path) -> N
         slice=np.tile(np.arange(count, dtype=np.int32), len(files)),
         split=np.repeat([subject.split for subject in subjects], count),
         modality=np.full(count * len(files), dataset.modality),
+        site=np.repeat(sites, count) if any(sites) else None,
         spacing_mm=np.tile(np.float32(spacing[[1, 0, 2]]), (count * len(files), 1)),
         dataset=dataset.name,
         task="lesions",
