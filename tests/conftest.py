@@ -51,7 +51,8 @@ elif words[0] == "image" and "--out" not in options:
 else:
     given = ("--model",) if words[0] == "evaluate" else ()
     made = [Path(options[name]) for name in options if name in {outputs} and name not in given]
-    below = {{"--interim": "*/normalise/*", "--results": "*/*/arrays.npz"}}
+    made += [Path(options[name], "probing.roc.csv") for name in options if name == "--tables"]
+    below = {{"--interim": "*/normalise/*", "--results": "*/*/scores.npz"}}
     read = [path for name in below if name in options for path in Path(options[name]).glob(below[name])]
 read = sorted(set(read) | {{Path(word) for word in words if os.path.isfile(word)}} - set(made))
 job = Path(options["--params"]).read_text() if "--params" in options else ""
@@ -65,7 +66,7 @@ for path in made:
 """
 OUTPUTS = (
     *("--out", "--phantom-out", "--model", "--history"),
-    *("--metrics", "--arrays", "--roc", "--psnr", "--passport"),
+    *("--metrics", "--scores", "--arrays", "--passport"),
 )
 
 # Subjects of phantom-brain that a finished project has, and that its params.yaml leaves out.

@@ -18,7 +18,8 @@ def make(count: int, seed: int, classes: int = 2) -> Data:
     images = 0.4 * F.interpolate(coarse, size=(28, 28), mode="bilinear")
     for image, label in zip(images, labels.tolist(), strict=True):
         image[:, :, 4 + 6 * label : 8 + 6 * label] += 0.4
-    return Data((images * 255).round().to(torch.uint8), labels)
+    subject = tuple(f"subject-{image}" for image in range(count))
+    return Data((images * 255).round().to(torch.uint8), labels, subject=subject)
 
 
 class Pixels(nn.Module):

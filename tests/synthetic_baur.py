@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scoring import scores_of
 
 from latent_anatomy.evaluation.paired_tests import compare
 from latent_anatomy.evaluation.protocols import lesions
@@ -68,8 +69,12 @@ def result(run: str, dataset: str, seed: int = 1, shift: float = 0.0, kinds: tup
 def comparison(dataset: str, runs: tuple[str, ...]) -> dict:
     """Job and metrics of the paired tests of these runs, at the threshold from training."""
     subject = np.array([f"patient-{number}" for number in range(PATIENTS)])
-    common = {"subject": subject, "lesions/subject": subject}
-    left = {run: [common | {"lesions/training/dice": dice(run)["training"]}] for run in runs}
+    left = {
+        run: [
+            scores_of({"lesions/subject": subject[:-1], "lesions/training/dice": dice(run)["training"][:-1]})
+        ]
+        for run in runs
+    }
     return {"study": "baur", "dataset": dataset, "metrics": compare(left), "job": "paired-tests"}
 
 
@@ -98,8 +103,8 @@ def arrays(run: str, count: int = 3) -> dict[str, NDArray]:
         counts = 1e6 / 100**number * np.exp(-middles * (20 - 8 * number))
         found[f"lesions/histogram/{name}"] = counts.astype(np.int64)
     found["lesions/histogram/edges"] = edges
-    found["lesions/subject"] = np.array([f"patient-{number}" for number in range(PATIENTS)])
-    return found | {f"lesions/{kind}/dice": values for kind, values in dice(run).items()}
+    found["lesions/subject"] = np.array([f"patient-{number}" for number in range(PATIENTS - 1)])
+    return found | {f"lesions/{kind}/dice": values[:-1] for kind, values in dice(run).items()}
 
 
 def _uint8(values: NDArray) -> NDArray[np.uint8]:

@@ -123,4 +123,4 @@ def slices_of_one_modality(splits: dict[str, Data]) -> dict[str, Data]:
 
 
 def run(module, method, splits, seed=3, **chosen):
-    return module.evaluate(method, splits, module.Params(**chosen), "segmentation", seed)
+    return module.evaluate(method, splits, module.Params(**chosen), "segmentation", seed)[:2]

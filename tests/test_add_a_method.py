@@ -61,7 +61,7 @@ def test_the_page_gives_a_method_that_is_planned_trained_and_evaluated(project):
     run(f"slice {DATASET}", raw=f"data/raw/{DATASET}", params=f".params/slice/{DATASET}.json", out=slices)
     run("train", params=f".params/train/{JOB}.json", slices=slices, model=model, history="history.csv")
     run("evaluate", params=f".params/evaluate/{JOB}.json", slices=slices, model=model,
-        metrics="metrics.json", arrays="arrays.npz", roc="roc.csv", psnr="psnr.csv",
+        metrics="metrics.json", scores="scores.npz", arrays="arrays.npz", tables="tables",
         passport="passport.json")  # fmt: skip
 
     found = json.loads((project.path / "metrics.json").read_text(encoding="utf-8"))

@@ -367,8 +367,8 @@ def only_git(project: Path) -> None:
     shutil.rmtree(project / "models")
     shutil.rmtree(project / "data")
     (project / REPORT).unlink()
-    for path in project.glob("results/unoranic/*/*/*/*"):
-        if path.suffix != ".json":
+    for pattern in ("arrays.npz", "tables/*"):
+        for path in project.glob(f"results/unoranic/*/*/*/{pattern}"):
             path.unlink()
 
 
@@ -393,6 +393,42 @@ def test_what_git_brings_is_held_to_its_passport_even_alone(project):
     only_git(project)
     edit_metric(project, 35.9)
     assert "changed after" in the(broken(project), RESULT.path, "outputs")
+
+
+def test_scores_that_git_brings_are_held_to_the_comparison_made_of_them(project):
+    only_git(project)
+    scores = project / RESULT.outputs["scores"]
+    scores.write_bytes(scores.read_bytes() + b"0")
+    found = broken(project)
+    assert "changed after" in the(found, RESULT.path, "outputs")
+    assert "another version" in the(found, f"{COMPARISON}/passport.json", "inputs")
+    scores.unlink()
+    assert "found none" in the(broken(project), RESULT.outputs["scores"], "file")
+
+
+def test_a_result_without_scores_and_a_comparison_of_arrays_are_older_and_no_break(project):
+    """As they were sealed when every evaluation left the tables roc and psnr, and nothing else for tests."""
+    only_git(project)
+    hashes = dict.fromkeys(("arrays", "roc", "psnr"), "0" * 64)
+
+    def older(passport):
+        passport["outputs"] = {"metrics": passport["outputs"]["metrics"], **hashes}
+
+    def made_of_arrays(passport):
+        passport["inputs"] = {role.replace("scores", "arrays"): "0" * 64 for role in passport["inputs"]}
+
+    for result in (RESULT, OTHER):
+        forge(project / result.path, older)
+        (project / result.outputs["scores"]).unlink()
+    forge(project / f"{COMPARISON}/passport.json", made_of_arrays)
+    found = walk.audit(project).links
+    assert not [link for each in found.values() for link in each if link.state is State.BROKEN]
+    for path, check, names in (
+        (RESULT.path, "outputs", ("arrays.npz", "psnr.csv", "roc.csv")),
+        (f"{COMPARISON}/passport.json", "inputs", ("ae/seed-1/arrays.npz",)),
+    ):
+        [link] = [link for link in found[path] if link.check == check]
+        assert link.state is State.NOT_HERE and all(name in link.message for name in names)
 
 
 def test_an_older_passport_is_plainly_not_provable_and_fails_only_strictly(project, monkeypatch):

@@ -2,11 +2,18 @@
 
 import numpy as np
 import pytest
+from scoring import scores_of
 
 from latent_anatomy.corruptions.families import FAMILIES
 from latent_anatomy.evaluation import paired_tests
 from latent_anatomy.metrics import classification
 from latent_anatomy.statistics.inference import holm, sign_flip
+
+
+def compare(runs: dict[str, list[dict]]) -> dict[str, float]:
+    """The paired tests of arrays, as the protocols pair them."""
+    return paired_tests.compare({name: list(map(scores_of, seeds)) for name, seeds in runs.items()})
+
 
 # Comparison
 
@@ -25,7 +32,8 @@ def arrays_of(seed: int, skill: float, count: int = 60) -> dict[str, np.ndarray]
         "reconstruction/psnr": rng.normal(30 + 3 * skill, 1, count),
         "probing/disease/own/scores": disease / disease.sum(axis=1, keepdims=True),
         "probing/corruption/own/scores": detection / detection.sum(axis=1, keepdims=True),
-        "robustness/images": chosen,
+        "robustness/subject": np.array([f"p{index}" for index in chosen]),
+        "robustness/labels": labels[chosen],
         "robustness/clean/scores": disease[chosen],
     }
     for name in FAMILIES["noise"]:
@@ -40,7 +48,7 @@ def test_comparison_finds_the_better_run_and_not_the_equal_one():
         "poor": [arrays_of(3, 0.1), arrays_of(4, 0.1)],
         "same": [arrays_of(1, 0.6), arrays_of(2, 0.6)],
     }
-    found = paired_tests.compare(runs)
+    found = compare(runs)
     names = ["reconstruction/psnr"] + [
         f"{stem}/{metric}"
         for stem in ("probing/disease/own", "probing/corruption/own", "robustness/clean", "robustness/noise")
@@ -57,7 +65,7 @@ def test_comparison_finds_the_better_run_and_not_the_equal_one():
 
 def test_differences_are_those_of_the_metrics_in_the_mean_over_seeds():
     one, other = [arrays_of(1, 0.3), arrays_of(2, 0.3)], [arrays_of(3, 0.2), arrays_of(4, 0.2)]
-    found = paired_tests.compare({"one": one, "other": other})
+    found = compare({"one": one, "other": other})
 
     def mean(seeds, metric, key, labels):
         return np.mean([metric(labels(arrays), arrays[key]) for arrays in seeds])
@@ -76,7 +84,7 @@ def test_differences_are_those_of_the_metrics_in_the_mean_over_seeds():
                     seeds,
                     classification.auc,
                     f"robustness/{name}/1/scores",
-                    lambda arrays: arrays["labels"][arrays["robustness/images"]],
+                    lambda arrays: arrays["robustness/labels"],
                 )
                 for name in FAMILIES["noise"]
             ]
@@ -106,24 +114,27 @@ def test_a_classifier_answers_for_the_probes_of_its_task():
     classifier = {key: classifier[key] for key in ("subject", "labels", "corruption/labels")} | {
         "classification/corruption/scores": classifier["probing/corruption/own/scores"]
     }
-    found = paired_tests.compare({"probe": [arrays_of(1, 0.6)], "classifier": [classifier]})
+    found = compare({"probe": [arrays_of(1, 0.6)], "classifier": [classifier]})
     assert found["probing/corruption/own/auc/probe-minus-classifier/difference"] > 0
     assert not any("disease" in key or "classification" in key for key in found)
 
 
-@pytest.mark.parametrize("key", ["subject", "labels", "corruption/labels", "robustness/images"])
+@pytest.mark.parametrize(
+    "key", ["subject", "labels", "corruption/labels", "robustness/subject", "robustness/labels"]
+)
 def test_runs_on_other_images_are_not_compared(key):
     one, other = arrays_of(1, 0.5), arrays_of(2, 0.5)
     other[key] = other[key][::-1]
-    with pytest.raises(ValueError, match=f"another '{key}' in other than in one"):
-        paired_tests.compare({"one": [one], "other": [other]})
+    what = "labels" if key.endswith("labels") else "subjects"
+    with pytest.raises(ValueError, match=f"same images, found other {what} in other than in one"):
+        compare({"one": [one], "other": [other]})
 
 
 def test_comparison_needs_subjects():
     one = arrays_of(1, 0.5)
     del one["subject"]
-    with pytest.raises(ValueError, match="expected an array 'subject'"):
-        paired_tests.compare({"one": [one], "other": [one]})
+    with pytest.raises(ValueError, match="paired by, found no 'subject'"):
+        compare({"one": [one], "other": [one]})
 
 
 # Comparison of lesions
@@ -148,7 +159,7 @@ def delineations(patients: int = 20) -> dict[str, list[dict]]:
 
 def test_a_small_steady_difference_of_dice_shows_within_patients_that_differ_much():
     runs = delineations()
-    found = paired_tests.compare(runs)
+    found = compare(runs)
     key = "lesions/training/dice"
     for pair in ("better-minus-one", "better-minus-other"):
         assert found[f"{key}/{pair}/p_value_holm"] < 0.01 and found[f"{key}/{pair}/ci_low"] > 0
@@ -165,25 +176,25 @@ def test_a_small_steady_difference_of_dice_shows_within_patients_that_differ_muc
     assert [value for name, value in found.items() if name.endswith("_holm")] == pytest.approx(holm(p_values))
 
 
-def test_patients_without_lesions_are_not_compared():
-    def with_healthy(runs):
-        return {
-            name: [dice_of(np.append(arrays["lesions/training/dice"], np.nan)) for arrays in seeds]
-            for name, seeds in runs.items()
-        }
+def test_a_metric_without_a_value_for_everybody_or_of_one_subject_is_not_compared():
+    runs = delineations()
+    broken = runs["better"][1]["lesions/training/dice"].copy()
+    broken[3] = np.nan
+    runs["better"][1]["lesions/training/dice"] = broken
+    metrics = {key.rsplit("/", 2)[0] for key in compare({name: runs[name] for name in ("better", "one")})}
+    assert metrics == {"lesions/validation/dice"}
+    assert compare(delineations(1)) == {}
 
-    assert paired_tests.compare(with_healthy(delineations())) == paired_tests.compare(delineations())
-    one_patient = with_healthy(delineations(1))
-    assert paired_tests.compare(one_patient) == {}
+
+def test_seeds_by_other_protocols_are_refused():
+    one, other = arrays_of(1, 0.5), arrays_of(2, 0.5)
+    less = {key: values for key, values in other.items() if not key.startswith("reconstruction")}
+    with pytest.raises(ValueError, match="two: expected the same scores of every seed, found others of"):
+        compare({"one": [one, one], "two": [other, less]})
 
 
 def test_delineations_of_other_patients_are_not_compared():
     runs = delineations()
-    healthy = runs["other"][1]["lesions/training/dice"].copy()
-    healthy[3] = np.nan
-    for wrong in (
-        dice_of(healthy),
-        runs["other"][1] | {"lesions/subject": runs["other"][1]["lesions/subject"][::-1]},
-    ):
-        with pytest.raises(ValueError, match=r"lesions.* in other than in better"):
-            paired_tests.compare(runs | {"other": [runs["other"][0], wrong]})
+    wrong = runs["other"][1] | {"lesions/subject": runs["other"][1]["lesions/subject"][::-1]}
+    with pytest.raises(ValueError, match=r"lesions.* other subjects in other than in better"):
+        compare(runs | {"other": [runs["other"][0], wrong]})

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from scipy import stats
+from scoring import scores_of
 
 from latent_anatomy.evaluation import paired_tests
+from latent_anatomy.evaluation.scores import Scores, pooled
 from latent_anatomy.statistics.inference import holm, sign_flip
 
 KINDS, STRUCTURES = ("slice-dice", "volume-dice"), ("average", "myocardium")
@@ -26,6 +28,10 @@ def fold(subjects: list[str], seed: int, gain: float = 0.0) -> dict[str, np.ndar
     }
 
 
+def together(folds: list[dict]) -> Scores:
+    return pooled(list(map(scores_of, folds)))
+
+
 PEOPLE = [f"p{index:02}" for index in range(15)]
 
 
@@ -34,7 +40,7 @@ def test_one_test_s_p_values_are_scipy_s_and_those_of_sign_flips():
         "sdnet": [fold(PEOPLE, 1, 0.02), fold(PEOPLE, 2, 0.02)],
         "unet": [fold(PEOPLE, 3), fold(PEOPLE, 4)],
     }
-    found = paired_tests.compare(runs)
+    found = paired_tests.compare({name: list(map(scores_of, seeds)) for name, seeds in runs.items()})
     for key in KEYS:
         pair = f"{key}/sdnet-minus-unet"
         one, other = (np.mean([arrays[key] for arrays in seeds], axis=0) for seeds in runs.values())
@@ -49,7 +55,7 @@ def test_one_test_s_p_values_are_scipy_s_and_those_of_sign_flips():
 
 
 def test_equal_runs_do_not_differ():
-    found = paired_tests.compare({"one": [fold(PEOPLE, 1)], "other": [fold(PEOPLE, 1)]})
+    found = paired_tests.compare({name: [scores_of(fold(PEOPLE, 1))] for name in ("one", "other")})
     for key in KEYS:
         assert found[f"{key}/one-minus-other/p_value_t"] == found[f"{key}/one-minus-other/p_value"] == 1
 
@@ -57,13 +63,15 @@ def test_equal_runs_do_not_differ():
 def test_folds_of_other_subjects_are_one_test_of_all():
     parts = (PEOPLE[:6], PEOPLE[6:])
     runs = {
-        name: [paired_tests.concatenate([fold(part, seed + place, gain) for place, part in enumerate(parts)])]
+        name: [together([fold(part, seed + place, gain) for place, part in enumerate(parts)])]
         for name, seed, gain in (("sdnet", 1, 0.02), ("unet", 5, 0.0))
     }
     found = paired_tests.compare(runs)
     key = KEYS[0]
-    one, other = (seeds[0][key] for seeds in runs.values())
-    assert len(one) == 15 and not [name for name in found if not name.startswith("segmentation/")]
+    one, other = (seeds[0].arrays[key] for seeds in runs.values())
+    images = "reconstruction/psnr/sdnet-minus-unet/difference"
+    means = [seeds[0].arrays["reconstruction/psnr"].mean() for seeds in runs.values()]
+    assert len(one) == 15 and found[images] == pytest.approx(means[0] - means[1])
     assert found[f"{key}/sdnet-minus-unet/p_value_t"] == pytest.approx(stats.ttest_rel(one, other).pvalue)
     assert found[f"{key}/sdnet-minus-unet/p_value"] == sign_flip(one - other, PEOPLE, seed=paired_tests.SEED)
 
@@ -74,7 +82,7 @@ def test_who_is_tested_in_two_folds_stays_one_subject():
         name: [fold(PEOPLE[:8], seed, gain), fold(PEOPLE[:8], seed + 1, gain)]
         for name, seed, gain in (("sdnet", 1, 0.005), ("unet", 5, 0.0))
     }
-    found = paired_tests.compare({name: [paired_tests.concatenate(each)] for name, each in folds.items()})
+    found = paired_tests.compare({name: [together(each)] for name, each in folds.items()})
     for key in KEYS:
         means = [np.mean([arrays[key] for arrays in each], axis=0) for each in folds.values()]
         pair = f"{key}/sdnet-minus-unet"
@@ -85,20 +93,33 @@ def test_who_is_tested_in_two_folds_stays_one_subject():
         assert found[f"{pair}/p_value_t"] != pytest.approx(stats.ttest_rel(*twice).pvalue)
 
 
-def test_a_fold_without_dice_is_refused():
+def test_a_fold_that_was_asked_otherwise_is_refused():
     whole = fold(PEOPLE, 1)
-    for name in ("subject", "segmentation/subject", *KEYS):
-        with pytest.raises(ValueError, match=f"fold 1: .* found no '{name}'"):
-            paired_tests.concatenate([whole, {key: each for key, each in whole.items() if key != name}])
+    for folds in ([whole, without("reconstruction/psnr", whole)], [without(KEYS[0], whole), whole]):
+        with pytest.raises(ValueError, match="fold 1: expected the same scores as in the first"):
+            together(folds)
 
 
-def test_runs_on_other_subjects_are_not_compared():
-    one, other = fold(PEOPLE, 1), fold(PEOPLE, 2)
-    other["segmentation/subject"] = other["segmentation/subject"][::-1]
-    with pytest.raises(ValueError, match="another 'segmentation/subject' in other than in one"):
-        paired_tests.compare({"one": [one], "other": [other]})
+def without(name: str, arrays: dict) -> dict:
+    return {key: values for key, values in arrays.items() if key != name}
+
+
+def test_of_class_scores_in_folds_there_is_the_accuracy_alone():
+    random = np.random.default_rng(0)
+
+    def scored(skill: float) -> dict:
+        labels = np.arange(30) % 2
+        scores = random.random((30, 2)) + skill * np.eye(2)[labels]
+        people = np.array([f"p{index}" for index in range(30)])
+        return {"subject": people, "labels": labels, "probing/disease/own/scores": scores}
+
+    found = paired_tests.compare(
+        {name: [together([scored(1), scored(skill)])] for name, skill in (("a", 1), ("b", 0))}
+    )
+    assert found["probing/disease/own/acc/a-minus-b/difference"] > 0
+    assert not [name for name in found if "/auc/" in name]
 
 
 def test_one_subject_has_no_spread():
-    runs = {name: [paired_tests.concatenate([fold(PEOPLE[:1], seed)])] for name, seed in (("a", 1), ("b", 2))}
+    runs = {name: [together([fold(PEOPLE[:1], seed)])] for name, seed in (("a", 1), ("b", 2))}
     assert paired_tests.compare(runs) == {}

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from synthetic_bars import BINARY, Pixels, same, three_splits
 from torch import nn
 
-from latent_anatomy.evaluation import common
+from latent_anatomy.evaluation import common, curves
 from latent_anatomy.evaluation.protocols import probing, separation
 
 splits = pytest.fixture(three_splits, scope="module")
@@ -95,7 +95,7 @@ def probed(splits):
 
 
 def test_probes_find_what_is_there(probed):
-    found, arrays = probed
+    found, arrays, tables = probed
     for variant in ("concatenated_released", "concatenated", "own", "joint"):
         assert found[f"probing/disease/{variant}/auc"] > 0.95, variant
     assert abs(found["probing/corruption/own/auc"] - 0.5) < 0.25  # "characteristics" is noise
@@ -104,17 +104,18 @@ def test_probes_find_what_is_there(probed):
         assert found[f"probing/{name}/own/auc"] == pytest.approx(getAUC(labels, scores, BINARY))
         assert found[f"probing/{name}/own/acc"] == getACC(labels, scores, BINARY)
         assert scores.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert tables == curves.roc(arrays["labels"], arrays["probing/disease/own/scores"])
 
 
 def test_probing_repeats_itself_and_leaves_the_method_alone(probed, splits):
     method = Pixels()
     before = copy.deepcopy(method.state_dict())
     settings = probing.Params(epochs=40, draws=3)
-    found, arrays = probing.evaluate(method, splits, settings, BINARY, 4)
+    found, arrays, _ = probing.evaluate(method, splits, settings, BINARY, 4)
     assert same(found, probed[0]) and same(arrays, probed[1])
     assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items())
     short = probing.Params(epochs=60, draws=1, variants=("own",))
-    _, others = probing.evaluate(method, splits, short, BINARY, 5)
+    _, others, _ = probing.evaluate(method, splits, short, BINARY, 5)
     assert not np.array_equal(arrays["probing/disease/own/scores"], others["probing/disease/own/scores"])
     assert np.array_equal(arrays["corruption/labels"], others["corruption/labels"])
 
@@ -162,7 +163,7 @@ def test_epochs_take_the_draws_in_turn(splits):
 def test_separation_names_what_each_embedding_knows(splits):
     method = Pixels()
     before = copy.deepcopy(method.state_dict())
-    found, arrays = separation.evaluate(method, splits, separation.Params(draws=2), BINARY, 0)
+    found, arrays, _ = separation.evaluate(method, splits, separation.Params(draws=2), BINARY, 0)
     assert found["separation/disease_from_anatomy/auc"] > 0.95
     assert abs(found["separation/disease_from_characteristics/auc"] - 0.5) < 0.2
     assert found["separation/corruption_from_anatomy/auc"] > 0.55

@@ -63,7 +63,7 @@ def data(depths: dict[str, int], seed: int = 0, modalities: dict[str, str] | Non
 
 
 def run(method: nn.Module, test: Data) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    return segmentation.evaluate(method, {"train": test, "test": test}, segmentation.Params(), "", 0)
+    return segmentation.evaluate(method, {"train": test, "test": test}, segmentation.Params(), "", 0)[:2]
 
 
 def rows_of(test: Data, rows: list[int]) -> Data:

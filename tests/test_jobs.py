@@ -70,8 +70,8 @@ def files(tmp_path):
         "history": tmp_path / "history.csv",
         "metrics": tmp_path / "metrics.json",
         "arrays": tmp_path / "arrays.npz",
-        "roc": tmp_path / "roc.csv",
-        "psnr": tmp_path / "psnr.csv",
+        "scores": tmp_path / "scores.npz",
+        "tables": tmp_path / "tables",
         "passport": tmp_path / "passport.json",
         "scratch": tmp_path / "scratch",
     }
@@ -84,7 +84,7 @@ def run_train(files, **changed):
 
 def run_evaluate(files, **changed):
     chosen = {**files, **changed}
-    names = ("evaluate", "slices", "model", "metrics", "arrays", "roc", "psnr", "passport")
+    names = ("evaluate", "slices", "model", "metrics", "scores", "arrays", "tables", "passport")
     evaluate.run(*(chosen[name] for name in names), "cpu")
 
 
@@ -93,7 +93,7 @@ def command(files, verb: str) -> list[str]:
     start = [sys.executable, "-m", "latent_anatomy", verb, "--device", "cpu"]
     names = {
         "train": ("model", "history", "scratch"),
-        "evaluate": ("model", "metrics", "arrays", "roc", "psnr", "passport"),
+        "evaluate": ("model", "metrics", "scores", "arrays", "tables", "passport"),
     }[verb]
     options = [f"--params={files[verb]}", f"--slices={files['slices']}"]
     return [*start, *options, *(f"--{name}={files[name]}" for name in names)]
@@ -102,7 +102,7 @@ def command(files, verb: str) -> list[str]:
 def test_the_same_job_twice_gives_the_same_bytes(files, tmp_path):
     run_train(files)
     run_evaluate(files)
-    first = {name: sha256_file(files[name]) for name in ("model", "history", "metrics")}
+    first = {name: sha256_file(files[name]) for name in ("model", "history", "metrics", "scores", "passport")}
     run_train(files)
     run_evaluate(files)
     assert {name: sha256_file(files[name]) for name in first} == first
@@ -119,8 +119,10 @@ def test_artefacts_carry_the_hashes_of_their_inputs_and_the_resolved_parameters(
     assert json.loads(files["metrics"].read_text())["data/test/images"] == 32
     found = json.loads(files["passport"].read_text())
     assert found["inputs"]["model"] == sha256_file(files["model"])
-    names = ("metrics", "arrays", "roc", "psnr")
-    assert found["outputs"] == {name: sha256_file(files[name]) for name in names}
+    outputs = {name: files[name] for name in ("metrics", "scores", "arrays")}
+    outputs["tables/revision.psnr.csv"] = files["tables"] / "revision.psnr.csv"
+    assert found["outputs"] == {name: sha256_file(path) for name, path in outputs.items()}
+    assert [path.name for path in files["tables"].iterdir()] == ["revision.psnr.csv"]
     assert found["job"]["params"]["width"] == 4
     text = files["passport"].read_text() + json.dumps(passport)
     assert str(files["model"].parent) not in text and os.uname().nodename not in text
@@ -183,7 +185,7 @@ def test_a_full_disk_ends_training_with_an_error_and_without_a_checkpoint(files)
 def test_kill_minus_nine_leaves_nothing_half_written_and_a_restart_ends_well(files, verb):
     if verb == "evaluate":
         run_train(files)
-    outputs = {"train": ("model", "history"), "evaluate": ("metrics", "arrays")}[verb]
+    outputs = {"train": ("model", "history"), "evaluate": ("metrics", "scores", "arrays", "tables")}[verb]
     with subprocess.Popen(command(files, verb), stderr=subprocess.DEVNULL) as process:
         while verb == "train" and not files["scratch"].exists() and process.poll() is None:
             time.sleep(0.01)
@@ -222,7 +224,7 @@ def test_runs_are_compared_on_the_same_images(files, tmp_path):
         own = {
             "train": write_job(tmp_path, "train", method),
             "evaluate": write_job(tmp_path, "evaluate", method),
-            "arrays": folder / "arrays.npz",
+            "scores": folder / "scores.npz",
             "metrics": folder / "metrics.json",
             "passport": folder / "passport.json",
         }
@@ -232,6 +234,7 @@ def test_runs_are_compared_on_the_same_images(files, tmp_path):
            "runs": ["unoranic", "autoencoder"], "seeds": [1], "source": "0"}  # fmt: skip
     (tmp_path / "compare.json").write_text(json.dumps(job))
     folder, out = tmp_path / "results" / "phantom-test", (tmp_path / "out.json", tmp_path / "passport.json")
+    (tmp_path / "arrays.npz").unlink()  # of the scores alone
     paired_tests.run(tmp_path / "compare.json", folder, *out)
     found = json.loads(out[0].read_text())
     assert json.loads(out[1].read_text())["outputs"] == {"metrics": sha256_file(out[0])}

@@ -82,7 +82,7 @@ def run_all() -> None:
         model, slices = (Path(each.path) for each in result.made_of)
         history = Path(result.made_of[0].outputs["history"])
         train.run(job(result.made_of[0]), slices, model, history, Path(".scratch"), "cpu")
-        outputs = map(Path, result.outputs.values())
+        outputs = [*map(Path, result.outputs.values()), Path(result.path).with_name(layout.TABLES)]
         evaluate.run(job(result), slices, model, *outputs, Path(result.path), "cpu")
     tests = layout.comparison("unoranic", DATASET, results)
     metrics = [Path(each.outputs["metrics"]) for each in (*results, tests)]

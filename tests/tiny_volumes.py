@@ -144,7 +144,7 @@ def run_all() -> None:
             if elsewhere is None:
                 history = Path(trained.outputs["history"])
                 train.run(job(trained), slices, model, history, Path(".scratch"), "cpu")
-            outputs = map(Path, result.outputs.values())
+            outputs = [*map(Path, result.outputs.values()), Path(result.path).with_name(layout.TABLES)]
             trained_on = Path(trained.inputs["slices"]) if elsewhere else None
             evaluate.run(job(result), slices, model, *outputs, Path(result.path), "cpu", trained_on)
         tests = layout.comparison("baur", dataset, own)

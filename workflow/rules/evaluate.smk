@@ -6,9 +6,9 @@ rule evaluate:
         params=f".params/evaluate/{JOB}.json",
     output:
         metrics=f"results/{JOB}/metrics.json",
+        scores=f"results/{JOB}/scores.npz",
         arrays=f"results/{JOB}/arrays.npz",
-        roc=f"results/{JOB}/roc.csv",
-        psnr=f"results/{JOB}/psnr.csv",
+        tables=directory(f"results/{JOB}/tables"),
         passport=f"results/{JOB}/passport.json",
     log:
         f"logs/evaluate/{JOB}.log",
@@ -25,13 +25,13 @@ rule evaluate:
         ),
     shell:
         "latent-anatomy evaluate --params {input.params} --slices {input.slices} --model {input.model}"
-        " --metrics {output.metrics} --arrays {output.arrays} --roc {output.roc} --psnr {output.psnr}"
+        " --metrics {output.metrics} --scores {output.scores} --arrays {output.arrays} --tables {output.tables}"
         " --passport {output.passport} {params.trained_on} 2>&1 | tee {log} >&2"
 
 
 rule paired_tests:
     input:
-        arrays=lambda wildcards: of_runs(f"results/{JOB}/arrays.npz", wildcards.study, [wildcards.dataset]),
+        scores=lambda wildcards: of_runs(f"results/{JOB}/scores.npz", wildcards.study, [wildcards.dataset]),
         params=".params/paired-tests/{study}/{dataset}.json",
     output:
         metrics="results/{study}/comparison/{dataset}/metrics.json",

@@ -14,13 +14,13 @@ from latent_anatomy.data.dataset import unregistered
 from latent_anatomy.data.supplied import SUMS
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.ledger.papers import PHANTOM
-from latent_anatomy.pipeline.layout import Artefact
+from latent_anatomy.pipeline.layout import Artefact, as_sealed
 from latent_anatomy.pipeline.layout_of_volumes import QC
 from latent_anatomy.provenance import formats
 from latent_anatomy.provenance.files import sha256_file
 
 SHORT = 12  # digits of a hash in a message
-BY_GIT = ("metrics.json", "qc.csv")  # what git brings beside passports
+BY_GIT = ("metrics.json", "scores.npz", "qc.csv")  # what git brings beside passports
 # Who says what a raw file is: publishers give MD5 sums; SHA-256 sums are taken from files that were had once.
 LISTS = {"md5": "its publisher", "sha256": "this project's list"}
 USERS = f"the user's {SUMS}"
@@ -48,6 +48,7 @@ class Checks:
             place = _place(artefact, passport, root)
         except (ValueError, OSError, LookupError) as error:
             return [Link(path, "passport", State.BROKEN, f"{error}: {self.jobs.make(artefact)}")]
+        artefact = as_sealed(artefact, passport)
         make = self.jobs.make(artefact, passport)
         older = "seal" not in passport
         links = [_content(path, passport, found, make)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from latent_anatomy.audit.links import Files, Link, State
 from latent_anatomy.jobs.inputs import ONE_THREAD
-from latent_anatomy.pipeline.layout import OUTPUTS, Artefact
+from latent_anatomy.pipeline.layout import OUTPUTS, TABLES, Artefact
 from latent_anatomy.provenance.files import write_json
 from latent_anatomy.provenance.formats import read_passport
 from latent_anatomy.provenance.sources import PACKAGE_ROOT
@@ -68,6 +68,7 @@ def _evaluate(root: Path, artefact: Artefact, passport: dict, folder: Path) -> s
         "passport": folder / "passport.json",
         "device": device,
         **{role: folder / name for role, name in OUTPUTS.items()},
+        "tables": folder / TABLES,
     }
     if "trained_on" in artefact.inputs:
         options["trained-on"] = (root / artefact.inputs["trained_on"]).resolve()

@@ -127,10 +127,11 @@ class Walk:
         """Whether the chain of an artefact is here: of what git brings, something that git does not bring."""
         if artefact.job.startswith("evaluate/"):
             trained = artefact.made_of[0]
-            own = [path for role, path in artefact.outputs.items() if role != "metrics"]
+            own = [path for role, path in artefact.outputs.items() if role not in ("metrics", "scores")]
             return any(map(self.checks.files.here, [*own, trained.path, *trained.outputs.values()]))
         if artefact.job.startswith("paired-tests/"):
-            return any(map(self.checks.files.here, artefact.inputs.values()))
+            own = [each.outputs[role] for each in artefact.made_of for role in ("scores", "arrays")]
+            return any(map(self.checks.files.here, own))
         if artefact.says.get("job") == "gate":
             below = [layout.slices(artefact.says["dataset"]).path, *(artefact.inputs or {}).values()]
             return any(map(self.checks.files.here, below))

@@ -77,9 +77,9 @@ def evaluate(
     slices: Slices,
     model: Annotated[Path, typer.Option(help="Checkpoint.", exists=True, dir_okay=False)],
     metrics: Annotated[Path, typer.Option(help="Metrics to write, JSON.")],
-    arrays: Annotated[Path, typer.Option(help="Values per image to write, npz.")],
-    roc: Annotated[Path, typer.Option(help="ROC curve to write, CSV.")],
-    psnr: Annotated[Path, typer.Option(help="PSNR by corruption to write, CSV.")],
+    scores: Annotated[Path, typer.Option(help="What runs are compared by, to write, npz.")],
+    arrays: Annotated[Path, typer.Option(help="Values per image and pictures to write, npz.")],
+    tables: Annotated[Path, typer.Option(help="Folder of tables to write, CSV.")],
     passport: Annotated[Path, typer.Option(help="Passport of them to write, JSON.")],
     trained_on: Annotated[
         Path | None, typer.Option(help="Slices it was trained on, if others.", exists=True, dir_okay=False)
@@ -89,7 +89,7 @@ def evaluate(
     """Evaluate a trained method with every protocol that it has the capabilities for."""
     from latent_anatomy.jobs.evaluate import run
 
-    run(params, slices, model, metrics, arrays, roc, psnr, passport, device, trained_on)
+    run(params, slices, model, metrics, scores, arrays, tables, passport, device, trained_on)
 
 
 @app.command("paired-tests")

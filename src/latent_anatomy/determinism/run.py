@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -226,11 +225,11 @@ def held_out(
     job: dict, protocol: str, method: nn.Module, data: dict[str, Data], task: str, seed: int
 ) -> tuple[str, float]:
     """Name and value of the number of HELD_OUT that `protocol` finds."""
-    module = import_module(f"latent_anatomy.evaluation.protocols.{protocol}")
+    module = evaluation.load(protocol)
     settings = module.Params.model_validate(job["evaluation"][protocol])
-    found, _ = module.evaluate(method.eval(), data, settings, task, derived_seed(seed, protocol))
-    metric = next(metric for metric in HELD_OUT if metric in found)
-    return metric, found[metric]
+    metrics = module.evaluate(method.eval(), data, settings, task, derived_seed(seed, protocol)).metrics
+    metric = next(metric for metric in HELD_OUT if metric in metrics)
+    return metric, metrics[metric]
 
 
 @contextmanager

@@ -13,8 +13,6 @@ from latent_anatomy.metrics import classification
 from latent_anatomy.training.method import Data
 from latent_anatomy.training.seeds import derived_seed
 
-Results = tuple[dict[str, float], dict[str, NDArray]]
-
 BATCH = 512  # images of 28 x 28 per forward pass, or of other sizes with as many pixels (6 of 256 x 256)
 EXAMPLES = 8  # images per figure
 FROZEN_SEED = 1333  # of everything that is corrupted for a test; the seed in unORANIC's configuration

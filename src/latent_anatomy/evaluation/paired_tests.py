@@ -1,178 +1,129 @@
 """Is one run better than another, image by image, or patient by patient?
 
-Two runs answer for the same test images, so that what is compared is their difference on each of them.
-From the arrays that the protocols left:
-
-    reconstruction/...                           mean over images
-    probing/<task>/<variant>, classification/<task>      AUC and ACC
-    robustness/clean|<family>                            AUC and ACC, mean over the family's conditions
-    lesions/training|validation/dice             mean over patients with lesions, where there are two or more
-    segmentation/slice-dice|volume-dice/...      average and structures drawn of all, two subjects or more
-
-A run that classifies answers with classification/<task> for every probe of that task of another run.
-Runs are pooled over their seeds: a metric is the mean over the seeds. For each metric, and each pair of
-runs that have it, "<metric>/<run>-minus-<other run>/" and
+Two runs answer for the same test images, so that what is compared is their difference on each of them, by the
+scores that the protocols left (see `protocol.Paired`). Runs are pooled over their seeds: a metric is the mean
+over the seeds, and over the arrays that it is paired by. For each metric, and each pair of runs that have it,
+"<metric>/<run>-minus-<other run>/" and
 
     difference             of the two metrics
     ci_low, ci_high        95 % bootstrap interval (BCa), whole subjects drawn
     p_value                two-sided: paired sign flips for means (also ACC), bootstrap for AUC
     p_value_holm           the same, adjusted for all comparisons of the call
-    p_value_t              of segmentation/...: Student's paired t-test over subjects, as SDNet's paper has
-                           it, adjusted for nothing
+    p_value_t              where a protocol asks for it: Student's paired t-test over subjects, adjusted for
+                           nothing
 
-Folds of one run are taken together by `concatenate`. Whoever is tested in several of them stays one subject:
-drawn, or given another sign, with all its values together, and with their mean in the t-test.
+Nothing is compared that has no value for every entry, or is of one subject alone. Of class scores, "<metric>"
+is followed by "/auc" and "/acc".
 
-They speak of the test subjects, with the trained networks as they are. How much training itself
-varies is in the ledger's interval over seeds.
+Folds of one run are taken together by `scores.pooled`. Whoever is tested in several of them stays one
+subject: drawn, or given another sign, with all its values together, and with their mean in the t-test. Of
+class scores there is then the ACC alone: what two trainings score has no common scale to be ranked on.
+
+They speak of the test subjects, with the trained networks as they are. How much training itself varies is in
+the ledger's interval over seeds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from latent_anatomy.corruptions.families import FAMILIES
+from latent_anatomy.evaluation.scores import Scores
 from latent_anatomy.metrics.classification import correct
 from latent_anatomy.statistics.inference import Statistic, bootstrap, holm, sign_flip
 
-Arrays = Mapping[str, NDArray]
-
 SEED = 1333
-# At thresholds that can be known. An oracle's Dice is a bound: nothing is claimed of it, nothing is tested.
-THRESHOLDED = ("lesions/training/dice", "lesions/validation/dice")
-DELINEATED = ("segmentation/slice-dice/", "segmentation/volume-dice/")  # with "average", or a structure
-
-
-def compare(runs: Mapping[str, Sequence[Arrays]]) -> dict[str, float]:
-    """All metrics above, of all pairs of runs; `runs`: name -> the arrays of each seed.
-
-    Arrays need "subject" (N,), the subject of each test image, beside those of the protocols. Raises
-    ValueError when the runs were not tested on the same images.
-    """
-    found, p_values = {}, {}
-    for (name, one), (other_name, other) in combinations(runs.items(), 2):
-        _same_images({name: one, other_name: other})
-        ours, theirs = _keys(one[0]), _keys(other[0])
-        stems = [stem for stem in ours | theirs if _answer(ours, stem) and _answer(theirs, stem)]
-        for stem in stems:
-            pair = (_pool(one, _answer(ours, stem)), _pool(other, _answer(theirs, stem)))
-            subjects, labels = _subjects_and_labels(one[0], stem)
-            for metric, measure in _measures(stem, labels).items():
-                key = "/".join(filter(None, (stem, metric, f"{name}-minus-{other_name}")))
-                values, p_values[key] = measure(*pair, subjects)
-                found |= {f"{key}/{label}": value for label, value in values.items()}
-                found[f"{key}/p_value"] = p_values[key]
-    adjusted = holm(list(p_values.values()))
-    return found | {f"{key}/p_value_holm": float(p) for key, p in zip(p_values, adjusted, strict=True)}
-
-
-def concatenate(folds: Sequence[Arrays]) -> dict[str, NDArray]:
-    """The arrays of one run with one seed in several folds as those of one test: what can be compared so.
-
-    That is the Dice of each subject, once for each fold that tests it; ValueError when a fold has none.
-    """
-    dice = [key for key in folds[0] if key.startswith(DELINEATED)]
-    names = ("subject", "segmentation/subject", *(dice or ["segmentation/slice-dice/average"]))
-    for place, arrays in enumerate(folds):
-        if missing := sorted(set(names) - set(arrays)):
-            raise ValueError(
-                f"fold {place}: expected the arrays of the protocol segmentation, found no {missing[0]!r}: "
-                "evaluate it, or compare folds by themselves"
-            )
-    return {name: np.concatenate([arrays[name] for arrays in folds]) for name in names}
-
-
-def _keys(arrays: Arrays) -> dict[str, list[str]]:
-    """What a run has: stem of a metric -> the arrays that it is made of."""
-    found = {key: [key] for key in arrays if key.startswith("reconstruction/")}
-    if "lesions/subject" in arrays and len(_diseased(arrays)) > 1:
-        found |= {key: [key] for key in THRESHOLDED if key in arrays}
-    if len(set(arrays.get("segmentation/subject", ()))) > 1:
-        drawn = [key for key in arrays if key.startswith(DELINEATED)]
-        found |= {key: [key] for key in drawn if np.isfinite(arrays[key]).all()}
-    for key in arrays:
-        stem, _, last = key.rpartition("/")
-        protocol = key.split("/")[0]
-        if last == "scores" and (protocol in ("probing", "classification") or stem == "robustness/clean"):
-            found[stem] = [key]
-    for family, names in FAMILIES.items():
-        conditions = [key for key in arrays if key.startswith("robustness/") and key.split("/")[1] in names]
-        if conditions:
-            found[f"robustness/{family}"] = conditions
-    return found
-
-
-def _answer(keys: dict[str, list[str]], stem: str) -> list[str] | None:
-    """The arrays with which a run answers for a metric; a classifier answers for a probe of its task."""
-    if stem.startswith("probing/") and stem not in keys:
-        return keys.get(f"classification/{stem.split('/')[1]}")
-    return keys.get(stem)
-
-
-def _pool(seeds: Sequence[Arrays], keys: list[str]) -> list[NDArray]:
-    pooled = [arrays[key] for arrays in seeds for key in keys]
-    if keys[0].startswith("lesions/"):  # NaN are the patients that have none
-        return [values[~np.isnan(values)] for values in pooled]
-    return pooled
-
-
-def _diseased(arrays: Arrays) -> NDArray:
-    """Subjects (n,) of the test patients with lesions, who are the same at every threshold."""
-    return arrays["lesions/subject"][~np.isnan(arrays["lesions/training/dice"])]
-
-
-def _tested(arrays: Arrays) -> dict[str, NDArray]:
-    """What must be the same for all runs."""
-    names = ("subject", "labels", "corruption/labels", "robustness/images", "lesions/subject")
-    names += ("segmentation/subject",)
-    found = {name: arrays[name] for name in names if name in arrays}
-    if "lesions/subject" in arrays:
-        found["patients with lesions"] = _diseased(arrays)
-    return found
-
-
-def _same_images(runs: Mapping[str, Sequence[Arrays]]) -> None:
-    (first, reference), *_ = ((name, seeds[0]) for name, seeds in runs.items())
-    if "subject" not in reference:
-        raise ValueError(f"{first}: expected an array 'subject' beside those of the protocols, found none")
-    expected = _tested(reference)
-    for name, seeds in runs.items():
-        for arrays in seeds:
-            for key, values in _tested(arrays).items():
-                if key in expected and not np.array_equal(values, expected[key]):
-                    raise ValueError(
-                        f"expected runs that were tested on the same images, found another {key!r} in "
-                        f"{name} than in {first}: evaluate both again on the same slices"
-                    )
-
-
-def _subjects_and_labels(arrays: Arrays, stem: str) -> tuple[NDArray, NDArray | None]:
-    """Subjects (n,) of what a metric is the mean over, and their labels (n,) where it has classes."""
-    if stem.startswith("lesions/"):
-        return _diseased(arrays), None
-    if stem.startswith(DELINEATED):
-        return arrays["segmentation/subject"], None
-    if stem.startswith("reconstruction/"):
-        return arrays["subject"], None
-    if stem.startswith("robustness/"):
-        chosen = arrays["robustness/images"]
-        return arrays["subject"][chosen], arrays["labels"][chosen]
-    labels = "corruption/labels" if stem.split("/")[1] == "corruption" else "labels"
-    return arrays["subject"], arrays[labels]
 
 
 Measure = Callable[[list[NDArray], list[NDArray], NDArray], tuple[dict[str, float], float]]
 
 
-def _measures(stem: str, labels: NDArray | None) -> dict[str, Measure]:
+@dataclass(frozen=True)
+class Answer:
+    """What a run has under one metric: values (n,) or (n, classes) of every seed and array, in a list.
+
+    subjects and labels (n,) of each seed, in lists; labels are None where the values are no class scores.
+    """
+
+    values: list[NDArray]
+    subjects: list[NDArray]
+    labels: list[NDArray | None]
+    t_test: bool
+    folds: int
+
+
+def compare(runs: Mapping[str, Sequence[Scores]]) -> dict[str, float]:
+    """All numbers above, of all pairs of runs; `runs`: name -> the scores of each seed.
+
+    Raises ValueError when runs, or the seeds of one, were not tested on the same images.
+    """
+    numbers, p_values = {}, {}
+    for (name, one), (other_name, other) in combinations(runs.items(), 2):
+        for metric in one[0].paired | other[0].paired:
+            answers = {run: _answer(run, seeds, metric) for run, seeds in ((name, one), (other_name, other))}
+            if None in answers.values():
+                continue
+            _same_entries(metric, answers)
+            ours, theirs = answers.values()
+            if not _comparable(ours, theirs):
+                continue
+            for suffix, measure in _measures(ours).items():
+                key = "/".join(filter(None, (metric, suffix, f"{name}-minus-{other_name}")))
+                values, p_values[key] = measure(ours.values, theirs.values, ours.subjects[0])
+                numbers |= {f"{key}/{label}": value for label, value in values.items()}
+                numbers[f"{key}/p_value"] = p_values[key]
+    adjusted = holm(list(p_values.values()))
+    return numbers | {f"{key}/p_value_holm": float(p) for key, p in zip(p_values, adjusted, strict=True)}
+
+
+def _answer(run: str, seeds: Sequence[Scores], metric: str) -> Answer | None:
+    """What a run answers with for a metric: its own scores, or those that answer for such metrics."""
+    paired = seeds[0].paired
+    standing_in = (key for key, pair in paired.items() if pair.answers and metric.startswith(pair.answers))
+    own = metric if metric in paired else next(standing_in, None)
+    if own is None:
+        return None
+    pair = paired[own]
+    if any(each.paired.get(own) != pair for each in seeds):
+        raise ValueError(
+            f"{run}: expected the same scores of every seed, found others of {own!r}: evaluate all seeds by "
+            "the same protocols"
+        )
+    return Answer(
+        [each.arrays[name] for each in seeds for name in pair.arrays],
+        [each.arrays[pair.subject] for each in seeds],
+        [each.arrays[pair.labels] if pair.labels else None for each in seeds],
+        pair.t_test,
+        seeds[0].folds,
+    )
+
+
+def _same_entries(metric: str, answers: Mapping[str, Answer]) -> None:
+    first, reference = next(iter(answers.items()))
+    for run, answer in answers.items():
+        for what in ("subjects", "labels"):
+            expected = getattr(reference, what)[0]
+            if not all(np.array_equal(expected, each) for each in getattr(answer, what)):
+                raise ValueError(
+                    f"{metric}: expected runs that were tested on the same images, found other {what} in "
+                    f"{run} than in {first}: evaluate both again on the same slices"
+                )
+
+
+def _comparable(*answers: Answer) -> bool:
+    """Whether everything has a value, and there are two subjects or more."""
+    values = [each for answer in answers for each in answer.values]
+    return len(set(answers[0].subjects[0].tolist())) > 1 and not any(np.isnan(each).any() for each in values)
+
+
+def _measures(answer: Answer) -> dict[str, Measure]:
     """Name of each metric -> function of two pools of arrays and the subjects: interval, p-value."""
-    if stem.startswith(DELINEATED):
-        return {"": _means_and_t}
+    labels = answer.labels[0]
     if labels is None:
-        return {"": _means}
+        return {"": _means_and_t if answer.t_test else _means}
 
     def accuracies(one: list[NDArray], other: list[NDArray], subjects: NDArray):
         return _means(*([correct(labels, scores) for scores in pool] for pool in (one, other)), subjects)
@@ -180,7 +131,7 @@ def _measures(stem: str, labels: NDArray | None) -> dict[str, Measure]:
     def areas(one: list[NDArray], other: list[NDArray], subjects: NDArray):
         return _interval(auc_difference(labels, one, other), subjects)
 
-    return {"auc": areas, "acc": accuracies}
+    return {"acc": accuracies} if answer.folds > 1 else {"auc": areas, "acc": accuracies}
 
 
 def _means(one: list[NDArray], other: list[NDArray], subjects: NDArray) -> tuple[dict[str, float], float]:

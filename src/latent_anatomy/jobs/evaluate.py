@@ -1,6 +1,6 @@
 """Evaluate one trained method: every protocol of its study for which it has the capabilities."""
 
-from importlib import import_module
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +8,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from latent_anatomy.evaluation import curves
 from latent_anatomy.evaluation import registry as evaluation
+from latent_anatomy.evaluation import scores as paired_scores
 from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_job
 from latent_anatomy.provenance import csv_table
 from latent_anatomy.provenance import passport as provenance
-from latent_anatomy.provenance.files import atomic_write, hashes, write_json
+from latent_anatomy.provenance.files import atomic_folder, atomic_write, hashes, write_json
 from latent_anatomy.provenance.passport import sealed
-from latent_anatomy.training.method import Data, Shape
+from latent_anatomy.training.method import Shape
 from latent_anatomy.training.seeds import derived_seed
 
 
@@ -25,18 +25,23 @@ def run(
     slices: Path,
     model: Path,
     metrics: Path,
+    scores: Path,
     arrays: Path,
-    roc: Path,
-    psnr: Path,
+    tables: Path,
     passport: Path,
     device: str,
     trained_on: Path | None = None,
 ) -> None:
-    """Write `metrics` (JSON, name -> number), `arrays` (npz: values per image), curves and their passport.
+    """Write what the protocols say of a method, and a passport of it.
 
-    `roc` and `psnr` are the tables of `evaluation.curves`. Where the method was trained on another data set,
-    `trained_on` has its slices: training and validation are then theirs, and only the test split is that of
-    `slices`. ValueError when it is missing there, or given elsewhere.
+    metrics   JSON, name -> number
+    scores    npz: what runs are compared by, see `evaluation.scores`
+    arrays    npz: everything per image, subject or patient, and pictures
+    tables    folder of CSV, <protocol>.<name>.csv; without files where no protocol made one
+
+    Where the method was trained on another data set, `trained_on` has its slices: training and validation
+    are then theirs, and only the test split is that of `slices`. ValueError when it is missing there, or
+    given elsewhere.
     """
     job = read_job(params, "evaluate")
     torch_device = choose_device(device)
@@ -56,30 +61,30 @@ def run(
     load_checkpoint(method.eval(), model)
     values = {f"data/{name}/images": len(split) for name, split in splits.items()}
     values |= {"data/classes": shape.classes, "data/channels": shape.channels}
-    per_image = {"subject": content.select("test").subject}
+    per_image, paired, made = {"subject": content.select("test").subject}, {}, {}
     for protocol, settings in job["evaluation"].items():
         if not evaluation.applies(protocol, method):
             continue
-        module = import_module(f"latent_anatomy.evaluation.protocols.{protocol}")
-        if not getattr(module, "possible", always)(splits):
+        module = evaluation.load(protocol)
+        if not module.possible(splits):
+            print(f"{protocol}: left out: {job['dataset']} cannot answer it", file=sys.stderr)
             continue
-        seed = derived_seed(job["seed"], protocol)
         chosen = module.Params.model_validate(settings)
-        found, stored = module.evaluate(method, splits, chosen, content.task, seed)
-        values |= found
-        per_image |= stored
+        results = module.evaluate(method, splits, chosen, content.task, derived_seed(job["seed"], protocol))
+        values |= results.metrics
+        per_image |= results.arrays
+        paired |= module.paired(results.arrays)
+        made |= {f"{protocol}.{name}.csv": table for name, table in results.tables.items()}
     with atomic_write(arrays) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **per_image)
-    csv_table.write(roc, *curves.roc(per_image))
-    csv_table.write(psnr, *curves.psnr(values))
+    paired_scores.write(scores, paired_scores.of(per_image, paired))
+    with atomic_folder(tables) as folder:
+        for name, table in made.items():
+            csv_table.write(folder / name, *table)
     write_json(metrics, values)
-    outputs = {"metrics": metrics, "arrays": arrays, "roc": roc, "psnr": psnr}
+    outputs = {"metrics": metrics, "scores": scores, "arrays": arrays}
+    outputs |= {f"tables/{name}": tables / name for name in made}
     write_json(passport, sealed(proof, outputs=hashes(outputs)))
-
-
-def always(splits: dict[str, Data]) -> bool:
-    """Of a protocol that any data can answer."""
-    return True
 
 
 def fitting(trained: Shape, tested: Shape, path: Path) -> Shape:

@@ -1,7 +1,7 @@
 """Which artefact lies where, what made it and of what it is made."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import PurePosixPath
 
@@ -11,7 +11,9 @@ from latent_anatomy.datasets import registry as datasets
 COMPARISON = "comparison"
 PASSPORT = "passport.json"
 PAIRED_TESTS = "paired-tests"
-OUTPUTS = {"metrics": "metrics.json", "arrays": "arrays.npz", "roc": "roc.csv", "psnr": "psnr.csv"}
+OUTPUTS = {"metrics": "metrics.json", "scores": "scores.npz", "arrays": "arrays.npz"}
+TABLES = "tables"  # folder beside them, with what the protocols made
+OLDER = {"roc": "roc.csv", "psnr": "psnr.csv"}  # outputs of evaluations without scores and tables
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def model(study: str, dataset: str, run: str, replicate: Replicate) -> Artefact:
 def result(
     study: str, dataset: str, run: str, replicate: Replicate, trained_on: str | None = None
 ) -> Artefact:
-    """The metrics of a checkpoint, and the tables and arrays beside them.
+    """The metrics of a checkpoint, and the scores and arrays beside them; its tables are in its passport.
 
     `trained_on` is the data set of the checkpoint where that is another one.
     """
@@ -89,15 +91,34 @@ def comparison(study: str, dataset: str, results: Iterable[Artefact]) -> Artefac
     """The paired tests between the `results` of a study on a data set."""
     results = tuple(results)
     folder = f"results/{study}/{COMPARISON}/{dataset}"
-    arrays = [each.outputs["arrays"] for each in results]
+    scores = [each.outputs["scores"] for each in results]
     return Artefact(
         f"{folder}/{PASSPORT}",
         f"paired-tests/{study}/{dataset}",
         {"job": "paired-tests", "study": study, "dataset": dataset},
-        {path.removeprefix(f"results/{study}/{dataset}/"): path for path in arrays},
+        {path.removeprefix(f"results/{study}/{dataset}/"): path for path in scores},
         {"metrics": f"{folder}/metrics.json"},
         results,
     )
+
+
+def as_sealed(artefact: Artefact, passport: dict) -> Artefact:
+    """A result with the files that its passport speaks for, a comparison with those that it was made of.
+
+    Its passport alone can tell: which tables the protocols made; and whether it is an older one, before
+    there were scores, when comparisons were made of arrays.
+    """
+    if artefact.says.get("job") == "evaluate":
+        folder, names = artefact.path.removesuffix(PASSPORT), OUTPUTS | OLDER
+        roles = dict.fromkeys(["metrics", *passport.get("outputs", ["arrays"])])
+        places = {role: role if role.startswith(f"{TABLES}/") else names.get(role) for role in roles}
+        return replace(artefact, outputs={role: folder + name for role, name in places.items() if name})
+    if artefact.says.get("job") == PAIRED_TESTS:
+        names = OUTPUTS["scores"], OUTPUTS["arrays"]
+        if any(role.endswith(names[1]) for role in passport["inputs"]):
+            older = {role.replace(*names): path.replace(*names) for role, path in artefact.inputs.items()}
+            return replace(artefact, inputs=older)
+    return artefact
 
 
 def report(study: str) -> Artefact:

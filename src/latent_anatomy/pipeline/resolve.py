@@ -8,10 +8,10 @@ becomes the job's passport.
 
 import re
 from dataclasses import asdict
-from importlib import import_module
 
 from latent_anatomy.data.cohorts import SEPARATOR, Replicate, dataset_of
 from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.evaluation import registry as protocols
 from latent_anatomy.methods import registry as methods
 from latent_anatomy.pipeline import imaging_steps
 from latent_anatomy.pipeline.params import Params, ParamsError, Study, typed
@@ -72,8 +72,8 @@ def _modules_of(job: dict) -> tuple[str, ...]:
     if kind == "train":
         return ("jobs.train", f"methods.{job['method']}")
     if kind == "evaluate":
-        protocols = (f"evaluation.protocols.{name}" for name in job["evaluation"])
-        return ("jobs.evaluate", f"methods.{job['method']}", *protocols)
+        asked = (f"evaluation.protocols.{name}" for name in job["evaluation"])
+        return ("jobs.evaluate", f"methods.{job['method']}", *asked)
     if kind == "report" and job["study"] == "qc":
         return ("jobs.seal", "provenance.passport", "reports.figures", "reports.html", "reports.qc")
     return {
@@ -127,17 +127,15 @@ def _train(
 
 
 def _evaluate(params: Params, name: str, study: Study, chosen: Chosen, train: dict, dataset: str) -> dict:
-    from latent_anatomy.evaluation import registry as evaluation  # here, because it loads torch
-
     here = f"collections.{params.data}.studies.{name}"
-    protocols = {}
+    asked = {}
     for protocol, block in study.evaluation.items():
-        if protocol not in evaluation.PROTOCOLS:
+        if protocol not in protocols.names():
             raise ParamsError(
                 f"params.yaml: studies.{name}.evaluation: expected protocols among "
-                f"{', '.join(evaluation.PROTOCOLS)}, found {protocol!r}"
+                f"{', '.join(protocols.names())}, found {protocol!r}"
             )
-        model = import_module(f"{PACKAGE}.evaluation.protocols.{protocol}").Params
+        model = protocols.load(protocol).Params
         settings = typed(model, block, f"studies.{name}.evaluation.{protocol}")
         if protocol in chosen.evaluation:
             block = block | chosen.evaluation[protocol]
@@ -148,11 +146,9 @@ def _evaluate(params: Params, name: str, study: Study, chosen: Chosen, train: di
             if protocol in change.evaluation and change.concerns(train["run"], dataset):
                 block = block | change.evaluation[protocol]
                 settings = typed(model, block, f"{here}.changes.evaluation.{protocol}")
-        protocols[protocol] = settings
+        asked[protocol] = settings
     elsewhere = {} if dataset == train["dataset"] else {"trained_on": train["dataset"]}
-    return _with_source(
-        {**train, "job": "evaluate", "dataset": dataset, **elsewhere, "evaluation": protocols}
-    )
+    return _with_source({**train, "job": "evaluate", "dataset": dataset, **elsewhere, "evaluation": asked})
 
 
 def _cohort(name: str, replicate: Replicate) -> dict:

@@ -32,6 +32,8 @@ figure/arithmetic/swaps/<added, exchanged> are left out. The paper's formula for
 leaves [-3, 3] at once; steps of 1 are meant.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -41,7 +43,6 @@ from torch import Tensor, nn
 
 from latent_anatomy.evaluation.common import (
     FROZEN_SEED,
-    Results,
     Settings,
     generator,
     infer,
@@ -49,9 +50,12 @@ from latent_anatomy.evaluation.common import (
     spaced,
 )
 from latent_anatomy.evaluation.factorised import decoded, delineated, middle_slices, modality_means, rows_of
+from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.evaluation.protocols.segmentation import parts
 from latent_anatomy.metrics import dice as overlap
 from latent_anatomy.training.method import Data
+
+NEEDS = (("anatomy", "encode", "decode", "segment"),)
 
 VALUES = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 STRUCTURES = ("myocardium", "left-ventricle")
@@ -109,7 +113,12 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     for i in by_size[: settings.dimensions]:
         planes |= {f"traversal/z{i}/{name}": values for name, values in traversals[i].items()}
     arrays = {f"figure/arithmetic/{name}": pictures(values) for name, values in planes.items()}
-    return {f"arithmetic/{name}": float(value) for name, value in found.items()}, arrays
+    return Results({f"arithmetic/{name}": float(value) for name, value in found.items()}, arrays)
+
+
+def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
+    """Nothing: it leaves pictures."""
+    return {}
 
 
 @torch.no_grad()

@@ -6,26 +6,45 @@ A corruption classifier (ResNet-18 in Table 4) is scored on the frozen corrupted
 whether an image is corrupted: classification/corruption/auc and .../acc, from its first two outputs.
 As released, the same scores are held against the *disease* labels of the same images, and so measure
 nothing (specification, trap 3): classification/corruption/as_released_auc and .../as_released_acc.
+
+Arrays classification/<task>/scores (N, classes) float32, and labels or corruption/labels (N,) int64, which go
+with them. Table roc: of the task, see `curves`.
 """
 
-from torch import nn
+from collections.abc import Mapping
 
-from latent_anatomy.evaluation.common import Results, Settings, frozen_corruption, infer, score
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from latent_anatomy.evaluation import curves
+from latent_anatomy.evaluation.common import Settings, frozen_corruption, infer, score
+from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.training.method import Data
+
+NEEDS = (("classify",),)
+LABELS = {"disease": "labels", "corruption": "corruption/labels"}
+UNPAIRED = {
+    "classification/corruption/as_released_scores": "they are held against labels of another task",
+}
 
 
 class Params(Settings):
     """Nothing to choose."""
 
 
+def possible(splits: dict[str, Data]) -> bool:
+    """Needs test images with labels."""
+    return splits["test"].labels is not None
+
+
 def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task: str, seed: int) -> Results:
-    """Metrics as above; arrays "classification/<task>/scores" (N, classes) float32 and the labels."""
+    """Metrics, arrays and table as above."""
     method.eval()
     test = splits["test"]
     if method.task == "disease":
         scores = infer(method.classify, test.images)
         arrays = {"labels": test.labels, "classification/disease/scores": scores}
-        return score("classification/disease", test.labels, scores), _numpy(arrays)
+        return _results(score("classification/disease", test.labels, scores), arrays, "disease")
     if method.task != "corruption":
         raise ValueError(f"expected a classifier of 'disease' or 'corruption', found {method.task!r}")
 
@@ -38,13 +57,25 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         "classification/corruption/as_released_acc": as_released["released/acc"],
     }
     arrays = {
-        "labels": test.labels,
         "corruption/labels": corrupted,
         "classification/corruption/scores": scores,
         "classification/corruption/as_released_scores": outputs,
     }
-    return found, _numpy(arrays)
+    return _results(found, arrays, "corruption")
 
 
-def _numpy(arrays: dict) -> dict:
-    return {name: value.cpu().numpy() for name, value in arrays.items()}
+def _results(metrics: dict[str, float], arrays: dict[str, Tensor], task: str) -> Results:
+    stored = {name: value.cpu().numpy() for name, value in arrays.items()}
+    table = curves.roc(stored[LABELS[task]], stored[f"classification/{task}/scores"])
+    return Results(metrics, stored, table)
+
+
+def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
+    """Class scores, which also answer for every probe of their task."""
+    return {
+        f"classification/{task}": Paired(
+            (f"classification/{task}/scores",), labels=labels, answers=f"probing/{task}/"
+        )
+        for task, labels in LABELS.items()
+        if f"classification/{task}/scores" in arrays
+    }

@@ -19,6 +19,8 @@ modality-from-s where `protocols.modality` is not possible, and volume-from-z wh
 drawn in fewer than 3 volumes of the training split, or does not vary over those of the test split.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,7 +31,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from latent_anatomy.data.slices import defect
-from latent_anatomy.evaluation.common import Results, Settings
+from latent_anatomy.evaluation.common import Settings
 from latent_anatomy.evaluation.factorised import (
     array,
     delineated,
@@ -39,10 +41,13 @@ from latent_anatomy.evaluation.factorised import (
     rows_of,
     volumes,
 )
+from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.evaluation.protocols import modality
 from latent_anatomy.evaluation.untrained import fresh
 from latent_anatomy.metrics import dependence
 from latent_anatomy.training.method import Data
+
+NEEDS = (("anatomy", "encode", "decode"),)
 
 STRUCTURE = "left-ventricle"
 PENALTIES = np.logspace(-3, 3, 7)
@@ -75,7 +80,12 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     found = trained | {random_name(name): value for name, value in control.items()}
     if modality.possible(splits):
         found["modality-from-s/chance"] = modality.chance(np.array(splits["test"].modality))
-    return {f"disentanglement/{name}": value for name, value in found.items()}, {}
+    return Results({f"disentanglement/{name}": value for name, value in found.items()})
+
+
+def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
+    """Nothing: it leaves no arrays."""
+    return {}
 
 
 def random_name(name: str) -> str:

@@ -12,13 +12,20 @@ whose posterior is as wide says nothing of its image, one that is narrow is info
 Arrays factors/variance and factors/mean_variance (nz,) float64.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from latent_anatomy.evaluation.common import Results, Settings, batches
+from latent_anatomy.evaluation.common import Settings, batches
 from latent_anatomy.evaluation.factorised import array
+from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.training.method import Data
+
+NEEDS = (("posterior",),)
+UNPAIRED = {"factors/*": "dimensions of z, which no two trainings share"}
 
 
 class Params(Settings):
@@ -42,4 +49,9 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     ordered = np.sort(variance)
     parts = {"least": ordered[:1], "second": ordered[1:2], "rest": ordered[2:]}
     found |= {f"factors/variance/{name}": float(part.mean()) for name, part in parts.items() if len(part)}
-    return found, {"factors/variance": variance, "factors/mean_variance": mean_variance}
+    return Results(found, {"factors/variance": variance, "factors/mean_variance": mean_variance})
+
+
+def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
+    """Nothing: see UNPAIRED."""
+    return {}

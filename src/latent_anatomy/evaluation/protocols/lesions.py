@@ -20,7 +20,7 @@ one patient to the next. The paper's numbers stand below "training"; beside it, 
 Best thresholds are sought before small components are dropped, so that a gap can lie a little below 0.
 The paper does not say of which voxels its percentile is, nor whether before or after the filter.
 
-Arrays: lesions/subject (P,) text; lesions/<kind>/dice (P,) float64, NaN for patients without lesions;
+Arrays: lesions/subject (P,) text, the patients with lesions; lesions/<kind>/dice (P,) float64, theirs;
 lesions/histogram/edges (101,) float64 and lesions/histogram/<healthy_training, healthy_test, lesion>
 (100,) int64, how many filtered residuals inside the eroded brain mask lie in each bin, the last bin also
 holding all above it; and of up to 8 test slices with lesions, evenly spaced, figure/lesions/<original,
@@ -32,7 +32,7 @@ a `residual(images, reconstructions)` of what it reconstructs, that is what it i
 figure needs the reconstructions and they may take seconds.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -41,7 +41,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from latent_anatomy.evaluation.common import Results, Settings, infer, pictures, spaced
+from latent_anatomy.evaluation.common import Settings, infer, pictures, spaced
+from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.metrics.lesions.measures import LEAST_OVERLAP, summary
 from latent_anatomy.metrics.lesions.patients import Patient, histogram, ranked
 from latent_anatomy.metrics.lesions.postprocessing import PostProcessing
@@ -49,6 +50,12 @@ from latent_anatomy.metrics.lesions.ranking import best_dice
 from latent_anatomy.metrics.lesions.stacks import stacks
 from latent_anatomy.metrics.lesions.thresholds import PERCENTILE, percentile
 from latent_anatomy.training.method import Data, Stack
+
+NEEDS = (("anomaly_map",),)
+UNPAIRED = {
+    "lesions/oracle/dice": "a bound: nothing is claimed of it",
+    "lesions/histogram/*": "counts of voxels, for the figure",
+}
 
 REGIONS = ("brain", "head")  # the first that the data have; a head is what is left without skull stripping
 
@@ -63,6 +70,14 @@ class Params(Settings):
     )
     least_overlap: float = Field(
         LEAST_OVERLAP, gt=0, le=1, description="Part of a lesion that must be found to call it covered."
+    )
+
+
+def possible(splits: dict[str, Data]) -> bool:
+    """Needs masks of lesions to validate and to test, and of the brain or the head everywhere."""
+    masks = {name: set(splits[name].mask_names) for name in ("train", "val", "test")}
+    return all(not each.isdisjoint(REGIONS) for each in masks.values()) and all(
+        "lesion" in masks[name] for name in ("val", "test")
     )
 
 
@@ -99,7 +114,9 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     thresholds["oracle"] = best_dice([each for each in single if each.lesion_voxels])[0]
 
     found = {"auprc": pooled.average_precision(), "prevalence": pooled.lesion_voxels / pooled.voxels}
-    arrays: dict[str, NDArray] = {"lesions/subject": np.array([patient.subject for patient in test])}
+    arrays: dict[str, NDArray] = {
+        "lesions/subject": np.array([patient.subject for patient in test if patient.lesion.any()])
+    }
     for kind, threshold in thresholds.items():
         counts = [
             patient.compare(patient.segment(chain, threshold), chain, settings.least_overlap)
@@ -108,7 +125,7 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         measured = summary(counts)
         found |= {name: measured.pop(name) for name in ("patients", "patients_without_lesions")}
         found |= {f"{kind}/{name}": value for name, value in ({"threshold": threshold} | measured).items()}
-        arrays[f"lesions/{kind}/dice"] = np.array([each.dice for each in counts])
+        arrays[f"lesions/{kind}/dice"] = np.array([each.dice for each in counts if each.lesion_voxels])
     found |= {
         f"gap/{kind}": found["oracle/dice"] - found[f"{kind}/dice"] for kind in thresholds if kind != "oracle"
     }
@@ -121,7 +138,13 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         rebuilt = [reconstructions[row] for row in shown if row in reconstructions]
         planes["reconstruction"] = torch.stack(rebuilt) if rebuilt else infer(method.reconstruct, images)
     arrays |= {f"figure/lesions/{name}": pictures(values) for name, values in planes.items()}
-    return {f"lesions/{name}": value for name, value in found.items()}, arrays
+    return Results({f"lesions/{name}": value for name, value in found.items()}, arrays)
+
+
+def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
+    """Dice of the patients with lesions, at thresholds that can be known."""
+    names = [f"lesions/{kind}/dice" for kind in ("training", "validation")]
+    return {name: Paired((name,), subject="lesions/subject") for name in names if name in arrays}
 
 
 def mask(split: str, data: Data, names: Sequence[str]) -> NDArray[np.bool_]:

@@ -16,15 +16,22 @@ bootstrap, draw subjects; left out where the test split has only one. Arrays, fo
 modality/true and modality/<z, s>/predicted (N,) text.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import nn
 
 from latent_anatomy.data.slices import defect
-from latent_anatomy.evaluation.common import Results, Settings
+from latent_anatomy.evaluation.common import Settings
 from latent_anatomy.evaluation.factorised import array, modality_means, pooled_anatomy, reader
+from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.statistics.inference import bootstrap
 from latent_anatomy.training.method import Data
+
+NEEDS = (("anatomy", "encode", "decode"),)
+UNPAIRED = {"modality/*": "an accuracy stands beside chance, with its own interval"}
 
 
 class Params(Settings):
@@ -79,7 +86,12 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     ranked = sorted(alone, reverse=True)
     extremes = {"best": ranked[:1], "second": ranked[1:2], "worst": ranked[-1:]}
     found |= {f"modality/{name}/accuracy": each[0] for name, each in extremes.items() if each}
-    return found, arrays
+    return Results(found, arrays)
+
+
+def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
+    """Nothing: see UNPAIRED."""
+    return {}
 
 
 def chance(labels: np.ndarray) -> float:

@@ -20,24 +20,31 @@ Deviation: where the encoder is in evaluation mode, its embeddings are computed 
 are then corrupted `draws` times, and the epochs take these in turn; `draws` = `epochs` is the paper's
 own way, for as many passes of the encoder and as much memory (draws x images x dimensions x 4 bytes).
 
-Metrics probing/<task>/<variant>/auc and .../acc; arrays probing/<task>/<variant>/scores (N, classes).
+Metrics probing/<task>/<variant>/auc and .../acc; arrays probing/<task>/<variant>/scores (N, classes), and
+labels and corruption/labels (N,) int64, which go with disease and corruption. Table roc: of the disease, by
+`own`, see `curves`.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from latent_anatomy.corruptions.augment import corrupt_one
-from latent_anatomy.evaluation.common import Results, Settings, embed, frozen_corruption, generator, score
+from latent_anatomy.evaluation import curves
+from latent_anatomy.evaluation.common import Settings, embed, frozen_corruption, generator, score
+from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.training.method import Data
 from latent_anatomy.training.schedules import Cyclic
 from latent_anatomy.training.seeds import derived_seed
+
+NEEDS = (("encode",),)
 
 Variant = Literal["concatenated_released", "concatenated", "own", "joint"]
 Embeddings = dict[str, Tensor]
@@ -47,6 +54,7 @@ BATCH_SIZE = 64
 BETAS = (0.95, 0.999)
 CYCLE = Cyclic(full_epochs=EPOCHS)
 OWN = {"disease": "anatomy", "corruption": "characteristics"}
+LABELS = {"disease": "labels", "corruption": "corruption/labels"}
 
 
 class Params(Settings):
@@ -57,6 +65,11 @@ class Params(Settings):
     )
     epochs: int = Field(EPOCHS, ge=1, description="Passes over the training images.")
     draws: int = Field(25, ge=1, description="Corrupted versions of the training set for cached probes.")
+
+
+def possible(splits: dict[str, Data]) -> bool:
+    """Needs images with labels."""
+    return all(splits[name].labels is not None for name in ("train", "test"))
 
 
 def own(embeddings: Embeddings, task: str) -> Tensor:
@@ -195,7 +208,18 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
                 scores = layer(read(tests[name], name)).softmax(dim=1)
             found |= score(f"probing/{name}/{variant}", labels[name], scores)
             arrays[f"probing/{name}/{variant}/scores"] = scores
-    return found, {name: value.cpu().numpy() for name, value in arrays.items()}
+    stored = {name: value.cpu().numpy() for name, value in arrays.items()}
+    read = stored.get("probing/disease/own/scores")
+    return Results(found, stored, {} if read is None else curves.roc(stored["labels"], read))
+
+
+def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
+    """Class scores of every probe."""
+    probes = [name.removesuffix("/scores").split("/") for name in arrays if name.startswith("probing/")]
+    return {
+        f"probing/{task}/{variant}": Paired((f"probing/{task}/{variant}/scores",), labels=LABELS[task])
+        for _, task, variant in probes
+    }
 
 
 def _cached(

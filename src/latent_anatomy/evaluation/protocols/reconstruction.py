@@ -11,17 +11,28 @@ the auto-encoder, which is the lower by Jensen's inequality. Both are computed f
     ssim          mean of the SSIM of each image
 """
 
+from collections.abc import Mapping
+
+from numpy.typing import NDArray
 from torch import nn
 
-from latent_anatomy.evaluation.common import Results, Settings, examples, infer, pictures
+from latent_anatomy.evaluation.common import Settings, examples, infer, pictures
+from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.metrics import image
 from latent_anatomy.training.method import Data
+
+NEEDS = (("reconstruct",),)
 
 PSNR_BATCH = 512  # of the released configuration of the auto-encoder
 
 
 class Params(Settings):
     """Nothing to choose."""
+
+
+def possible(splits: dict[str, Data]) -> bool:
+    """Needs test images, whatever they are of."""
+    return len(splits["test"]) > 0
 
 
 def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task: str, seed: int) -> Results:
@@ -44,4 +55,9 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         )
         picture = "reconstruction" if branch == "reconstruct" else branch
         arrays[f"figure/clean/{picture}"] = pictures(examples(output))
-    return found, arrays
+    return Results(found, arrays)
+
+
+def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
+    """Means over the test images."""
+    return {name: Paired((name,)) for name in arrays if name.startswith("reconstruction/")}

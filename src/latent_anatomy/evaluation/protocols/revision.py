@@ -12,27 +12,33 @@ and `anatomy` make of S (A only where a method has it):
     revision/<corruption>/anatomy_vs_input_psnr           A against S
 
 and, for the uncorrupted image, revision/clean/reconstruction_psnr and revision/clean/anatomy_psnr.
+Table psnr: corruption and the PSNR of A (or R) against I.
 
 The released script seeds Python's generator with 1333 before each image. The strengths are what that
 draws with albumentations 1.3.1. Deviation: what is no single number (the dropped pixels, the noise
 field, the line of motion) is drawn here, from a fixed seed.
 """
 
+from collections.abc import Mapping
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from latent_anatomy.corruptions import augment
 from latent_anatomy.evaluation.common import (
     FROZEN_SEED,
-    Results,
     Settings,
     examples,
     generator,
     infer,
     pictures,
 )
+from latent_anatomy.evaluation.protocol import Paired, Results, Table
 from latent_anatomy.metrics import image
 from latent_anatomy.training.method import Data
+
+NEEDS = (("reconstruct",),)
 
 STRENGTHS = {  # in grey levels where they have a unit
     "GaussianBlur": {"size": 7},
@@ -50,6 +56,7 @@ STRENGTHS = {  # in grey levels where they have a unit
     "Sharpen": {"alpha": 0.4215, "lightness": 0.964},  # the kernel's centre is 4.357
 }
 NOISE_DEVIATION = 6.32  # of GaussNoise, in grey levels
+UNPAIRED = {"revision/*": "the PSNR of Figure 4 is of the error of all images, and no mean over images"}
 
 
 class Params(Settings):
@@ -67,6 +74,11 @@ def corrupt_uniformly(name: str, images: Tensor) -> Tensor:
         key: value.to(images.device).expand(len(images), *value.shape[1:]) for key, value in drawn.items()
     }
     return augment.apply(name, images, shared)
+
+
+def possible(splits: dict[str, Data]) -> bool:
+    """Needs test images, whatever they are of."""
+    return len(splits["test"]) > 0
 
 
 def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task: str, seed: int) -> Results:
@@ -93,4 +105,20 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
             if condition != "clean":
                 compare(f"revision/{condition}/{branch}_vs_input_psnr", output, corrupted)
                 arrays[f"figure/{condition}/{branch}"] = pictures(examples(output))
-    return found, arrays
+    return Results(found, arrays, {"psnr": by_corruption(found)})
+
+
+def by_corruption(metrics: Mapping[str, float]) -> Table:
+    """PSNR (dB) of the answer to each corruption against the clean image: A where a method has it, else R."""
+    rows = {}
+    for branch in ("reconstruction", "anatomy"):
+        for name, value in metrics.items():
+            _, condition, kind = name.split("/")
+            if kind == f"{branch}_psnr":
+                rows[condition] = value
+    return Table(("corruption", "psnr"), list(rows.items()))
+
+
+def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
+    """Nothing: see UNPAIRED."""
+    return {}

@@ -8,14 +8,18 @@ on clean images (see `probing`).
     robustness/clean/auc|acc, robustness/resampled/auc|acc, robustness/<corruption>/<severity>/auc|acc
     robustness/<family>/auc|acc    means over the severities and the family's corruptions, "all" being one
 
-Arrays robustness/<condition>/scores (N, classes) float32, the indices of the images that were used,
-"robustness/images" (n,) int64, and pictures of the highest severity. What is random in a corruption is
+Arrays robustness/<condition>/scores (n, classes) float32 of the n images that are used, their indices
+robustness/images (n,) int64, labels robustness/labels (n,) int64 and robustness/subject (n,) text, and
+pictures of the highest severity. What is random in a corruption is
 drawn once for its five severities.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -24,7 +28,6 @@ from latent_anatomy.corruptions import imagenet_c
 from latent_anatomy.corruptions.families import FAMILIES
 from latent_anatomy.evaluation.common import (
     FROZEN_SEED,
-    Results,
     Settings,
     examples,
     generator,
@@ -32,8 +35,15 @@ from latent_anatomy.evaluation.common import (
     pictures,
     score,
 )
+from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.evaluation.protocols.probing import EPOCHS, disease_probe
 from latent_anatomy.training.method import Data
+
+NEEDS = (("classify disease",), ("encode",))
+UNPAIRED = {
+    "robustness/images": "it says which images are used",
+    "robustness/resampled/scores": "a control, of which the paper claims nothing",
+}
 
 
 class Params(Settings):
@@ -46,6 +56,11 @@ class Params(Settings):
         (1, 2, 3, 4, 5), min_length=1, description="Which of the five severities."
     )
     probe_epochs: int = Field(EPOCHS, ge=1, description="Passes over the training images, for a probe.")
+
+
+def possible(splits: dict[str, Data]) -> bool:
+    """Needs images with labels."""
+    return all(splits[name].labels is not None for name in ("train", "test"))
 
 
 def corrupt(name: str, severity: int, images: Tensor) -> Tensor:
@@ -70,7 +85,13 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     else:
         classify = disease_probe(method, splits["train"], settings.probe_epochs, seed)
 
-    found, arrays = {}, {"labels": test.labels.cpu().numpy(), "robustness/images": chosen.cpu().numpy()}
+    indices = chosen.cpu().numpy()
+    found = {}
+    arrays = {
+        "robustness/images": indices,
+        "robustness/labels": labels.cpu().numpy(),
+        "robustness/subject": np.array(test.subject)[indices],
+    }
 
     def test_on(condition: str, corrupted: Tensor) -> None:
         scores = infer(classify, corrupted)
@@ -93,4 +114,19 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
                 for severity in settings.severities
             ]
             found[f"robustness/{family}/{metric}"] = sum(values) / len(values)
-    return found, arrays
+    return Results(found, arrays)
+
+
+def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
+    """Class scores of the clean images, and of the conditions of each family."""
+    scored = [name for name in arrays if name.startswith("robustness/") and name.endswith("/scores")]
+    conditions = {"clean": ("clean",)} | FAMILIES
+    chosen = {
+        family: tuple(name for name in scored if name.split("/")[1] in members)
+        for family, members in conditions.items()
+    }
+    return {
+        f"robustness/{family}": Paired(names, subject="robustness/subject", labels="robustness/labels")
+        for family, names in chosen.items()
+        if names
+    }

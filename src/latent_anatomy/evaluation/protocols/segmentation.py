@@ -26,16 +26,21 @@ which something is drawn, evenly spaced, figure/segmentation/image (8, C, H, W),
 and figure/segmentation/prediction (8, L, H, W), 255 inside.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from latent_anatomy.evaluation.common import BATCH, Results, Settings, pictures, spaced
+from latent_anatomy.evaluation.common import BATCH, Settings, pictures, spaced
+from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.metrics import dice
 from latent_anatomy.training.method import Data
+
+NEEDS = (("segment",),)
+UNPAIRED = {"segmentation/structures": "names"}
 
 SMOOTH = 0.1
 PHASES = ("ED", "ES")  # frames between them are another moment in each subject
@@ -43,6 +48,11 @@ PHASES = ("ED", "ES")  # frames between them are another moment in each subject
 
 class Params(Settings):
     """Nothing to choose."""
+
+
+def possible(splits: dict[str, Data]) -> bool:
+    """Needs test images with masks."""
+    return splits["test"].masks is not None and bool(splits["test"].mask_names)
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,14 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     for kind, table in tables.items():
         columns = zip(names, table.T.numpy(), strict=True)
         arrays |= {f"segmentation/{kind}/{name}": column.copy() for name, column in columns}
-    return found, arrays | figures(method, test)
+    return Results(found, arrays | figures(method, test))
+
+
+def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
+    """Dice of every subject, by both coefficients; the paper tests them by Student's t."""
+    kinds = ("segmentation/slice-dice/", "segmentation/volume-dice/")
+    pair = {"subject": "segmentation/subject", "t_test": True}
+    return {name: Paired((name,), **pair) for name in arrays if name.startswith(kinds)}
 
 
 @torch.no_grad()

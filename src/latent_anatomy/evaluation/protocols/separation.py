@@ -23,18 +23,24 @@ penalty, whose strength is the one of the lowest cross-entropy on the validation
 """
 
 import copy
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from latent_anatomy.evaluation.common import Results, Settings, embed, frozen_corruption, score
+from latent_anatomy.evaluation.common import Settings, embed, frozen_corruption, score
+from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.evaluation.protocols.probing import corrupted_draws
 from latent_anatomy.evaluation.untrained import with_statistics
 from latent_anatomy.metrics.dependence import linear_cka, linear_cka_unbiased
 from latent_anatomy.training.method import Data
 from latent_anatomy.training.seeds import derived_seed
+
+NEEDS = (("encode", "anatomy"),)
+UNPAIRED = {"separation/*": "each stands beside its own untrained encoder, and not beside another run"}
 
 EMBEDDINGS = ("anatomy", "characteristics")
 STRENGTHS = (0.1, 0.01, 0.001)  # of the penalty strength / 2 * |weights|^2, beside the mean cross-entropy
@@ -47,6 +53,11 @@ class Params(Settings):
     draws: int = Field(4, ge=1, description="Corrupted versions of the training set that are pooled.")
 
 
+def possible(splits: dict[str, Data]) -> bool:
+    """Needs images with labels."""
+    return all(splits[name].labels is not None for name in ("train", "val", "test"))
+
+
 def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task: str, seed: int) -> Results:
     """Metrics and arrays as above; ValueError when the method encodes something else."""
     method.eval()
@@ -55,7 +66,12 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         part, stored = _measure(encoder, splits, settings, seed)
         found |= {f"separation/{prefix}{name}": value for name, value in part.items()}
         arrays |= {f"separation/{prefix}{name}": value for name, value in stored.items()}
-    return found, arrays
+    return Results(found, arrays)
+
+
+def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
+    """Nothing: see UNPAIRED."""
+    return {}
 
 
 def untrained(method: nn.Module, train: Data, seed: int) -> nn.Module:
@@ -73,7 +89,7 @@ def untrained(method: nn.Module, train: Data, seed: int) -> nn.Module:
     return with_statistics(encoder, train.images)
 
 
-def _measure(encoder: nn.Module, splits: dict[str, Data], settings: Params, seed: int) -> Results:
+def _measure(encoder: nn.Module, splits: dict[str, Data], settings: Params, seed: int) -> tuple[dict, dict]:
     """Names without the prefix -> metrics, scores."""
     corrupted = {name: frozen_corruption(name, splits[name]) for name in ("val", "test")}
     clean = {name: (embed(encoder, data.images), data.labels) for name, data in splits.items()}

@@ -21,6 +21,7 @@ Arrays: transfer/direction (n,) text, such as "MR to CT", of the pictures figure
 result> (n, 1, H, W) uint8, the middle slices of up to `examples` subjects for each pair of modalities.
 """
 
+from collections.abc import Mapping
 from itertools import permutations
 
 import numpy as np
@@ -33,7 +34,6 @@ from torch import Tensor, nn
 
 from latent_anatomy.evaluation.common import (
     FROZEN_SEED,
-    Results,
     Settings,
     batches,
     generator,
@@ -49,9 +49,13 @@ from latent_anatomy.evaluation.factorised import (
     rows_of,
     volumes,
 )
+from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.evaluation.protocols import modality
 from latent_anatomy.metrics import dice
 from latent_anatomy.training.method import Data
+
+NEEDS = (("anatomy", "encode", "decode", "segment"),)
+UNPAIRED = {"transfer/direction": "it says what is in the pictures"}
 
 QUANTILES = torch.linspace(0.05, 0.95, 19)
 WEAK = 100.0  # of the penalty, its inverse: intensities are far below 1
@@ -101,9 +105,13 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     planes = {"source": rows_of(test, sources), "style": rows_of(test, targets)}
     planes["result"] = transferred(method, planes["source"], styles[targets])
     arrays = {f"figure/transfer/{name}": pictures(values) for name, values in planes.items()}
-    return {f"transfer/{name}": value for name, value in found.items()}, arrays | {
-        "transfer/direction": direction
-    }
+    metrics = {f"transfer/{name}": value for name, value in found.items()}
+    return Results(metrics, arrays | {"transfer/direction": direction})
+
+
+def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
+    """Nothing: see UNPAIRED."""
+    return {}
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ arrays. A correlation of what does not vary is left out. Arrays, of each volume:
 volume/true_ml, volume/frozen/ml, volume/fine-tuned/ml (V,) float64.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -38,13 +38,16 @@ from scipy import stats
 from torch import Tensor, nn
 
 from latent_anatomy.evaluation.area_regressor import Regressor, Training, fine_tune, fit, read
-from latent_anatomy.evaluation.common import Results
+from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.evaluation.protocols import segmentation
 from latent_anatomy.evaluation.protocols.segmentation import groups, parts, texts
 from latent_anatomy.metrics import dice
 from latent_anatomy.statistics.inference import sign_flip
 from latent_anatomy.training.method import Data
 from latent_anatomy.training.seeds import derived_seed
+
+NEEDS = (("anatomy", "segment"),)
+UNPAIRED = {"volume/*": "volumes are compared with the true ones, and not with another run's"}
 
 STRUCTURE = "left-ventricle"
 PHASE = "ED"
@@ -122,7 +125,12 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
             table = segmentation.count(encoder, test).of_subjects()[1]["slice-dice"]
             names = ("average", *test.mask_names)
             found |= segmentation.summary(f"volume/{name}/slice-dice", names, table)
-    return found, arrays
+    return Results(found, arrays)
+
+
+def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
+    """Nothing: see UNPAIRED."""
+    return {}
 
 
 def _trained(
