@@ -215,3 +215,44 @@ def test_without_leaves_the_rest_of_the_collection():
     assert left.studies["unoranic"].seeds == found.collection.studies["unoranic"].seeds
     with pytest.raises(params.ParamsError, match="none of the data sets of 'real' can be had"):
         found.without(found.collection.datasets)
+
+
+SWEEP = {"datasets": ["phantom-acdc"], "splits": ["fold"], "folds": [0], "labelled": [100]}
+
+
+def with_sweeps(**sweeps: dict) -> params.Params:
+    """The phantoms, with these sweeps of the study `sdnet`."""
+    chosen = {"sweeps": {name: SWEEP | sweep for name, sweep in sweeps.items()}, "seeds": [1]}
+    return params.validate(with_entry(("collections", "phantom", "studies", "sdnet"), chosen))
+
+
+@pytest.mark.parametrize("study", ["unoranic", "baur", "sdnet"])
+def test_a_run_that_is_added_to_a_study_is_made_wherever_the_study_is(study):
+    content = deepcopy(CONTENT)
+    content["methods"]["added"] = content["methods"]["ae"]
+    content["studies"][study]["runs"].append("added")
+    found = params.validate(content)
+    chosen = found.collection.studies[study]
+    choosing = [sweep for sweep in chosen.sweeps.values() if "added" not in sweep.runs]
+    elsewhere = set(chosen.tested) - {name for sweep in choosing for name in sweep.cohorts}
+    assert elsewhere and "added" not in found.untrained
+    for name in elsewhere:
+        assert "added" in chosen.runs(name, found.studies[study].runs)
+
+
+def test_sweeps_train_the_runs_of_the_study_or_those_that_they_choose():
+    found = with_sweeps(all={}, few={"labelled": [100, 50], "runs": ["sdnet-c4"]})
+    runs, chosen = found.studies["sdnet"].runs, found.collection.studies["sdnet"]
+    assert chosen.runs("phantom-acdc.fold.100", runs) == [*runs, "sdnet-c4"]
+    assert chosen.runs("phantom-acdc.fold.50", runs) == ["sdnet-c4"]
+    assert "sdnet-c4" not in found.untrained and "sdnet-mmwhs" in found.untrained
+
+
+def test_a_sweep_may_choose_nobody_and_no_run_that_is_unknown():
+    assert (
+        with_sweeps(none={"runs": []}).collection.studies["sdnet"].runs("phantom-acdc.fold.100", ["a"]) == []
+    )
+    with pytest.raises(
+        params.ParamsError, match=r"sweeps\.one\.runs: expected names of methods .*'imaginary'"
+    ):
+        with_sweeps(one={"runs": ["imaginary"]})

@@ -27,7 +27,7 @@ def of_study(study: str, collection: str, first: str = "train", runs: list[str] 
     for sweep in chosen.get("sweeps", {}).values():
         cohorts = map(".".join, product(sweep["datasets"], sweep["splits"], map(str, sweep["labelled"])))
         folds = [f"fold-{fold}.{seed}" for fold, seed in product(sweep["folds"], seeds)]
-        trained |= set(product(cohorts, sweep["runs"], folds))
+        trained |= set(product(cohorts, sweep.get("runs", everyone), folds))
     external = [each["dataset"] for each in chosen.get("external", [])]
     tested = trained | set(product(external, everyone, seeds))
     found = {("evaluate", study, *job) for job in tested}
@@ -203,6 +203,9 @@ def test_a_folder_that_is_not_here_is_named_and_the_rest_is_planned(project):
         "Not built: bids-mine: its folder is not here: put your BIDS folder into bids-mine" in result.stderr
     )
     assert jobs_of(result) == everything("real")
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("Not trained: ")]
+    for run in PARAMS["methods"]:  # of Baur's study there is nothing in this collection
+        assert (run in STUDIES["baur"]["runs"]) == (f" {run}," in line or f" {run}:" in line), run
 
 
 @pytest.mark.slow

@@ -22,6 +22,9 @@ def checked():
     """The parameters, less the data sets that cannot be had, with the file of each job written."""
     try:
         found = params.validate(config)
+        if found.untrained:
+            names = ", ".join(found.untrained)
+            print(f"Not trained: {names}: nothing of the collection {found.data!r} takes them", file=sys.stderr)
         missing = availability.missing(found.collection.datasets, Path("data/raw"), mirror_folder())
         for _, reason in missing:
             print(f"Not built: {reason}", file=sys.stderr)
@@ -59,7 +62,7 @@ for folder in (
 # the repository, are taken as they lie.
 wildcard_constraints:
     study="|".join(map(re.escape, STUDIES)),
-    run="|".join(sorted({re.escape(run) for study in STUDIES.values() for run in study.runs})),
+    run="|".join(map(re.escape, PARAMS.methods)),
     dataset="|".join(
         map(
             re.escape,

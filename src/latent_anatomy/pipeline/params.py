@@ -103,7 +103,7 @@ class Params(Strict):
             _among(here, collection.studies, self.studies, "studies")
             _check_kinds(f"collections.{label}", collection)
             for name, chosen in collection.studies.items():
-                _check(f"{here}.{name}", chosen, f"studies.{name}", self.studies[name])
+                _check(f"{here}.{name}", chosen, f"studies.{name}", self.studies[name], self.methods)
         return self
 
     def _volumes(self) -> list[str]:
@@ -120,6 +120,17 @@ class Params(Strict):
     def chosen(self) -> dict[str, Chosen]:
         """What the collection `data` has of each study that has data sets in it."""
         return {name: each for name, each in self.collection.studies.items() if each.trained}
+
+    @property
+    def untrained(self) -> list[str]:
+        """Runs that the collection `data` trains nowhere."""
+        trained = {
+            run
+            for name, chosen in self.collection.studies.items()
+            for dataset in chosen.trained
+            for run in chosen.runs(dataset, self.studies[name].runs)
+        }
+        return [run for run in self.methods if run not in trained]
 
     def without(self, missing: Iterable[str]) -> "Params":
         """The collection `data` less the data sets `missing`; ParamsError when nothing is left of it."""
@@ -167,7 +178,7 @@ def _check_kinds(here: str, collection: Collection) -> None:
         raise ValueError(f"{here}: expected phantoms or real data sets, found both")
 
 
-def _check(here: str, chosen: Chosen, where: str, study: Study) -> None:
+def _check(here: str, chosen: Chosen, where: str, study: Study, methods: Iterable[str]) -> None:
     for each in chosen.external:
         _among(f"{here}.external", [each.trained_on], chosen.datasets, f"{here}.datasets")
         if each.dataset in chosen.datasets:
@@ -175,21 +186,22 @@ def _check(here: str, chosen: Chosen, where: str, study: Study) -> None:
                 f"{here}.external: expected data sets not under datasets, found {each.dataset!r}"
             )
     for label, sweep in chosen.sweeps.items():
-        _check_sweep(f"{here}.sweeps.{label}", sweep, where, study)
+        _check_sweep(f"{here}.sweeps.{label}", sweep, methods)
+    runs = [*study.runs, *(run for sweep in chosen.sweeps.values() for run in sweep.runs or [])]
     names = (*chosen.tested, *chosen.sources)
     _among(f"{here}.evaluation", chosen.evaluation, study.evaluation, f"{where}.evaluation")
     for protocol, block in chosen.evaluation.items():
         key = f"{here}.evaluation.{protocol}.datasets"
         _among(key, block.get("datasets", []), names, f"{here}.datasets")
     for change in chosen.changes:
-        _among(f"{here}.changes.runs", change.runs or [], study.runs, f"{where}.runs")
+        _among(f"{here}.changes.runs", change.runs or [], runs, f"{where}.runs and sweeps")
         _among(f"{here}.changes.datasets", change.datasets or [], names, f"{here}.datasets")
         _among(f"{here}.changes.evaluation", change.evaluation, study.evaluation, f"{where}.evaluation")
 
 
-def _check_sweep(here: str, sweep: Sweep, where: str, study: Study) -> None:
-    """Its folds are there, and every part of them leaves somebody labelled."""
-    _among(f"{here}.runs", sweep.runs, study.runs, f"{where}.runs")
+def _check_sweep(here: str, sweep: Sweep, methods: Iterable[str]) -> None:
+    """Its runs and folds are there, and every part of a fold leaves somebody labelled."""
+    _among(f"{here}.runs", sweep.runs or [], methods, "methods")
     for name in sweep.datasets:
         dataset = datasets.find(name)
         folds = [f"{split}-{fold}" for split, fold in product(sweep.splits, sweep.folds)]

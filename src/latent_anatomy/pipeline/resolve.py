@@ -162,7 +162,7 @@ def _cohort(name: str, replicate: Replicate) -> dict:
 
 
 def _paired_tests(name: str, study: Study, collection: Chosen, dataset: str) -> dict:
-    folds = [each.fold for each in collection.replicates(dataset) if each.seed == collection.seeds[0]]
+    folds = collection.folds(dataset)
     job = {
         "job": "paired-tests",
         "study": name,
@@ -179,7 +179,9 @@ def _report(params: Params, name: str, study: Study, collection: Chosen) -> dict
         "job": "report",
         "study": name,
         "data": params.data,
-        "runs": study.runs,
+        "runs": list(
+            dict.fromkeys(run for name in collection.tested for run in collection.runs(name, study.runs))
+        ),
         "datasets": list(collection.tested),
         "seeds": collection.seeds,
     }

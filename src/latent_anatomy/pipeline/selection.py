@@ -1,6 +1,6 @@
 """What a collection takes of a study: data sets, their folds and labelled parts, seeds, changes."""
 
-from itertools import product
+from itertools import chain, product
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -43,13 +43,14 @@ class Sweep(Strict):
     """Cohorts that a study compares: every fold of each split of each data set, with each part labelled.
 
     `labelled` are per cent of the training subjects, or names that the data set gives a meaning of its own.
+    `runs` are those that are made there, any of `methods`; without them, the study's own.
     """
 
     datasets: list[str]
     splits: list[str]
     folds: list[int]
     labelled: list[float | int | str]
-    runs: list[str]
+    runs: list[str] | None = None
 
     @property
     def cohorts(self) -> list[str]:
@@ -91,15 +92,21 @@ class Chosen(Strict):
         return list(dict.fromkeys(map(cohorts.dataset_of, self.tested)))
 
     def runs(self, name: str, runs: list[str]) -> list[str]:
-        """Those of a study's `runs` that are made on a data set or cohort."""
-        sweeps = [sweep for sweep in self.sweeps.values() if name in sweep.cohorts]
-        if name in self.datasets or not sweeps:
+        """What is made on a data set or cohort: a study's own `runs`, unless sweeps choose."""
+        chosen = [runs if sweep.runs is None else sweep.runs for sweep in self._sweeps_of(name)]
+        if name in self.datasets or not chosen:
             return runs
-        return [run for run in runs if any(run in sweep.runs for sweep in sweeps)]
+        return list(dict.fromkeys(chain.from_iterable(chosen)))
+
+    def folds(self, name: str) -> list[int | None]:
+        """Those of a cohort; None alone for a data set that is used as it is split."""
+        return list(dict.fromkeys(chain.from_iterable(sweep.folds for sweep in self._sweeps_of(name)))) or [
+            None
+        ]
 
     def replicates(self, name: str) -> list[cohorts.Replicate]:
         """Every fold with every seed."""
-        folds = [fold for sweep in self.sweeps.values() if name in sweep.cohorts for fold in sweep.folds]
-        return [
-            cohorts.Replicate(seed, fold) for fold in dict.fromkeys(folds or [None]) for seed in self.seeds
-        ]
+        return [cohorts.Replicate(seed, fold) for fold, seed in product(self.folds(name), self.seeds)]
+
+    def _sweeps_of(self, name: str) -> list[Sweep]:
+        return [sweep for sweep in self.sweeps.values() if name in sweep.cohorts]
