@@ -63,6 +63,20 @@ def test_comparison_finds_the_better_run_and_not_the_equal_one():
     assert "robustness/blur/auc/good-minus-poor/difference" not in found
 
 
+def test_each_run_is_pooled_over_its_own_seeds():
+    one, other = [arrays_of(1, 0.3)], [arrays_of(seed, 0.2) for seed in (3, 4, 5)]
+    found = paired_tests.compare({"one": one, "other": other})
+    means = {
+        "reconstruction/psnr": lambda arrays: arrays["reconstruction/psnr"].mean(),
+        "probing/disease/own/auc": lambda arrays: classification.auc(
+            arrays["labels"], arrays["probing/disease/own/scores"]
+        ),
+    }
+    for name, measure in means.items():
+        values = [np.mean([measure(arrays) for arrays in seeds]) for seeds in (one, other)]
+        assert found[f"{name}/one-minus-other/difference"] == pytest.approx(values[0] - values[1])
+
+
 def test_differences_are_those_of_the_metrics_in_the_mean_over_seeds():
     one, other = [arrays_of(1, 0.3), arrays_of(2, 0.3)], [arrays_of(3, 0.2), arrays_of(4, 0.2)]
     found = compare({"one": one, "other": other})

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -244,3 +245,13 @@ def test_runs_are_compared_on_the_same_images(files, tmp_path):
     ]
     difference = values[0]["reconstruction/psnr"] - values[1]["reconstruction/psnr"]
     assert found["reconstruction/psnr/unoranic-minus-autoencoder/difference"] == pytest.approx(difference)
+
+    shutil.copytree(folder / "unoranic/seed-1", folder / "unoranic/seed-2")
+    (tmp_path / "compare.json").write_text(json.dumps(job | {"seeds_of": {"unoranic": [1, 2]}}))
+    paired_tests.run(tmp_path / "compare.json", folder, *out)
+    inputs = json.loads(out[1].read_text())["inputs"]
+    assert {name.rsplit("/", 1)[0] for name in inputs} == {
+        "unoranic/seed-1",
+        "unoranic/seed-2",
+        "autoencoder/seed-1",
+    }

@@ -60,6 +60,7 @@ def test_the_file_in_the_repository_is_valid():
         ((*PHANTOM, "seeds"), []),
         ((*PHANTOM, "datasets"), "retinamnist"),
         ((*PHANTOM, "changes"), [{"runs": ["ae"], "params": 3}]),
+        ((*PHANTOM, "changes"), [{"runs": ["ae"], "seeds": []}]),
     ],
 )
 def test_wrong_types_and_impossible_values(keys, value):

@@ -177,6 +177,26 @@ def test_a_protocol_runs_on_the_data_sets_that_it_names():
             assert "probing" in job["evaluation"]
 
 
+def test_seeds_may_be_those_of_some_runs_and_data_sets():
+    collections = deepcopy(CONTENT["collections"])
+    chosen = collections["phantom"]["studies"]
+    here, cohort = "phantom-retinamnist", "phantom-acdc.fold.25"
+    chosen["unoranic"]["changes"] += [{"runs": ["ae"], "datasets": [here], "seeds": [1, 5]}]
+    chosen["sdnet"]["changes"] += [
+        {"datasets": ["phantom-acdc"], "seeds": [2]},
+        {"datasets": [cohort], "seeds": [3]},
+    ]
+    before, after = resolved(), resolved(collections=collections, data="phantom")
+    trained = {name for name in after.keys() - before.keys() if name.startswith("train/")}
+    own = {name for name in trained if name.startswith("train/unoranic/")}
+    assert own == {f"train/unoranic/{here}/ae/seed-5"}
+    assert {name.rsplit(".", 1)[1] for name in trained - own if f"/{cohort}/" in name} == {"seed-3"}
+    assert {name.rsplit(".", 1)[1] for name in trained - own if f"/{cohort}/" not in name} == {"seed-2"}
+    tests = after[f"paired-tests/unoranic/{here}"]
+    assert tests["seeds"] == [1] and tests["seeds_of"] == {"ae": [1, 5]}
+    assert "seeds_of" not in after["paired-tests/unoranic/phantom-breastmnist"]
+
+
 def test_an_impossible_value_for_some_data_sets_names_where_it_stands():
     content = deepcopy(CONTENT)
     changes = [{"runs": ["ae"], "params": {"epochs": 0}}]

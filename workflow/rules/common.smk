@@ -40,9 +40,6 @@ STUDIES = PARAMS.studies
 CHOSEN = PARAMS.collection.studies
 DATASETS = PARAMS.collection.datasets
 VOLUMES = [datasets.find(name) for name in PARAMS.collection.volumes]
-REPLICATES = sorted(
-    {str(it) for each in CHOSEN.values() for name in each.trained for it in each.replicates(name)}
-)
 PHANTOM = datasets.find(DATASETS[0]).phantom
 # Of everything, so that what this collection has nothing of is said, and DVC's stages are the same for all.
 REPORTS = [*STUDIES, "qc"]
@@ -69,7 +66,7 @@ wildcard_constraints:
             dict.fromkeys([*DATASETS, *(name for each in CHOSEN.values() for name in each.tested)]),
         )
     ),
-    replicate="|".join(map(re.escape, REPLICATES)),
+    replicate=cohorts.REPLICATE.pattern,
 
 
 def raw_files(dataset):
@@ -106,7 +103,7 @@ def of_runs(pattern, study, names):
         pattern.format(study=study, dataset=name, run=run, replicate=replicate)
         for name in names
         for run in CHOSEN[study].runs(name, STUDIES[study].runs)
-        for replicate in CHOSEN[study].replicates(name)
+        for replicate in CHOSEN[study].replicates(name, run)
     ]
 
 

@@ -39,7 +39,7 @@ class Ledgers:
             for path in self._lying(f"results/{study}/*/*/*seed-*"):
                 _, dataset, run, replicate = place = layout.place_of(path)
                 runs = chosen.runs(dataset, jobs.params.studies[study].runs)
-                made = run in runs and replicate in chosen.replicates(dataset)
+                made = run in runs and replicate in chosen.replicates(dataset, run)
                 if made if dataset in built else not dataset.startswith(PHANTOM):
                     self.results[path] = layout.result(*place, jobs.trained_on(path))
             for path in self._lying(f"results/{study}/{COMPARISON}/*"):

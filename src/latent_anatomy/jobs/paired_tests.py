@@ -18,12 +18,13 @@ def run(params: Path, results: Path, metrics: Path, passport: Path) -> None:
     ValueError naming the runs that have none, as those that were evaluated before there were any.
     """
     job = read_job(params, "paired-tests")
+    seeds = dict.fromkeys(job["runs"], job["seeds"]) | job.get("seeds_of", {})
     files = {
         (name, seed): [
             results / name / str(Replicate(seed, fold)) / "scores.npz" for fold in job.get("folds", [None])
         ]
         for name in job["runs"]
-        for seed in job["seeds"]
+        for seed in seeds[name]
     }
     inputs = {path.relative_to(results).as_posix(): path for paths in files.values() for path in paths}
     if missing := [name for name, path in inputs.items() if not path.is_file()]:
@@ -33,5 +34,5 @@ def run(params: Path, results: Path, metrics: Path, passport: Path) -> None:
         )
     proof = provenance.passport(inputs=inputs, job=job)
     tested = {key: scores.pooled([scores.read(path) for path in paths]) for key, paths in files.items()}
-    write_json(metrics, compare({run: [tested[run, seed] for seed in job["seeds"]] for run in job["runs"]}))
+    write_json(metrics, compare({run: [tested[run, seed] for seed in seeds[run]] for run in job["runs"]}))
     write_json(passport, sealed(proof, outputs=hashes({"metrics": metrics})))

@@ -43,7 +43,7 @@ def resolve(params: Params) -> dict[str, dict]:
         for dataset, trained_on in chosen.tested.items():
             jobs[f"paired-tests/{name}/{dataset}"] = _paired_tests(name, study, chosen, dataset)
             for run in chosen.runs(dataset, study.runs):
-                for replicate in chosen.replicates(dataset):
+                for replicate in chosen.replicates(dataset, run):
                     train = _train(params, name, chosen, run, trained_on, replicate)
                     if dataset == trained_on:
                         jobs[f"train/{name}/{dataset}/{run}/{replicate}"] = train
@@ -162,14 +162,16 @@ def _cohort(name: str, replicate: Replicate) -> dict:
 
 
 def _paired_tests(name: str, study: Study, collection: Chosen, dataset: str) -> dict:
-    folds = collection.folds(dataset)
+    folds, runs = collection.folds(dataset), collection.runs(dataset, study.runs)
+    changed = {run: seeds for run in runs if (seeds := collection.seeds_of(dataset, run)) != collection.seeds}
     job = {
         "job": "paired-tests",
         "study": name,
         "dataset": dataset,
         **({} if folds == [None] else {"folds": folds}),
-        "runs": collection.runs(dataset, study.runs),
+        "runs": runs,
         "seeds": collection.seeds,
+        **({"seeds_of": changed} if changed else {}),
     }
     return _with_source(job)
 

@@ -14,15 +14,16 @@ class Strict(BaseModel):
 
 
 class Change(Strict):
-    """Other parameters or settings of protocols, for some runs on some data sets (all, where not named).
+    """Other parameters, settings of protocols or seeds, for some runs on some data sets, by default all.
 
-    A data set's name stands for all of its cohorts too.
+    A data set's name stands for all of its cohorts too. Of several changes the last decides.
     """
 
     runs: list[str] | None = None
     datasets: list[str] | None = None
     params: dict[str, object] = {}
     evaluation: dict[str, dict] = {}
+    seeds: list[int] | None = Field(None, min_length=1)
 
     def concerns(self, run: str, dataset: str) -> bool:
         """Whether it is about this run on this data set."""
@@ -104,9 +105,17 @@ class Chosen(Strict):
             None
         ]
 
-    def replicates(self, name: str) -> list[cohorts.Replicate]:
-        """Every fold with every seed."""
-        return [cohorts.Replicate(seed, fold) for fold, seed in product(self.folds(name), self.seeds)]
+    def seeds_of(self, name: str, run: str) -> list[int]:
+        """The seeds of a run on a data set or cohort."""
+        changed = [each.seeds for each in self.changes if each.seeds and each.concerns(run, name)]
+        return [self.seeds, *changed][-1]
+
+    def replicates(self, name: str, run: str) -> list[cohorts.Replicate]:
+        """Every fold of a data set or cohort with every seed of a run."""
+        return [
+            cohorts.Replicate(seed, fold)
+            for fold, seed in product(self.folds(name), self.seeds_of(name, run))
+        ]
 
     def _sweeps_of(self, name: str) -> list[Sweep]:
         return [sweep for sweep in self.sweeps.values() if name in sweep.cohorts]
