@@ -28,7 +28,7 @@ from latent_anatomy.provenance.files import sha256_file
 INTERIM, RAW = f"data/interim/{DATASET}", f"data/raw/{DATASET}"
 GATE, QC = f"results/imaging/{DATASET}/passport.json", f"results/imaging/{DATASET}/qc.csv"
 SLICES = f"data/slices/{DATASET}.h5"
-EXTERNAL = layout.result("baur", OTHER, "dae", Replicate(1), DATASET)
+EXTERNAL = layout.result("baur", OTHER, "dae", Replicate(1), {"trained_on": DATASET})
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ Run in the root of a copy of the pipeline, with that copy's package, as `finish`
 
 import copy
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -22,13 +23,17 @@ LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")
 LOCK = "requirements.lock"
 
 
-def finish(path: Path, content: dict | None = None, script: str = __file__) -> None:
+def finish(
+    path: Path, content: dict | None = None, script: str = __file__, methods: dict[str, str] | None = None
+) -> None:
     """Make the project at `path`: commit the pipeline, then run every job of it, which `script` does.
 
-    `content` is that of params.yaml, by default `parameters`.
+    `content` is that of params.yaml, by default `parameters`; `methods` are more of them, name -> source.
     """
     for name in ("src", "papers", "notebooks"):
         shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, source in (methods or {}).items():
+        (path / f"src/latent_anatomy/methods/{name}.py").write_text(source, encoding="utf-8")
     shutil.copy(ROOT / LOCK, path / LOCK)
     (path / "params.yaml").write_text(
         yaml.safe_dump(content or parameters(), sort_keys=False), encoding="utf-8"
@@ -62,35 +67,62 @@ def run_all() -> None:
     """Every job in the current folder, by the functions that the verbs call."""
     import torch
 
-    from latent_anatomy.data.cohorts import Replicate
     from latent_anatomy.datasets import registry as datasets
-    from latent_anatomy.jobs import evaluate, paired_tests, slice, train
-    from latent_anatomy.ledger import build
+    from latent_anatomy.jobs import slice
     from latent_anatomy.pipeline import job_files, layout, params
 
     torch.set_num_threads(1)
-    job_files.write(params.load(Path("params.yaml")))
-
-    def job(artefact: layout.Artefact) -> Path:
-        return Path(".params", f"{artefact.job}.json")
-
-    datasets.find(DATASET).generate(Path("data/raw", DATASET))
-    sliced = layout.slices(DATASET)
-    slice.run(DATASET, Path("data/raw", DATASET), job(sliced), Path(sliced.path))
-    results = [layout.result("unoranic", DATASET, run, Replicate(seed)) for run in RUNS for seed in SEEDS]
-    for result in results:
-        model, slices = (Path(each.path) for each in result.made_of)
-        history = Path(result.made_of[0].outputs["history"])
-        train.run(job(result.made_of[0]), slices, model, history, Path(".scratch"), "cpu")
-        outputs = [*map(Path, result.outputs.values()), Path(result.path).with_name(layout.TABLES)]
-        evaluate.run(job(result), slices, model, *outputs, Path(result.path), "cpu")
-    tests = layout.comparison("unoranic", DATASET, results)
-    metrics = [Path(each.outputs["metrics"]) for each in (*results, tests)]
-    paired_tests.run(job(tests), Path("results/unoranic", DATASET), metrics[-1], Path(tests.path))
-    build.write([Path(f"papers/{study}.yaml") for study in STUDIES], metrics, *map(Path, LEDGERS))
-    for study in STUDIES:
-        report(study, shown(LEDGERS[1], study, results if study == "unoranic" else []))
+    chosen = params.load(Path("params.yaml"))
+    job_files.write(chosen)
+    for dataset in chosen.collection.images:
+        raw, sliced = Path("data/raw", dataset), layout.slices(dataset)
+        datasets.find(dataset).generate(raw)
+        slice.run(dataset, raw, Path(".params", f"{sliced.job}.json"), Path(sliced.path))
+    report_all(LEDGERS[1], train_and_evaluate())
     report("qc", {})
+
+
+def train_and_evaluate() -> list:
+    """Every training, evaluation and paired test of .params, and the ledgers; returns the results."""
+    from latent_anatomy.jobs import evaluate, paired_tests, train
+    from latent_anatomy.ledger import build
+    from latent_anatomy.pipeline import layout
+
+    def jobs(kind: str) -> list[tuple[Path, dict]]:
+        paths = sorted(Path(".params", kind).rglob("*.json"))
+        return [(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+
+    def inputs(artefact: layout.Artefact) -> dict[str, Path]:
+        return {role: Path(path) for role, path in artefact.inputs.items()}
+
+    def standing(job: dict) -> int:
+        return 1 + standing(job["on"]) if "on" in job else 0
+
+    for path, job in sorted(jobs("train"), key=lambda each: standing(each[1])):
+        made = layout.of_job(job)
+        outputs = {"model": Path(made.path), "history": Path(made.outputs["history"])}
+        train.run(path, scratch=Path(".scratch"), device="cpu", **inputs(made), **outputs)
+    results = []
+    for path, job in jobs("evaluate"):
+        made = layout.of_job(job)
+        outputs = {role: Path(output) for role, output in made.outputs.items()}
+        outputs |= {"tables": Path(made.path).with_name(layout.TABLES), "passport": Path(made.path)}
+        evaluate.run(path, device="cpu", **inputs(made), **outputs)
+        results.append(made)
+    metrics = [Path(each.outputs["metrics"]) for each in results]
+    for path, job in jobs("paired-tests"):
+        study, dataset = job["study"], job["dataset"]
+        tests = layout.comparison(study, dataset, [])
+        metrics.append(Path(tests.outputs["metrics"]))
+        paired_tests.run(path, Path("results", study, dataset), metrics[-1], Path(tests.path))
+    build.write([Path(f"papers/{study}.yaml") for study in STUDIES], metrics, *map(Path, LEDGERS))
+    return results
+
+
+def report_all(ledger: str, results: list) -> None:
+    """A report of every study."""
+    for study in STUDIES:
+        report(study, shown(ledger, study, [each for each in results if each.says["study"] == study]))
 
 
 def shown(ledger: str, study: str, results: list) -> dict:
@@ -106,8 +138,6 @@ def shown(ledger: str, study: str, results: list) -> dict:
 
 def report(study: str, given: dict) -> None:
     """A stand-in for the notebook's HTML, sealed as the rule does it."""
-    import json
-
     from latent_anatomy.jobs import seal
 
     text = f"<html>\n<head>\n</head>\n<body>{json.dumps(given)}</body>\n</html>\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from tiny_project import LEDGERS, ROOT, STUDIES, report, shown
+from tiny_project import LEDGERS, ROOT, STUDIES, report, report_all, train_and_evaluate
 
 DATASET, OTHER = "bids-tiny", "bids-other"
 SPLITS = {
@@ -117,10 +117,7 @@ def run_all() -> None:
     """Every job in the current folder, by the functions that the verbs call."""
     import torch
 
-    from latent_anatomy.data.cohorts import Replicate
-    from latent_anatomy.jobs import evaluate, paired_tests, train
-    from latent_anatomy.ledger import build
-    from latent_anatomy.pipeline import job_files, layout, params
+    from latent_anatomy.pipeline import job_files, params
 
     torch.set_num_threads(1)
     failing: list[str] = []  # who goes through the steps, if it is one to fail
@@ -130,31 +127,7 @@ def run_all() -> None:
     job_files.write(params.load(Path("params.yaml")))
     for dataset in SPLITS:
         prepare(dataset, failing)
-
-    def job(artefact: layout.Artefact) -> Path:
-        return Path(".params", f"{artefact.job}.json")
-
-    results, metrics = [], []
-    for dataset in SPLITS:
-        elsewhere = DATASET if dataset == OTHER else None
-        own = [layout.result("baur", dataset, run, Replicate(1), elsewhere) for run in RUNS]
-        for result in own:
-            model, slices = (Path(each.path) for each in result.made_of)
-            trained = result.made_of[0]
-            if elsewhere is None:
-                history = Path(trained.outputs["history"])
-                train.run(job(trained), slices, model, history, Path(".scratch"), "cpu")
-            outputs = [*map(Path, result.outputs.values()), Path(result.path).with_name(layout.TABLES)]
-            trained_on = Path(trained.inputs["slices"]) if elsewhere else None
-            evaluate.run(job(result), slices, model, *outputs, Path(result.path), "cpu", trained_on)
-        tests = layout.comparison("baur", dataset, own)
-        table = Path(tests.outputs["metrics"])
-        paired_tests.run(job(tests), Path("results/baur", dataset), table, Path(tests.path))
-        results += own
-        metrics += [*(Path(each.outputs["metrics"]) for each in own), table]
-    build.write([Path(f"papers/{study}.yaml") for study in STUDIES], metrics, *map(Path, LEDGERS))
-    for study in STUDIES:
-        report(study, shown(LEDGERS[0], study, results if study == "baur" else []))
+    report_all(LEDGERS[0], train_and_evaluate())
     pictures = sorted(path.as_posix() for path in Path("data/interim").glob("*/*/*/picture.png"))
     report(
         "qc",

@@ -12,6 +12,7 @@ from latent_anatomy.pipeline import (
     availability,
     imaging_steps,
     job_files,
+    layout,
     layout_of_volumes,
     params,
     volume_files,
@@ -74,27 +75,26 @@ def raw_files(dataset):
     return [f"data/raw/{dataset}/{file.name}" for file in datasets.find(dataset).files]
 
 
-def slices_of(wildcards):
-    """The slices of a data set, or of the one that a cohort is of."""
-    return f"data/slices/{cohorts.dataset_of(wildcards.dataset)}.h5"
-
-
 def memory(wildcards, input):
     """Of a training or an evaluation, in MB: what libraries take, and the slices, in whose file masks are small."""
     return round(4000 + 8 * input.size_mb)
 
 
-def trained_on(study, dataset):
-    """The data set whose models are evaluated on `dataset`."""
-    return CHOSEN[study].tested[dataset]
+def made_of(artefact):
+    """Input function: what a `layout.model` or `layout.result` is made of, by role, as its job says."""
+
+    def inputs(wildcards):
+        names = wildcards.study, wildcards.dataset, wildcards.run, cohorts.replicate(wildcards.replicate)
+        job = Path(".params", f"{artefact(*names).job}.json")
+        # Of a job that is not there the rule's own input tells.
+        return artefact(*names, json.loads(job.read_text()) if job.is_file() else {}).inputs
+
+    return inputs
 
 
-def model_tested(wildcards):
-    """The checkpoint that is evaluated, and the slices that it was trained on where they are others."""
-    origin = trained_on(wildcards.study, wildcards.dataset)
-    job = JOB.format(**{**wildcards, "dataset": origin})
-    files = {"model": f"models/{job}/model.safetensors"}
-    return files if origin == wildcards.dataset else {**files, "trained_on": f"data/slices/{origin}.h5"}
+def options(input, *roles):
+    """Options of a verb for those inputs that this job has."""
+    return " ".join(f"--{role.replace('_', '-')} {input[role]}" for role in roles if role in input.keys())
 
 
 def of_runs(pattern, study, names):

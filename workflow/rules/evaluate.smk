@@ -1,8 +1,7 @@
 # Evaluation of each trained method, and paired tests between the runs of a study.
 rule evaluate:
     input:
-        unpack(model_tested),
-        slices=slices_of,
+        unpack(made_of(layout.result)),
         params=f".params/evaluate/{JOB}.json",
     output:
         metrics=f"results/{JOB}/metrics.json",
@@ -20,9 +19,7 @@ rule evaluate:
         mem_mb=memory,
         runtime=240,
     params:
-        trained_on=lambda wildcards, input: (
-            f"--trained-on {input.trained_on}" if "trained_on" in input.keys() else ""
-        ),
+        trained_on=lambda wildcards, input: options(input, "trained_on"),
     shell:
         "latent-anatomy evaluate --params {input.params} --slices {input.slices} --model {input.model}"
         " --metrics {output.metrics} --scores {output.scores} --arrays {output.arrays} --tables {output.tables}"

@@ -3,7 +3,7 @@
 # go on lies in .scratch, because its outputs are removed.
 rule train:
     input:
-        slices=slices_of,
+        unpack(made_of(layout.model)),
         params=f".params/train/{JOB}.json",
     output:
         model=f"models/{JOB}/model.safetensors",
@@ -17,6 +17,8 @@ rule train:
         gpu=GPU,
         mem_mb=memory,
         runtime=1440,
+    params:
+        on=lambda wildcards, input: options(input, "on"),
     shell:
-        "latent-anatomy train --params {input.params} --slices {input.slices}"
+        "latent-anatomy train --params {input.params} --slices {input.slices} {params.on}"
         " --model {output.model} --history {output.history} 2>&1 | tee {log} >&2"

@@ -10,8 +10,7 @@ import yaml
 
 from latent_anatomy.audit.git_history import History
 from latent_anatomy.audit.links import State
-from latent_anatomy.datasets import registry as datasets
-from latent_anatomy.pipeline import params, resolve
+from latent_anatomy.pipeline import layout, params, resolve
 from latent_anatomy.pipeline.layout import Artefact
 from latent_anatomy.provenance.formats import read_passport
 
@@ -40,18 +39,17 @@ class Jobs:
         own = self.params.imaging.datasets.get(dataset)
         return set() if own is None else set(own.excluded)
 
-    def trained_on(self, result: str) -> str | None:
-        """The other data set that the model of a result was trained on; None where there is no other.
+    def result(self, path: str) -> Artefact:
+        """The result with its passport at `path`, made of what params.yaml says.
 
-        As params.yaml has it; of a result that no collection has, as its passport has it.
+        A result that no collection has is made of what its passport says.
         """
-        name = "/".join(["evaluate", *Path(result).parts[1:-1]])
+        place, name = layout.place_of(path), "/".join(["evaluate", *Path(path).parts[1:-1]])
         made = next((jobs[name] for jobs in self.collections.values() if name in jobs), None)
         if made is None:
-            with suppress(ValueError, OSError, LookupError, TypeError):  # of which the checks speak
-                made = read_passport(self.root / result)["job"]
-        found = made.get("trained_on") if isinstance(made, dict) else None
-        return found if isinstance(found, str) and datasets.known(found) else None
+            with suppress(ValueError, OSError, LookupError, TypeError, AttributeError):  # the checks tell
+                return layout.result(*place, read_passport(self.root / path)["job"])
+        return layout.result(*place, made or {})
 
     def parameters(self, artefact: Artefact, passport: dict) -> tuple[State, str]:
         """Whether the job is one that params.yaml resolves to, its sources aside.
@@ -169,7 +167,11 @@ def _differences(made: dict, job: dict, prefix: str = "") -> Iterator[str]:
         one, other = made.get(key, "nothing"), job.get(key, "nothing")
         if isinstance(one, dict) and isinstance(other, dict):
             yield from _differences(one, other, f"{prefix}{key}.")
-        elif one != other and (prefix or key not in SOURCES) and not _fewer(made, key, one, other):
+        elif (
+            one != other
+            and (prefix.replace("on.", "") or key not in SOURCES)
+            and not _fewer(made, key, one, other)
+        ):
             yield f"{prefix}{key} {one} in place of {other}"
 
 

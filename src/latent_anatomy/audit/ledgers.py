@@ -37,11 +37,11 @@ class Ledgers:
         for study, chosen in studies.items():
             built = chosen.tested
             for path in self._lying(f"results/{study}/*/*/*seed-*"):
-                _, dataset, run, replicate = place = layout.place_of(path)
+                _, dataset, run, replicate = layout.place_of(path)
                 runs = chosen.runs(dataset, jobs.params.studies[study].runs)
                 made = run in runs and replicate in chosen.replicates(dataset, run)
                 if made if dataset in built else not dataset.startswith(PHANTOM):
-                    self.results[path] = layout.result(*place, jobs.trained_on(path))
+                    self.results[path] = jobs.result(path)
             for path in self._lying(f"results/{study}/{COMPARISON}/*"):
                 dataset = path.split("/")[3]
                 if dataset in built or not dataset.startswith(PHANTOM):

@@ -63,12 +63,15 @@ def train(
     model: Annotated[Path, typer.Option(help="Checkpoint to write, safetensors.")],
     history: Annotated[Path, typer.Option(help="Table of losses to write, CSV.")],
     scratch: Annotated[Path, typer.Option(help="Where a killed run goes on from.")] = Path(".scratch"),
+    on: Annotated[
+        Path | None, typer.Option(help="Checkpoint that it stands on, if any.", exists=True, dir_okay=False)
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Train a method."""
     from latent_anatomy.jobs.train import run
 
-    run(params, slices, model, history, scratch, device)
+    run(params, slices, model, history, scratch, device, on)
 
 
 @app.command()

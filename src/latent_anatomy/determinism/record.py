@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from latent_anatomy.determinism.trace import Trace, bytes_of
+from latent_anatomy.jobs.checkpoint import load_base
 from latent_anatomy.jobs.inputs import build, choose_device, read_slices, shape_of, splits_on
 from latent_anatomy.training.loop import TrainingParams, train
 
@@ -32,9 +33,10 @@ class Enough(Exception):
 def record(request: dict) -> Trace:
     """Train as the request says and return the trace.
 
-    Keys of the request: job (a resolved training), slices (path), device, steps (after which to stop, or
-    None), threads (of torch on the CPU, or None for its own choice), label (of the progress bar). Raises
-    what training raises, and FloatingPointError when a weight or a loss is not finite at the end.
+    Keys of the request: job (a resolved training), slices (path), on (path of the checkpoint that it stands
+    on, if it stands on one), device, steps (after which to stop, or None), threads (of torch on the CPU, or
+    None for its own choice), label (of the progress bar). Raises what training raises, and FloatingPointError
+    when a weight or a loss is not finite at the end.
     """
     if request["threads"] is not None:
         torch.set_num_threads(request["threads"])
@@ -42,6 +44,7 @@ def record(request: dict) -> Trace:
     content = read_slices(Path(request["slices"]), job["dataset"], job.get("cohort"))
     splits = splits_on(device, content, job.get("cohort", {}).get("labelled"))
     method = build(job, shape_of(content), device)
+    load_base(method, job, Path(request["on"]) if "on" in request else None)
     trace = Trace(threads=torch.get_num_threads())
     work = "fit" if hasattr(method, "fit") else "training_step"  # a fit is one step without losses
     step = getattr(method, work)

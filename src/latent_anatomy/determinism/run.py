@@ -23,14 +23,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from latent_anatomy.data.cohorts import dataset_of
 from latent_anatomy.data.resplit import resplits
 from latent_anatomy.data.slices import Slices
 from latent_anatomy.determinism.text import same_seed_text, variance_text
 from latent_anatomy.determinism.trace import Comparison, Trace, compare
 from latent_anatomy.evaluation import registry as evaluation
 from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
-from latent_anatomy.pipeline import params, resolve
+from latent_anatomy.pipeline import layout, params, resolve
 from latent_anatomy.provenance.files import digest, write_json
 from latent_anatomy.provenance.passport import passport, sealed
 from latent_anatomy.provenance.sources import PACKAGE_ROOT, source_digest
@@ -66,25 +65,30 @@ def run(name: str, dataset: str, options: Options, out: Path | None) -> bool:
     full = job["params"]["epochs"]
     if options.epochs is not None:
         job["params"]["epochs"] = options.epochs
-    slices = Path("data", "slices", f"{dataset_of(dataset)}.h5")
+    inputs = {role: Path(path) for role, path in layout.of_job(job).made_of[0].inputs.items()}
     device = choose_device(options.device)
     cohort = job.get("cohort")
-    content = read_slices(slices, dataset, cohort)
+    content = read_slices(inputs["slices"], dataset, cohort)
     if options.variance and cohort and len(cohort["labelled"]) < len(cohort["train"]):
         raise ValueError(
             f"expected a cohort that is labelled throughout, found {dataset}, of which no other split says "
             "who is labelled: use --no-variance, which asks for the bits alone"
         )
     asked = {"job": "determinism", "steps": options.steps, "source": sources(job)}
+    if options.variance and "on" in job:
+        raise ValueError(
+            f"expected a run that stands on no other, found {name} on {job['on']['run']}, which saw this "
+            "split alone: use --no-variance, which asks for the bits alone"
+        )
     if options.variance:
         asked |= {"seeds": options.seeds, "splits": options.splits}
         held_out_protocol(job, build(job, shape_of(content), device))  # refuse before training
-    proof = passport(inputs={"slices": slices}, job=job | asked, device=device_name(device))
+    proof = passport(inputs=inputs, job=job | asked, device=device_name(device))
 
     print(f"{name} on {dataset}, seed {job['seed']}, {device_name(device)}, torch {torch.__version__}")
     document = {key: job[key] for key in ("study", "run", "dataset", "seed", "params", "training")}
     with terminated_as_exit():
-        same, found = same_seed(job, slices, options, full)
+        same, found = same_seed(job, inputs, options, full)
         document |= found
         if options.variance:
             document["variance"] = variance(job, content, device, options, same.identical)
@@ -93,9 +97,9 @@ def run(name: str, dataset: str, options: Options, out: Path | None) -> bool:
     return same.identical or device.type != "cpu"
 
 
-def same_seed(job: dict, slices: Path, options: Options, full: int) -> tuple[Comparison, dict]:
+def same_seed(job: dict, inputs: dict[str, Path], options: Options, full: int) -> tuple[Comparison, dict]:
     """The first answer, printed: the comparison, and what is to be written. `full`: epochs in params.yaml."""
-    traces = record(job, slices, options)
+    traces = record(job, inputs, options)
     same = compare(*traces[:2])
     other = compare(traces[0], traces[2]) if options.threads is not None else None
     conditions = {
@@ -148,15 +152,14 @@ def find_job(chosen: params.Params, name: str, dataset: str) -> dict:
 
 def sources(job: dict) -> str:
     """Digest of the sources that decide the answer."""
-    modules = [
-        f"methods.{job['method']}",
-        *(f"evaluation.protocols.{protocol}" for protocol in job["evaluation"]),
-    ]
-    return source_digest(*(f"latent_anatomy.{module}" for module in ("determinism.run", *modules)))
+    return source_digest("latent_anatomy.determinism.run", *job["modules"])
 
 
-def record(job: dict, slices: Path, options: Options) -> list[Trace]:
-    """Traces of two equal trainings, and of a third with `options.threads`, each by a process of its own."""
+def record(job: dict, inputs: dict[str, Path], options: Options) -> list[Trace]:
+    """Traces of two equal trainings, and of a third with `options.threads`, each by a process of its own.
+
+    `inputs`: "slices" and, of a run that stands on another, its checkpoint "on".
+    """
     kinds = [("first of two", None), ("second of two", None)]
     if options.threads is not None:
         kinds.append((f"threads: {options.threads}", options.threads))
@@ -164,7 +167,8 @@ def record(job: dict, slices: Path, options: Options) -> list[Trace]:
     with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
         request, out = Path(folder, "request.json"), Path(folder, "trace.pt")
         for number, (label, threads) in enumerate(kinds):
-            content = {"job": job, "slices": str(slices), "device": options.device, "steps": options.steps}
+            content = {"job": job, "device": options.device, "steps": options.steps}
+            content |= {role: str(path) for role, path in inputs.items()}
             write_json(request, content | {"threads": threads, "label": label})
             environment = os.environ | {
                 "PYTHONPATH": os.pathsep.join([str(PACKAGE_ROOT.parent), os.environ.get("PYTHONPATH", "")]),

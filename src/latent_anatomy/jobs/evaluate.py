@@ -4,12 +4,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import nn
 
 from latent_anatomy.evaluation import registry as evaluation
 from latent_anatomy.evaluation import scores as paired_scores
+from latent_anatomy.jobs.checkpoint import load_checkpoint
 from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_job
 from latent_anatomy.provenance import csv_table
@@ -92,27 +90,3 @@ def fitting(trained: Shape, tested: Shape, path: Path) -> Shape:
     if (trained.channels, trained.height, trained.width) != (tested.channels, tested.height, tested.width):
         raise ValueError(f"{path}: expected images of {trained}, found {tested}: cut both data sets alike")
     return trained
-
-
-def load_checkpoint(method: nn.Module, path: Path) -> None:
-    """Load weights in place; ValueError when the file is damaged or of another architecture."""
-    try:
-        with safe_open(path, framework="pt") as stream:
-            weights = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path}: expected a safetensors file, found a damaged one ({error}): train again"
-        ) from error
-    expected = {name: tuple(tensor.shape) for name, tensor in method.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if expected != found:
-        differing = sorted(
-            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
-        )
-        first = differing[0]
-        raise ValueError(
-            f"{path}: expected the weights of this architecture, found {len(differing)} tensors that differ, "
-            f"such as {first} (expected {expected.get(first)}, found {found.get(first)}): train again"
-        )
-    with torch.no_grad():
-        method.load_state_dict(weights)

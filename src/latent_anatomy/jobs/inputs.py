@@ -11,7 +11,7 @@ from latent_anatomy.data import slices_file
 from latent_anatomy.data.cohorts import dataset_of
 from latent_anatomy.data.slices import Slices
 from latent_anatomy.methods import registry as methods
-from latent_anatomy.training.method import Data, Shape
+from latent_anatomy.training.method import Data, Shape, frozen
 
 # As the rule has it: the number of threads can change the last bit of a result.
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB")}
@@ -96,7 +96,14 @@ def shape_of(content: Slices) -> Shape:
 
 
 def build(job: dict, shape: Shape, device: torch.device) -> nn.Module:
-    """The job's method with its initial weights, which depend on the job's seed alone."""
+    """The job's method with its initial weights, which depend on the job's seed alone.
+
+    A method that stands on another run has that run's, frozen, as `on`, with initial weights too.
+    """
     method = methods.load(job["method"]).Method
+    on = {"on": frozen(build(job["on"], shape, torch.device("cpu")))} if "on" in job else {}
     torch.manual_seed(job["seed"])
-    return method(method.Params.model_validate(job["params"]), shape).to(device)
+    built = method(method.Params.model_validate(job["params"]), shape, **on).to(device)
+    if on and getattr(built, "on", None) is not on["on"]:
+        raise ValueError(f"methods/{job['method']}.py: expected it to keep `on` as self.on, found another")
+    return built

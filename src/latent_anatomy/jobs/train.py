@@ -5,6 +5,7 @@ from pathlib import Path
 
 from safetensors.torch import save
 
+from latent_anatomy.jobs.checkpoint import load_base
 from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_job
 from latent_anatomy.provenance import csv_table, formats
@@ -13,17 +14,28 @@ from latent_anatomy.provenance.passport import passport, sealed
 from latent_anatomy.training.loop import TrainingParams, train
 
 
-def run(params: Path, slices: Path, model: Path, history: Path, scratch: Path, device: str) -> None:
+def run(
+    params: Path,
+    slices: Path,
+    model: Path,
+    history: Path,
+    scratch: Path,
+    device: str,
+    on: Path | None = None,
+) -> None:
     """Write the checkpoint `model` (safetensors, passport in its metadata) and the table `history` (CSV).
 
-    What a killed run needs to go on lies in `scratch`/<hash of job and slices> and goes when it ends.
+    `on` is the checkpoint of the run that this one stands on; it becomes part of `model`. What a killed run
+    needs to go on lies in `scratch`/<hash of job and inputs> and goes when it ends.
     """
     job = read_job(params, "train")
     torch_device = choose_device(device)
-    proof = passport(inputs={"slices": slices}, job=job, device=device_name(torch_device))
+    inputs = {"slices": slices} | ({} if on is None else {"on": on})
+    proof = passport(inputs=inputs, job=job, device=device_name(torch_device))
     data = read_slices(slices, job["dataset"], job.get("cohort"))
     splits = splits_on(torch_device, data, job.get("cohort", {}).get("labelled"))
     method = build(job, shape_of(data), torch_device)
+    load_base(method, job, on)
     folder = scratch / digest({"job": job, "inputs": proof["inputs"]})[:16]
     rows = train(
         method,

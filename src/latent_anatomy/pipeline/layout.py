@@ -1,9 +1,10 @@
 """Which artefact lies where, what made it and of what it is made."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 from latent_anatomy.data.cohorts import Replicate, dataset_of, replicate
 from latent_anatomy.datasets import registry as datasets
@@ -14,6 +15,7 @@ PAIRED_TESTS = "paired-tests"
 OUTPUTS = {"metrics": "metrics.json", "scores": "scores.npz", "arrays": "arrays.npz"}
 TABLES = "tables"  # folder beside them, with what the protocols made
 OLDER = {"roc": "roc.csv", "psnr": "psnr.csv"}  # outputs of evaluations without scores and tables
+NO_MORE: Mapping = MappingProxyType({})  # a job that says no more than its names do
 
 
 @dataclass(frozen=True)
@@ -56,26 +58,29 @@ def of_volumes(dataset: str) -> bool:
     return hasattr(datasets.find(dataset), "subjects")
 
 
-def model(study: str, dataset: str, run: str, replicate: Replicate) -> Artefact:
-    """A checkpoint, with its history."""
+def model(study: str, dataset: str, run: str, replicate: Replicate, job: Mapping = NO_MORE) -> Artefact:
+    """A checkpoint, with its history. `job`: its resolved one, where the run may stand on another."""
     where, below = f"{study}/{dataset}/{run}/{replicate}", slices(dataset_of(dataset))
     says = {"job": "train", "study": study, "dataset": dataset, "run": run, "seed": replicate.seed}
     if replicate.fold is not None:
         says["fold"] = replicate.fold
     path = f"models/{where}/model.safetensors"
     outputs = {"history": f"models/{where}/history.csv"}
-    return Artefact(path, f"train/{where}", says, {"slices": below.path}, outputs, (below,))
+    inputs, made_of = {"slices": below.path}, [below]
+    if on := job.get("on"):
+        made_of.append(model(on["study"], dataset, on["run"], replicate, on))
+        inputs["on"] = made_of[-1].path
+    return Artefact(path, f"train/{where}", says, inputs, outputs, tuple(made_of))
 
 
-def result(
-    study: str, dataset: str, run: str, replicate: Replicate, trained_on: str | None = None
-) -> Artefact:
+def result(study: str, dataset: str, run: str, replicate: Replicate, job: Mapping = NO_MORE) -> Artefact:
     """The metrics of a checkpoint, and the scores and arrays beside them; its tables are in its passport.
 
-    `trained_on` is the data set of the checkpoint where that is another one.
+    `job`: its resolved one, where the checkpoint may be of another data set or stand on another.
     """
     where, below = f"{study}/{dataset}/{run}/{replicate}", slices(dataset_of(dataset))
-    trained = model(study, trained_on or dataset, run, replicate)
+    trained_on = job.get("trained_on")
+    trained = model(study, trained_on or dataset, run, replicate, job)
     says = {**trained.says, "job": "evaluate", "dataset": dataset}
     inputs = {"model": trained.path, "slices": below.path}
     if trained_on:
@@ -85,6 +90,12 @@ def result(
     return Artefact(
         f"results/{where}/{PASSPORT}", f"evaluate/{where}", says, inputs, outputs, (trained, below)
     )
+
+
+def of_job(job: Mapping) -> Artefact:
+    """What a resolved training or evaluation makes."""
+    make = {"train": model, "evaluate": result}[job["job"]]
+    return make(job["study"], job["dataset"], job["run"], Replicate(job["seed"], job.get("fold")), job)
 
 
 def comparison(study: str, dataset: str, results: Iterable[Artefact]) -> Artefact:

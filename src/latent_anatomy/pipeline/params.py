@@ -1,16 +1,17 @@
 """params.yaml, typed and validated before anything runs."""
 
 from collections.abc import Iterable, Mapping
-from itertools import product
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.methods import registry as methods
-from latent_anatomy.pipeline.selection import Chosen, Strict, Sweep
+from latent_anatomy.pipeline import bases
+from latent_anatomy.pipeline.agreement import among, check_chosen, check_kinds
+from latent_anatomy.pipeline.selection import Chosen, Collection, Strict, Study
 
 
 class ParamsError(ValueError):
@@ -27,19 +28,6 @@ class Training(Strict):
     compile: bool
 
 
-class Collection(Strict):
-    """What is built together: the data sets of all its studies, those of images and those of volumes."""
-
-    images: list[str] = Field(default_factory=list)
-    volumes: list[str] = Field(default_factory=list)
-    studies: dict[str, Chosen]
-
-    @property
-    def datasets(self) -> list[str]:
-        """All data sets of the collection."""
-        return [*self.images, *self.volumes]
-
-
 class Prepared(Strict):
     """How the volumes of one data set become slices, where otherwise than `imaging` says."""
 
@@ -54,13 +42,6 @@ class Imaging(Strict):
     datasets: dict[str, Prepared] = Field(default_factory=dict)
 
 
-class Study(Strict):
-    """A paper: the runs that it compares and how they are evaluated."""
-
-    runs: list[str] = Field(min_length=1)
-    evaluation: dict[str, dict]
-
-
 class Params(Strict):
     """The whole of params.yaml; `data` is the name of the chosen collection."""
 
@@ -70,6 +51,19 @@ class Params(Strict):
     methods: dict[str, dict]
     studies: dict[str, Study]
     collections: dict[str, Collection]
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _on_as_a_word(cls, content: object) -> object:
+        """`on` is a word here: YAML 1.1 reads a bare key `on` as true."""
+        if not isinstance(content, Mapping) or not all(
+            isinstance(each, Mapping) for each in content.values()
+        ):
+            return content  # which is refused with its type
+        return {
+            run: {"on" if key is True else key: value for key, value in block.items()}
+            for run, block in content.items()
+        }
 
     @model_validator(mode="before")
     @classmethod
@@ -95,15 +89,18 @@ class Params(Strict):
                     f"found {block.get('method')!r}"
                 )
         for name, study in self.studies.items():
-            _among(f"studies.{name}.runs", study.runs, self.methods, "methods")
-        _among("data", [self.data], self.collections, "collections")
-        _among("imaging.datasets", self.imaging.datasets, self._volumes(), "the volumes of a collection")
+            among(f"studies.{name}.runs", study.runs, self.methods, "methods")
+        bases.check(self.methods, self.studies)
+        among("data", [self.data], self.collections, "collections")
+        among("imaging.datasets", self.imaging.datasets, self._volumes(), "the volumes of a collection")
         for label, collection in self.collections.items():
             here = f"collections.{label}.studies"
-            _among(here, collection.studies, self.studies, "studies")
-            _check_kinds(f"collections.{label}", collection)
+            among(here, collection.studies, self.studies, "studies")
+            check_kinds(f"collections.{label}", collection)
+            trained = bases.trained(self.methods, self.studies, collection.studies)
             for name, chosen in collection.studies.items():
-                _check(f"{here}.{name}", chosen, f"studies.{name}", self.studies[name], self.methods)
+                where, study = f"studies.{name}", self.studies[name]
+                check_chosen(f"{here}.{name}", chosen, where, study, self.methods, trained[name])
         return self
 
     def _volumes(self) -> list[str]:
@@ -122,14 +119,15 @@ class Params(Strict):
         return {name: each for name, each in self.collection.studies.items() if each.trained}
 
     @property
+    def trained(self) -> dict[str, dict[str, list[str]]]:
+        """Study -> data set or cohort -> the runs that the collection `data` trains: see `bases`."""
+        return bases.trained(self.methods, self.studies, self.collection.studies)
+
+    @property
     def untrained(self) -> list[str]:
         """Runs that the collection `data` trains nowhere."""
-        trained = {
-            run
-            for name, chosen in self.collection.studies.items()
-            for dataset in chosen.trained
-            for run in chosen.runs(dataset, self.studies[name].runs)
-        }
+        runs = (runs for sets in self.trained.values() for runs in sets.values())
+        trained = set(chain.from_iterable(runs))
         return [run for run in self.methods if run not in trained]
 
     def without(self, missing: Iterable[str]) -> "Params":
@@ -156,67 +154,6 @@ class Params(Strict):
 
 def _less(names: Iterable[str], missing: Iterable[str]) -> list[str]:
     return [name for name in names if name not in missing]
-
-
-def _check_kinds(here: str, collection: Collection) -> None:
-    """Every data set of a study is listed, and once, under its kind; others are only prepared."""
-    for kind, names in (("images", collection.images), ("volumes", collection.volumes)):
-        unknown = [name for name in names if not datasets.known(name)]
-        _among(f"{here}.{kind}", unknown, datasets.NAMES, "the known data sets")
-        wrong = [name for name in names if (kind == "volumes") != hasattr(datasets.find(name), "subjects")]
-        if wrong:
-            raise ValueError(f"{here}.{kind}: expected data sets of {kind}, found {wrong[0]!r}")
-    used = {name for chosen in collection.studies.values() for name in chosen.sources}
-    listed = collection.datasets
-    wrong = sorted(used - set(listed)) or sorted(name for name in listed if listed.count(name) > 1)
-    if wrong:
-        raise ValueError(
-            f"{here}: expected each data set of its studies once under images or volumes, "
-            f"found {wrong[0]!r} {listed.count(wrong[0])} times"
-        )
-    if len({datasets.find(name).phantom for name in listed}) > 1:
-        raise ValueError(f"{here}: expected phantoms or real data sets, found both")
-
-
-def _check(here: str, chosen: Chosen, where: str, study: Study, methods: Iterable[str]) -> None:
-    for each in chosen.external:
-        _among(f"{here}.external", [each.trained_on], chosen.datasets, f"{here}.datasets")
-        if each.dataset in chosen.datasets:
-            raise ValueError(
-                f"{here}.external: expected data sets not under datasets, found {each.dataset!r}"
-            )
-    for label, sweep in chosen.sweeps.items():
-        _check_sweep(f"{here}.sweeps.{label}", sweep, methods)
-    runs = [*study.runs, *(run for sweep in chosen.sweeps.values() for run in sweep.runs or [])]
-    names = (*chosen.tested, *chosen.sources)
-    _among(f"{here}.evaluation", chosen.evaluation, study.evaluation, f"{where}.evaluation")
-    for protocol, block in chosen.evaluation.items():
-        key = f"{here}.evaluation.{protocol}.datasets"
-        _among(key, block.get("datasets", []), names, f"{here}.datasets")
-    for change in chosen.changes:
-        _among(f"{here}.changes.runs", change.runs or [], runs, f"{where}.runs and sweeps")
-        _among(f"{here}.changes.datasets", change.datasets or [], names, f"{here}.datasets")
-        _among(f"{here}.changes.evaluation", change.evaluation, study.evaluation, f"{where}.evaluation")
-
-
-def _check_sweep(here: str, sweep: Sweep, methods: Iterable[str]) -> None:
-    """Its runs and folds are there, and every part of a fold leaves somebody labelled."""
-    _among(f"{here}.runs", sweep.runs or [], methods, "methods")
-    for name in sweep.datasets:
-        dataset = datasets.find(name)
-        folds = [f"{split}-{fold}" for split, fold in product(sweep.splits, sweep.folds)]
-        _among(f"{here}.folds", folds, getattr(dataset, "folds", ()), f"the folds of {name}")
-        for fold, part in product(folds, sweep.labelled):
-            try:
-                dataset.cohort(fold, part)
-            except ValueError as error:
-                raise ValueError(f"{here}.labelled: {name}, {fold}: {error}") from error
-
-
-def _among(key: str, found: Iterable[str], allowed: Iterable[str], source: str) -> None:
-    for name in found:
-        if name not in allowed:
-            raise ValueError(f"{key}: expected names of {source} ({', '.join(allowed)}), found {name!r}")
 
 
 def validate(content: Mapping) -> Params:

@@ -6,16 +6,13 @@ its job, so that staleness travels with content and not with anybody's memory of
 becomes the job's passport.
 """
 
-import re
-from dataclasses import asdict
-
-from latent_anatomy.data.cohorts import SEPARATOR, Replicate, dataset_of
+from latent_anatomy.data.cohorts import Replicate, dataset_of
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.evaluation import registry as protocols
-from latent_anatomy.methods import registry as methods
 from latent_anatomy.pipeline import imaging_steps
 from latent_anatomy.pipeline.params import Params, ParamsError, Study, typed
 from latent_anatomy.pipeline.selection import Chosen
+from latent_anatomy.pipeline.training_jobs import training
 from latent_anatomy.provenance.sources import source_digest
 
 PACKAGE = "latent_anatomy"
@@ -44,9 +41,9 @@ def resolve(params: Params) -> dict[str, dict]:
             jobs[f"paired-tests/{name}/{dataset}"] = _paired_tests(name, study, chosen, dataset)
             for run in chosen.runs(dataset, study.runs):
                 for replicate in chosen.replicates(dataset, run):
-                    train = _train(params, name, chosen, run, trained_on, replicate)
+                    train = _with_source(training(params, name, run, trained_on, replicate))
                     if dataset == trained_on:
-                        jobs[f"train/{name}/{dataset}/{run}/{replicate}"] = train
+                        jobs |= _with_bases(train, replicate)
                     evaluate = _evaluate(params, name, study, chosen, train, dataset)
                     jobs[f"evaluate/{name}/{dataset}/{run}/{replicate}"] = evaluate
         jobs[f"ledger/{name}"] = _with_source({"job": "ledger", "study": name})
@@ -70,10 +67,10 @@ def _modules_of(job: dict) -> tuple[str, ...]:
     if kind in imaging_steps.STEPS:
         return (f"jobs.imaging.{kind}",)
     if kind == "train":
-        return ("jobs.train", f"methods.{job['method']}")
+        return ("jobs.train", *_methods_of(job))
     if kind == "evaluate":
         asked = (f"evaluation.protocols.{name}" for name in job["evaluation"])
-        return ("jobs.evaluate", f"methods.{job['method']}", *asked)
+        return ("jobs.evaluate", *_methods_of(job), *asked)
     if kind == "report" and job["study"] == "qc":
         return ("jobs.seal", "provenance.passport", "reports.figures", "reports.html", "reports.qc")
     return {
@@ -83,10 +80,17 @@ def _modules_of(job: dict) -> tuple[str, ...]:
     }[kind]
 
 
+def _methods_of(job: dict) -> list[str]:
+    """The module of a training's method, and those of the methods that it stands on."""
+    own = f"methods.{job['method']}"
+    return [own, *(name for name in _methods_of(job["on"]) if name != own)] if "on" in job else [own]
+
+
 def _with_source(job: dict) -> dict:
-    """The job with the modules that it runs and the digest of their sources."""
+    """The job, and that which it stands on, with the modules that it runs and the digest of their sources."""
+    on = {"on": _with_source(job["on"])} if "on" in job else {}
     modules = [f"{PACKAGE}.{module}" for module in _modules_of(job)]
-    return job | {"modules": modules, "source": source_digest(*modules)}
+    return job | on | {"modules": modules, "source": source_digest(*modules)}
 
 
 def _raw(dataset: str) -> dict:
@@ -101,29 +105,10 @@ def _raw(dataset: str) -> dict:
     return {"job": "raw", "dataset": dataset, "checksums": checksums}
 
 
-def _train(
-    params: Params, study: str, collection: Chosen, run: str, dataset: str, replicate: Replicate
-) -> dict:
-    block = dict(params.methods[run])
-    method = block.pop("method")
-    model = methods.load(method).Method.Params
-    chosen = typed(model, block, f"methods.{run}")
-    for change in collection.changes:
-        if change.concerns(run, dataset):
-            block |= change.params
-            chosen = typed(model, block, f"collections.{params.data}.studies.{study}.changes.params")
-    job = {
-        "job": "train",
-        "study": study,
-        "run": run,
-        "dataset": dataset,
-        **_cohort(dataset, replicate),
-        "seed": replicate.seed,
-        "method": method,
-        "params": chosen,
-        "training": params.training.model_dump(mode="json"),
-    }
-    return _with_source(job)
+def _with_bases(train: dict, replicate: Replicate) -> dict[str, dict]:
+    """The job of a training under its name, and those of the runs that it stands on."""
+    found = {f"train/{train['study']}/{train['dataset']}/{train['run']}/{replicate}": train}
+    return found | _with_bases(train["on"], replicate) if "on" in train else found
 
 
 def _evaluate(params: Params, name: str, study: Study, chosen: Chosen, train: dict, dataset: str) -> dict:
@@ -149,16 +134,6 @@ def _evaluate(params: Params, name: str, study: Study, chosen: Chosen, train: di
         asked[protocol] = settings
     elsewhere = {} if dataset == train["dataset"] else {"trained_on": train["dataset"]}
     return _with_source({**train, "job": "evaluate", "dataset": dataset, **elsewhere, "evaluation": asked})
-
-
-def _cohort(name: str, replicate: Replicate) -> dict:
-    """The fold, and who is who in it; nothing for a data set that is used as it is split."""
-    if replicate.fold is None:
-        return {}
-    dataset, split, labelled = name.split(SEPARATOR, 2)
-    part = float(labelled) if re.fullmatch(r"[\d.]+", labelled) else labelled
-    cohort = datasets.find(dataset).cohort(f"{split}-{replicate.fold}", part)
-    return {"fold": replicate.fold, "cohort": {key: list(value) for key, value in asdict(cohort).items()}}
 
 
 def _paired_tests(name: str, study: Study, collection: Chosen, dataset: str) -> dict:

@@ -119,3 +119,23 @@ class Chosen(Strict):
 
     def _sweeps_of(self, name: str) -> list[Sweep]:
         return [sweep for sweep in self.sweeps.values() if name in sweep.cohorts]
+
+
+class Study(Strict):
+    """A paper: the runs that it compares and how they are evaluated."""
+
+    runs: list[str] = Field(min_length=1)
+    evaluation: dict[str, dict]
+
+
+class Collection(Strict):
+    """What is built together: the data sets of all its studies, those of images and those of volumes."""
+
+    images: list[str] = Field(default_factory=list)
+    volumes: list[str] = Field(default_factory=list)
+    studies: dict[str, Chosen]
+
+    @property
+    def datasets(self) -> list[str]:
+        """All data sets of the collection."""
+        return [*self.images, *self.volumes]

@@ -5,6 +5,9 @@ optimisers and its own order of updates (adversarial and alternating methods are
 there is nothing to descend on, and the capabilities that it really has: the presence of `reconstruct`,
 `anatomy`, `encode`, `decode`, `segment`, `anomaly_map`, `classify` or `sample` is the declaration.
 Evaluation asks for a capability, never for a name.
+
+A method that stands on another run's has the capabilities that it needs of it as `ON = ("encode", ...)`, is
+given it as the keyword `on` and keeps it as `self.on`: `frozen`, and part of its own checkpoint.
 """
 
 from collections.abc import Callable
@@ -13,7 +16,7 @@ from typing import Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -120,6 +123,13 @@ class Data:
             None if self.labels is None else self.labels[indices],
             None if self.masks is None else self.masks[indices],
         )
+
+
+def frozen(method: nn.Module) -> nn.Module:
+    """The same method in evaluation mode and without gradients, whatever mode it is asked for later."""
+    method.eval().requires_grad_(False)
+    method.train = lambda mode=True: method  # a parent's `train()` reaches its parts too
+    return method
 
 
 def _unit_range(stored: Tensor) -> Tensor:

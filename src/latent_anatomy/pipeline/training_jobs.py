@@ -1,0 +1,65 @@
+"""The job of a training: a run's parameters on a data set or cohort, who is in it, what the run stands on."""
+
+import re
+from dataclasses import asdict
+
+from latent_anatomy.data.cohorts import SEPARATOR, Replicate
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.methods import registry as methods
+from latent_anatomy.pipeline import bases
+from latent_anatomy.pipeline.params import Params, ParamsError, typed
+
+
+def training(params: Params, study: str, run: str, dataset: str, replicate: Replicate) -> dict:
+    """The training of a run, with that of the run that it stands on, if any, as `on`."""
+    collection = params.collection.studies[study]
+    block = {key: value for key, value in params.methods[run].items() if key != "on"}
+    method = block.pop("method")
+    base = bases.base_of(params.methods, study, run)
+    on = {} if base is None else {"on": training(params, *base, dataset, replicate)}
+    _check_base(f"params.yaml: methods.{run}.on", method, on.get("on"))
+    model = methods.load(method).Method.Params
+    chosen = typed(model, block, f"methods.{run}")
+    for change in collection.changes:
+        if change.concerns(run, dataset):
+            block |= change.params
+            chosen = typed(model, block, f"collections.{params.data}.studies.{study}.changes.params")
+    return {
+        "job": "train",
+        "study": study,
+        "run": run,
+        "dataset": dataset,
+        **_cohort(dataset, replicate),
+        "seed": replicate.seed,
+        "method": method,
+        "params": chosen,
+        "training": params.training.model_dump(mode="json"),
+        **on,
+    }
+
+
+def _check_base(key: str, method: str, base: dict | None) -> None:
+    """ParamsError unless a run stands on another just where its method asks for one, and on one that can."""
+    asked = getattr(methods.load(method).Method, "ON", None)
+    if asked is None and base is None:
+        return
+    if asked is None:
+        raise ParamsError(
+            f"{key}: expected nothing, because {method} stands on no other run, found {base['run']!r}"
+        )
+    wanted = f"expected a run that can {' and '.join(asked) or 'do anything'}, on which {method} stands"
+    if base is None:
+        raise ParamsError(f"{key}: {wanted}, found none")
+    lacks = [each for each in asked if not hasattr(methods.load(base["method"]).Method, each)]
+    if lacks:
+        raise ParamsError(f"{key}: {wanted}, found {base['run']!r}, which cannot {' and '.join(lacks)}")
+
+
+def _cohort(name: str, replicate: Replicate) -> dict:
+    """The fold, and who is who in it; nothing for a data set that is used as it is split."""
+    if replicate.fold is None:
+        return {}
+    dataset, split, labelled = name.split(SEPARATOR, 2)
+    part = float(labelled) if re.fullmatch(r"[\d.]+", labelled) else labelled
+    cohort = datasets.find(dataset).cohort(f"{split}-{replicate.fold}", part)
+    return {"fold": replicate.fold, "cohort": {key: list(value) for key, value in asdict(cohort).items()}}
