@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import rich_project
 import yaml
+from rich_project import with_methods  # noqa: F401
 
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.pipeline import imaging_steps, volume_files
@@ -222,3 +224,9 @@ def finished(clean, made_once) -> Project:
         assert result.returncode == 0, result.stdout + result.stderr
 
     return Project(made_once("finished", make), clean.commands)
+
+
+@pytest.fixture(scope="session")
+def rich(made_once) -> Path:
+    """The project of `rich_project`, finished. Not to be changed: copy it."""
+    return made_once("rich", rich_project.make)

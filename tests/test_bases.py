@@ -1,67 +1,36 @@
 """Runs that stand on other runs: checked, planned, trained, evaluated and audited down to the first."""
 
 import json
+import re
 import shutil
 from copy import deepcopy
 
 import pytest
+import rich_project
 import tiny_project
 import torch
 import yaml
+from conftest import jobs_of
+from rich_project import DATASET, OTHER, POOL, content
 from safetensors.torch import load_file
-from standing import SHIFT
-from tiny_project import DATASET
 
 from latent_anatomy.audit import walk
 from latent_anatomy.audit.links import State
-from latent_anatomy.methods import registry as methods
 from latent_anatomy.pipeline import params, resolve
 from latent_anatomy.provenance import formats
 
-# `elsewhere` stands on a run of another study, which stands on `shifted`, which stands on `ae`.
-BLOCKS = {
-    "shifted": {"method": "shift", "on": "ae"},
-    "twice": {"method": "shift", "on": "shifted"},
-    "elsewhere": {"method": "shift", "on": "unoranic/twice"},
-}
 CHAIN = ("ae", "shifted", "twice")
 
 
-def content() -> dict:
-    """params.yaml of the tiny project with a study of one run, which stands on three runs of another."""
-    found = tiny_project.parameters()
-    found["methods"] |= BLOCKS
-    found["studies"]["unoranic"]["runs"] = ["ae"]
-    found["studies"]["sdnet"] = {"runs": ["elsewhere"], "evaluation": {"reconstruction": {}}}
-    studies = found["collections"]["phantom"]["studies"]
-    studies["unoranic"] |= {"seeds": [1]}
-    studies["unoranic"]["changes"][0]["runs"] = ["ae"]
-    studies["unoranic"]["changes"].append({"runs": ["twice"], "params": {"batch_size": 64}})
-    studies["sdnet"] = {"datasets": [DATASET], "seeds": [1], "changes": [{"seeds": [1, 2]}]}
-    return found
-
-
-@pytest.fixture
-def with_shift(monkeypatch):
-    """The method of the tests among the project's."""
-    module = type(methods)("latent_anatomy.methods.shift")
-    exec(SHIFT, module.__dict__)
-    names, load = methods.names(), methods.load
-    monkeypatch.setattr(methods, "names", lambda: [*names, "shift"])
-    monkeypatch.setattr(methods, "load", lambda name: module if name == "shift" else load(name))
-    digest = resolve.source_digest
-    without = lambda modules: [name for name in modules if not name.endswith(".shift")]  # noqa: E731
-    monkeypatch.setattr(resolve, "source_digest", lambda *modules: digest(*without(modules)))
-
-
-@pytest.mark.usefixtures("with_shift")
+@pytest.mark.usefixtures("with_methods")
 def test_the_runs_below_are_trained_where_they_are_missing_with_the_parameters_of_their_own_study():
     jobs = resolve.resolve(params.validate(content()))
     trained = {name.removeprefix("train/") for name in jobs if name.startswith("train/")}
     below = {f"unoranic/{DATASET}/{run}/seed-{seed}" for run in CHAIN for seed in (1, 2)}
-    assert trained == below | {f"sdnet/{DATASET}/elsewhere/seed-{seed}" for seed in (1, 2)}
+    own = {name for name in trained if "/given/" in name or POOL in name}
+    assert trained - own == below | {f"sdnet/{DATASET}/elsewhere/seed-{seed}" for seed in (1, 2)}
     evaluated = {job["run"] for job in jobs.values() if job["job"] == "evaluate"}
-    assert evaluated == {"ae", "elsewhere"}, "what is trained only to stand on is not evaluated"
+    assert evaluated == {"ae", "given", "elsewhere"}, "what is trained only to stand on is not evaluated"
     job = jobs[f"train/sdnet/{DATASET}/elsewhere/seed-2"]
     for run in reversed(CHAIN):
         job = job["on"]
@@ -77,6 +46,15 @@ def test_the_runs_below_are_trained_where_they_are_missing_with_the_parameters_o
             "evaluation.protocols.reconstruction",
         )
     ]
+
+
+@pytest.mark.usefixtures("with_methods")
+def test_a_parameter_of_a_run_changes_its_job_and_those_of_all_that_stands_on_it():
+    changed = content()
+    changed["methods"]["shifted"] |= {"batch_size": 32}
+    before, after = (resolve.resolve(params.validate(each)) for each in (content(), changed))
+    runs = {job["run"] for name, job in after.items() if before[name] != job}
+    assert runs == {"shifted", "twice", "elsewhere"}
 
 
 def test_the_bare_key_on_is_a_word_in_yaml():
@@ -100,7 +78,7 @@ def test_the_bare_key_on_is_a_word_in_yaml():
         ({"shifted": {"on": "chance"}}, r"on: .*found 'chance', which cannot reconstruct and encode"),
     ],
 )  # fmt: skip
-@pytest.mark.usefixtures("with_shift")
+@pytest.mark.usefixtures("with_methods")
 def test_a_mistake_is_one_line_before_anything_runs(blocks, message):
     wrong = content()
     for run, block in blocks.items():
@@ -110,7 +88,7 @@ def test_a_mistake_is_one_line_before_anything_runs(blocks, message):
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.usefixtures("with_shift")
+@pytest.mark.usefixtures("with_methods")
 def test_changes_may_name_what_is_trained_below_and_nothing_else():
     wrong = content()
     wrong["collections"]["phantom"]["studies"]["baur"]["changes"] = [{"runs": ["ae"]}]
@@ -119,36 +97,24 @@ def test_changes_may_name_what_is_trained_below_and_nothing_else():
 
 
 @pytest.mark.slow
-def test_the_chain_is_planned_and_what_is_below_makes_what_is_above_again(clean, tmp_path):
+def test_all_that_a_run_is_made_of_is_planned(clean, tmp_path):
     project = clean.copy(tmp_path / "project")
-    (project.path / "src/latent_anatomy/methods/shift.py").write_text(SHIFT)
+    rich_project.write_methods(project.path / "src/latent_anatomy")
     (project.path / "params.yaml").write_text(yaml.safe_dump(content(), sort_keys=False))
-    assert project.snakemake("--cores", "2", "--quiet").returncode == 0
-    model = f"models/unoranic/{DATASET}/twice/seed-2/model.safetensors"
-    command = (project.path / f"models/sdnet/{DATASET}/elsewhere/seed-2/model.safetensors").read_text()
-    assert f"--on {model} " in command
-    assert "--on" not in (project.path / f"models/unoranic/{DATASET}/ae/seed-1/model.safetensors").read_text()
+    result = project.snakemake("-n")
+    assert "Not trained: given: teacher: teacher.txt has no public address: ask its author" in result.stderr
+    assert not any("given" in job for job in jobs_of(result))
 
-    project.choose("methods", "shifted", "batch_size", value=32)
-    plan = {job for job in project.plan() if job[0] in ("train", "evaluate")}
-    above = {("train", "unoranic", DATASET, run, f"seed-{seed}") for run in CHAIN[1:] for seed in (1, 2)}
-    top = {
-        (rule, "sdnet", DATASET, "elsewhere", f"seed-{seed}")
-        for rule in ("train", "evaluate")
-        for seed in (1, 2)
-    }
-    assert plan == above | top
-
-
-@pytest.fixture(scope="session")
-def standing(made_once):
-    """The project, finished by its real jobs. Not to be changed: see `project`."""
-    return made_once("standing", lambda path: tiny_project.finish(path, content(), methods={"shift": SHIFT}))
-
-
-@pytest.fixture
-def project(standing, tmp_path):
-    return shutil.copytree(standing, tmp_path / "project")
+    result = project.snakemake("-n", "--printshellcmds", mirror=rich_project.mirror(tmp_path / "mirror"))
+    planned = {("raw-teacher",), ("pool", POOL), ("train", "unoranic", DATASET, "given", "seed-1")}
+    assert planned < jobs_of(result)
+    commands = [line.strip() for line in result.stdout.splitlines() if " train --params " in line]
+    options = [dict(re.findall(r"--(\S+) (\S+)", line)) for line in commands]
+    on = {each["model"]: each.get("on") for each in options}
+    assert on[model("elsewhere", "sdnet", 2)] == model("twice", seed=2)
+    assert on[model("shifted")] == model("ae") and on[model("ae")] is None
+    members = f"data/slices/{DATASET}.h5 data/slices/{OTHER}.h5"
+    assert f"latent-anatomy pool {members} --params .params/slice/{POOL}.json" in result.stdout
 
 
 def model(run: str, study: str = "unoranic", seed: int = 1) -> str:
@@ -156,46 +122,56 @@ def model(run: str, study: str = "unoranic", seed: int = 1) -> str:
 
 
 @pytest.mark.slow
-def test_checkpoints_hold_what_they_stand_on_as_it_was(standing):
-    top = load_file(standing / model("elsewhere", "sdnet"))
+def test_checkpoints_hold_what_they_stand_on_as_it_was(rich):
+    top = load_file(rich / model("elsewhere", "sdnet"))
     assert {name for name in top if "on." not in name} == {"shift"}
     for run, prefix in (("twice", "on."), ("shifted", "on.on."), ("ae", "on.on.on.")):
-        below = load_file(standing / model(run))
+        below = load_file(rich / model(run))
         assert below and all(torch.equal(top[prefix + name], each) for name, each in below.items())
     shifts = [top[prefix + "shift"].item() for prefix in ("", "on.", "on.on.")]
     assert len(set(shifts)) == 3
-    passport = formats.read_passport(standing / model("elsewhere", "sdnet"))
+    passport = formats.read_passport(rich / model("elsewhere", "sdnet"))
     assert passport["inputs"].keys() == {"slices", "on"} and passport["job"]["on"]["run"] == "twice"
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("with_shift")
-def test_an_audit_walks_down_to_the_first_run_and_finds_what_was_changed_there(project):
-    found = walk.audit(project)
+@pytest.mark.usefixtures("with_methods")
+def test_an_audit_walks_down_to_the_first_run_and_to_all_that_a_run_was_given(rich, tmp_path):
+    found = walk.audit(rich)
     assert set(found.states.values()) == {State.HOLDS}, [
         link for links in found.links.values() for link in links if link.state is not State.HOLDS
     ]
     assert {model(run, seed=seed) for run in CHAIN for seed in (1, 2)} <= found.states.keys()
+    # A pool's slices are those of its members; a run of another number of seeds; weights of others.
+    assert {f"data/slices/{name}.h5" for name in (DATASET, OTHER, POOL)} <= found.states.keys()
+    assert f"results/unoranic/{POOL}/ae/seed-3/passport.json" in found.states
+    assert "data/raw/teacher" in found.states
+
+    project = shutil.copytree(rich, tmp_path / "project")
     shutil.copy(project / model("twice", seed=2), project / model("twice"))
-    changed = walk.audit(project).states
-    broken = {path for path, state in changed.items() if state is State.BROKEN}
-    assert broken == {model("twice"), model("elsewhere", "sdnet")}
+    shutil.copy(project / f"data/slices/{DATASET}.h5", project / f"data/slices/{OTHER}.h5")
+    (project / "data/raw/teacher/teacher.txt").write_text("0.5")
+    broken = {path for path, state in walk.audit(project).states.items() if state is State.BROKEN}
+    given = {f"models/unoranic/{name}/given/seed-1/model.safetensors" for name in (DATASET, POOL)}
+    above = {model("twice"), model("elsewhere", "sdnet")}
+    sliced = {f"data/slices/{name}.h5" for name in (OTHER, POOL)}
+    assert broken == above | sliced | given | {"data/raw/teacher"}
 
 
 @pytest.mark.slow
-def test_another_checkpoint_than_the_one_that_the_job_names_is_refused(standing, tmp_path, monkeypatch):
+def test_another_checkpoint_than_the_one_that_the_job_names_is_refused(rich):
     from latent_anatomy.jobs.checkpoint import load_base
 
-    job = json.loads((standing / f".params/train/unoranic/{DATASET}/shifted/seed-1.json").read_text())
+    job = json.loads((rich / f".params/train/unoranic/{DATASET}/shifted/seed-1.json").read_text())
     with pytest.raises(
         ValueError, match=r"expected ae as shifted stands on it, found another seed: train ae again"
     ):
-        load_base(None, job, standing / model("ae", seed=2))
+        load_base(None, job, rich / model("ae", seed=2))
     with pytest.raises(ValueError, match="expected --on exactly for a run that stands on another"):
         load_base(None, job, None)
     alone = {key: value for key, value in job.items() if key != "on"}
     with pytest.raises(ValueError, match="expected --on exactly for a run that stands on another"):
-        load_base(None, alone, standing / model("ae"))
+        load_base(None, alone, rich / model("ae"))
 
 
 def test_what_is_stood_on_stays_in_evaluation_mode_and_without_gradients():

@@ -67,8 +67,11 @@ def run_all() -> None:
     """Every job in the current folder, by the functions that the verbs call."""
     import torch
 
+    from latent_anatomy.data.dataset import mirror_folder
+    from latent_anatomy.data.download import DATA, Download
+    from latent_anatomy.data.fetch import fetch
     from latent_anatomy.datasets import registry as datasets
-    from latent_anatomy.jobs import slice
+    from latent_anatomy.jobs import pool, slice
     from latent_anatomy.pipeline import job_files, layout, params
 
     torch.set_num_threads(1)
@@ -78,6 +81,14 @@ def run_all() -> None:
         raw, sliced = Path("data/raw", dataset), layout.slices(dataset)
         datasets.find(dataset).generate(raw)
         slice.run(dataset, raw, Path(".params", f"{sliced.job}.json"), Path(sliced.path))
+    for dataset in chosen.collection.pools:
+        sliced = layout.slices(dataset)
+        members = [Path(path) for path in sliced.inputs.values()]
+        pool.run(Path(".params", f"{sliced.job}.json"), members, Path(sliced.path))
+    for path in Path(".params/raw").iterdir():
+        job = json.loads(path.read_text(encoding="utf-8"))
+        if "download" in job:
+            fetch(Download.of_job(job), DATA / path.stem, mirror_folder())
     report_all(LEDGERS[1], train_and_evaluate())
     report("qc", {})
 
@@ -101,7 +112,8 @@ def train_and_evaluate() -> list:
     for path, job in sorted(jobs("train"), key=lambda each: standing(each[1])):
         made = layout.of_job(job)
         outputs = {"model": Path(made.path), "history": Path(made.outputs["history"])}
-        train.run(path, scratch=Path(".scratch"), device="cpu", **inputs(made), **outputs)
+        given = {role: each for role, each in inputs(made).items() if role in ("slices", "on")}
+        train.run(path, scratch=Path(".scratch"), device="cpu", **given, **outputs)
     results = []
     for path, job in jobs("evaluate"):
         made = layout.of_job(job)

@@ -15,21 +15,16 @@ from latent_anatomy.pipeline import (
     layout,
     layout_of_volumes,
     params,
+    training_jobs,
     volume_files,
 )
 
 
 def checked():
-    """The parameters, less the data sets that cannot be had, with the file of each job written."""
+    """The parameters, less what cannot be made without files that cannot be had; each job's file is written."""
     try:
-        found = params.validate(config)
-        if found.untrained:
-            names = ", ".join(found.untrained)
-            print(f"Not trained: {names}: nothing of the collection {found.data!r} takes them", file=sys.stderr)
-        missing = availability.missing(found.collection.datasets, Path("data/raw"), mirror_folder())
-        for _, reason in missing:
-            print(f"Not built: {reason}", file=sys.stderr)
-        found = found.without([name for name, _ in missing])
+        found, said = availability.reduced(params.validate(config), Path("data/raw"), mirror_folder())
+        print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)
         job_files.write(found)
     except ValueError as error:
         sys.exit(str(error))
@@ -110,7 +105,8 @@ def of_runs(pattern, study, names):
 def metrics(study):
     """The metrics that this collection makes for a study."""
     tested = CHOSEN[study].tested
-    compared = expand("results/{study}/comparison/{dataset}/metrics.json", study=study, dataset=list(tested))
+    names = [name for name in tested if CHOSEN[study].runs(name, STUDIES[study].runs)]
+    compared = expand("results/{study}/comparison/{dataset}/metrics.json", study=study, dataset=names)
     return of_runs(f"results/{JOB}/metrics.json", study, tested) + compared
 
 

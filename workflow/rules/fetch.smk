@@ -1,5 +1,5 @@
 # Raw files: drawn here (phantoms), or from a mirror folder or their publisher. One rule for each data set,
-# because the number of files differs.
+# because the number of files differs; and for the weights of others that runs are given.
 for dataset in map(datasets.find, DATASETS):
 
     rule:
@@ -20,3 +20,22 @@ for dataset in map(datasets.find, DATASETS):
             dataset=dataset.name,
         shell:
             "latent-anatomy {params.verb} {params.dataset} --out data/raw/{params.dataset} 2>&1 | tee {log} >&2"
+
+
+for download in {each for given in training_jobs.weights(PARAMS).values() for each in given}:
+
+    rule:
+        name:
+            f"raw-{download.name}"
+        output:
+            [f"data/raw/{download.name}/{file.name}" for file in download.files],
+        log:
+            f"logs/raw/{download.name}.log",
+        resources:
+            mem_mb=1000,
+            runtime=120,
+        params:
+            download=download.name,
+        shell:
+            "latent-anatomy fetch {params.download} --params .params/raw/{params.download}.json"
+            " --out data/raw/{params.download} 2>&1 | tee {log} >&2"

@@ -1,4 +1,4 @@
-# One HDF5 schema for everything: of images here, of volumes in imaging.smk.
+# One HDF5 schema for everything: of images and of pools of data sets here, of volumes in volumes.smk.
 rule slice:
     input:
         raw=lambda wildcards: raw_files(wildcards.dataset),
@@ -17,3 +17,22 @@ rule slice:
     shell:
         "latent-anatomy slice {wildcards.dataset} --raw data/raw/{wildcards.dataset}"
         " --params {input.params} --out {output} 2>&1 | tee {log} >&2"
+
+
+rule pool:
+    input:
+        members=lambda wildcards: list(layout.slices(wildcards.dataset).inputs.values()),
+        params=".params/slice/{dataset}.json",
+    output:
+        "data/slices/{dataset}.h5",
+    log:
+        "logs/slice/{dataset}.log",
+    benchmark:
+        "benchmarks/slice/{dataset}.tsv"
+    wildcard_constraints:
+        dataset="|".join(map(re.escape, PARAMS.collection.pools)) or "(?!)",
+    resources:
+        mem_mb=memory,
+        runtime=30,
+    shell:
+        "latent-anatomy pool {input.members} --params {input.params} --out {output} 2>&1 | tee {log} >&2"

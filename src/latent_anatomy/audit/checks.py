@@ -10,7 +10,8 @@ import h5py
 from latent_anatomy.audit import subjects
 from latent_anatomy.audit.expected import Jobs
 from latent_anatomy.audit.links import Files, Link, State, listed
-from latent_anatomy.data.dataset import unregistered
+from latent_anatomy.data.dataset import Dataset, unregistered
+from latent_anatomy.data.download import Download, registered
 from latent_anatomy.data.supplied import SUMS
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.ledger.papers import PHANTOM
@@ -140,7 +141,7 @@ class Checks:
     def raw(self, artefact: Artefact) -> list[Link]:
         """Whether the raw files have the checksums that were registered or, for a phantom, are what this
         project draws."""
-        dataset = datasets.find(artefact.job.removeprefix("raw/"))
+        dataset = _source(artefact)
         if not dataset.files:  # where only the folder could tell them
             message = f"expected the folder of {dataset.name}, found none: {dataset.how_to_get}"
             return [Link(artefact.path, "file", State.BROKEN, message)]
@@ -183,6 +184,12 @@ class Checks:
             message = "a phantom, drawn by this project: drawn again, the same bytes"
             message = f"{_several(artefact.outputs)}: {message}"
             yield Link(artefact.path, "drawing", State.HOLDS, message)
+
+
+def _source(artefact: Artefact) -> Dataset | Download:
+    """The data set of raw files; or weights, as the training names them that was given them."""
+    name, weights = artefact.job.removeprefix("raw/"), artefact.says.get("checksums")
+    return datasets.find(name) if weights is None else Download(name, tuple(registered(weights)), "", "")
 
 
 def _several(files: dict[str, str]) -> str:

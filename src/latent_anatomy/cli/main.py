@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from latent_anatomy.cli.bench import bench
+from latent_anatomy.cli.data import Params, fetch, phantom, pool, slice_
 from latent_anatomy.cli.imaging import image
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -20,40 +21,15 @@ app.add_typer(image, name="image")
 
 EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
 
-Params = Annotated[Path, typer.Option(help="Resolved job, from .params/.", exists=True, dir_okay=False)]
 Slices = Annotated[Path, typer.Option(help="Slices, HDF5.", exists=True, dir_okay=False)]
+RAW = Path("data/raw")
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>.")]
 
 
-@app.command()
-def fetch(dataset: str, out: Annotated[Path, typer.Option(help="Folder for the publisher's files.")]) -> None:
-    """Get a data set's files, from the mirror folder in LATENT_ANATOMY_MIRROR or from its publisher."""
-    from latent_anatomy.data.dataset import mirror_folder
-    from latent_anatomy.data.fetch import fetch as fetch_files
-    from latent_anatomy.datasets import registry as datasets
-
-    fetch_files(datasets.find(dataset), out, mirror_folder())
-
-
-@app.command()
-def phantom(dataset: str, out: Annotated[Path, typer.Option(help="Folder for the files.")]) -> None:
-    """Make a phantom data set, in the layout of the data set that it stands for."""
-    from latent_anatomy.datasets import registry as datasets
-
-    datasets.find(dataset).generate(out)
-
-
-@app.command("slice")
-def slice_(
-    dataset: str,
-    raw: Annotated[Path, typer.Option(help="Folder of the publisher's files.", exists=True)],
-    params: Params,
-    out: Annotated[Path, typer.Option(help="HDF5 file to write.")],
-) -> None:
-    """Turn a data set's files into the one HDF5 schema."""
-    from latent_anatomy.jobs.slice import run
-
-    run(dataset, raw, params, out)
+app.command()(fetch)
+app.command()(phantom)
+app.command("slice")(slice_)
+app.command()(pool)
 
 
 @app.command()
@@ -66,12 +42,13 @@ def train(
     on: Annotated[
         Path | None, typer.Option(help="Checkpoint that it stands on, if any.", exists=True, dir_okay=False)
     ] = None,
+    raw: Annotated[Path, typer.Option(help="Folder of raw files, with the weights it needs, if any.")] = RAW,
     device: Device = "auto",
 ) -> None:
     """Train a method."""
     from latent_anatomy.jobs.train import run
 
-    run(params, slices, model, history, scratch, device, on)
+    run(params, slices, model, history, scratch, device, on, raw)
 
 
 @app.command()

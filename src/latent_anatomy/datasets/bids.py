@@ -22,7 +22,7 @@ from latent_anatomy.data import supplied  # and not the package, which has all d
 from latent_anatomy.data.dataset import RawFile, Subject, Volumes
 from latent_anatomy.data.slices import SPLITS, defect
 
-NAME = re.compile(r"bids-[A-Za-z0-9][A-Za-z0-9_-]*")
+NAME = re.compile(r"bids-(?!.*__)[A-Za-z0-9][A-Za-z0-9_-]*")  # "__" is between the members of a pool
 SUFFIXES = {"FLAIR": "flair", "T1w": "t1"}
 TABLE = "participants.tsv"
 LEFT_OUT = "n/a"

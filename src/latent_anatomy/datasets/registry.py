@@ -1,6 +1,7 @@
 """The data sets, found by name: those that the files of this folder, and of its phantoms, list as `DATASETS`.
 
 The user's own BIDS folders need no entry: any name that begins with "bids-" is that of one (see `bids`).
+Neither do pools of several data sets, which are named by their members (see `pool`).
 """
 
 import pkgutil
@@ -9,7 +10,9 @@ from pathlib import Path
 
 from latent_anatomy.data.cohorts import dataset_of
 from latent_anatomy.data.dataset import Dataset, Volumes, find_in_mirror, unregistered
+from latent_anatomy.data.pool import SEPARATOR
 from latent_anatomy.datasets import bids
+from latent_anatomy.datasets.pool import Pool
 
 PACKAGES = ("latent_anatomy.datasets", "latent_anatomy.datasets.phantoms")
 
@@ -30,8 +33,8 @@ NAMES = tuple(dataset.name for dataset in DATASETS)
 
 
 def known(name: str) -> bool:
-    """Whether there is a data set of this name; of a BIDS folder, whether its name is fit for one."""
-    return name in NAMES or bids.NAME.fullmatch(name) is not None
+    """Whether there is a data set of this name, or each member of a pool; BIDS folders are known by name."""
+    return all(each in NAMES or bids.NAME.fullmatch(each) for each in name.split(SEPARATOR))
 
 
 def find(name: str) -> Dataset | Volumes:
@@ -40,6 +43,8 @@ def find(name: str) -> Dataset | Volumes:
     for dataset in DATASETS:
         if dataset.name == name:
             return dataset
+    if SEPARATOR in name and known(name):
+        return Pool(tuple(map(find, name.split(SEPARATOR))))
     if known(name):
         return bids.Bids(name)
     expected = f"one of {', '.join(NAMES)} or bids-<folder>"

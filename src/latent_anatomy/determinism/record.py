@@ -18,8 +18,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from latent_anatomy.data.download import DATA
 from latent_anatomy.determinism.trace import Trace, bytes_of
-from latent_anatomy.jobs.checkpoint import load_base
+from latent_anatomy.jobs.checkpoint import given_weights, load_base
 from latent_anatomy.jobs.inputs import build, choose_device, read_slices, shape_of, splits_on
 from latent_anatomy.training.loop import TrainingParams, train
 
@@ -45,6 +46,8 @@ def record(request: dict) -> Trace:
     splits = splits_on(device, content, job.get("cohort", {}).get("labelled"))
     method = build(job, shape_of(content), device)
     load_base(method, job, Path(request["on"]) if "on" in request else None)
+    if weights := given_weights(job, DATA):
+        method.load_weights(weights)
     trace = Trace(threads=torch.get_num_threads())
     work = "fit" if hasattr(method, "fit") else "training_step"  # a fit is one step without losses
     step = getattr(method, work)

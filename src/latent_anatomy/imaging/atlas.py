@@ -17,11 +17,12 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage
 
+from latent_anatomy.data.download import DATA
 from latent_anatomy.data.slices import defect
 from latent_anatomy.imaging import volume
 from latent_anatomy.imaging.registration import isotropic
 from latent_anatomy.imaging.volume import Volume
-from latent_anatomy.imaging.weights import DATA, SRI24
+from latent_anatomy.imaging.weights import SRI24
 
 RIM_MM = 3.0
 NILEARN = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
+from latent_anatomy.data.download import DATA
 from latent_anatomy.data.slices import defect
 from latent_anatomy.imaging import volume
 from latent_anatomy.imaging.atlas import Atlas
 from latent_anatomy.imaging.registration import BINS, ants_image, isotropic
 from latent_anatomy.imaging.volume import Volume
-from latent_anatomy.imaging.weights import DATA, SYNTHSTRIP
+from latent_anatomy.imaging.weights import SYNTHSTRIP
 
 MARGIN_MM = 10.0  # around the atlas' brain, in which the deformation is sought
 

@@ -4,32 +4,8 @@ They come as the raw files of a data set do (`data.fetch`): from the mirror fold
 publisher, with their checksum. Neither is needed by default.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-
-from latent_anatomy.data.dataset import RawFile, mirror_folder
-
-DATA = Path("data/raw")  # below the project's folder, where all raw files lie
-
-
-@dataclass(frozen=True)
-class Download:
-    """Files that `data.fetch.fetch` takes; see `data.dataset.Dataset` for the fields."""
-
-    name: str
-    files: tuple[RawFile, ...]
-    licence: str
-    how_to_get: str
-    family: str = "imaging"
-    phantom: bool = False
-
-    def bring(self, data: Path = DATA) -> tuple[Path, ...]:
-        """Where the files lie in `data`, fetched if they are missing; their checksums are verified."""
-        from latent_anatomy.data.fetch import fetch
-
-        fetch(self, data / self.name, mirror_folder())
-        return tuple(data / self.name / file.name for file in self.files)
-
+from latent_anatomy.data.dataset import RawFile
+from latent_anatomy.data.download import Download
 
 # NITRC publishes no checksum; this is the one that a public account of the atlas's files notes for its
 # download of August 2026 (6,522,201 bytes). The atlas has not changed since 2010.

@@ -1,4 +1,4 @@
-"""Checkpoints read back: a method's own, and that of the run that it stands on."""
+"""Checkpoints read back: a method's own, that of the run that it stands on, and the weights of others."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from latent_anatomy.data.download import registered
 from latent_anatomy.provenance.formats import read_passport
 
 
@@ -26,6 +27,22 @@ def load_base(method: nn.Module, job: dict, path: Path | None) -> None:
             f"{key}: train {expected['run']} again"
         )
     load_checkpoint(method.on, path)
+
+
+def given_weights(job: dict, raw: Path) -> dict[str, Path]:
+    """<download>/<file> -> path of what a training `job` is given of others, with the registered checksums.
+
+    FileNotFoundError for a file that is not below `raw`, ValueError for other bytes.
+    """
+    found = {}
+    for file in registered(job.get("weights", {})):
+        found[file.name] = path = raw / file.name
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path}: expected weights that {job['run']} is given, found none: fetch them"
+            )
+        file.verify(path)
+    return found
 
 
 def load_checkpoint(method: nn.Module, path: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from latent_anatomy.jobs.checkpoint import load_base
+from latent_anatomy.data.download import DATA
+from latent_anatomy.jobs.checkpoint import given_weights, load_base
 from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_job
 from latent_anatomy.provenance import csv_table, formats
@@ -22,20 +23,26 @@ def run(
     scratch: Path,
     device: str,
     on: Path | None = None,
+    raw: Path = DATA,
 ) -> None:
     """Write the checkpoint `model` (safetensors, passport in its metadata) and the table `history` (CSV).
 
-    `on` is the checkpoint of the run that this one stands on; it becomes part of `model`. What a killed run
+    `on` is the checkpoint of the run that this one stands on, `raw` the folder in which the weights of others
+    lie that it is given; both become part of `model`. What a killed run
     needs to go on lies in `scratch`/<hash of job and inputs> and goes when it ends.
     """
     job = read_job(params, "train")
     torch_device = choose_device(device)
+    weights = given_weights(job, raw)
     inputs = {"slices": slices} | ({} if on is None else {"on": on})
+    inputs |= {f"weights/{name}": path for name, path in weights.items()}
     proof = passport(inputs=inputs, job=job, device=device_name(torch_device))
     data = read_slices(slices, job["dataset"], job.get("cohort"))
     splits = splits_on(torch_device, data, job.get("cohort", {}).get("labelled"))
     method = build(job, shape_of(data), torch_device)
     load_base(method, job, on)
+    if weights:
+        method.load_weights(weights)
     folder = scratch / digest({"job": job, "inputs": proof["inputs"]})[:16]
     rows = train(
         method,

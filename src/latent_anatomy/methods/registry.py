@@ -1,9 +1,15 @@
-"""One file per method; each module exports its class as `Method` and its parameters as `Method.Params`."""
+"""One file per method; each module exports its class as `Method` and its parameters as `Method.Params`.
+
+A method that is given weights of others before it is trained also exports `weights(params)`, the downloads
+that it needs with those parameters, and has `load_weights({"<download>/<file>": path})`.
+"""
 
 import pkgutil
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+
+from latent_anatomy.data.download import Download
 
 FOLDER = Path(__file__).parent
 NOT_METHODS = {"registry"}
@@ -23,3 +29,18 @@ def load(name: str) -> ModuleType:
             f"expected a method among {', '.join(names())}, found {name!r}: add methods/{name}.py"
         )
     return import_module(f"latent_anatomy.methods.{name}")
+
+
+def takes_weights(name: str) -> bool:
+    """Whether a method declares weights; without importing it, which takes longer than all of a dry run."""
+    return "\ndef weights(" in (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+
+
+def weights(name: str, params: dict) -> tuple[Download, ...]:
+    """What the method `name` is given with these parameters; ValueError where it cannot take it."""
+    if not takes_weights(name):
+        return ()
+    module = load(name)
+    if not hasattr(module.Method, "load_weights"):
+        raise ValueError(f"methods/{name}.py: expected load_weights beside weights, found none: add it")
+    return module.weights(module.Method.Params.model_validate(params))

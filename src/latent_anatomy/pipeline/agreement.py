@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain, product
 
 from latent_anatomy.data.cohorts import dataset_of
+from latent_anatomy.data.pool import SEPARATOR
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.pipeline.selection import Chosen, Collection, Study, Sweep
 
@@ -16,7 +17,10 @@ def check_kinds(here: str, collection: Collection) -> None:
         wrong = [name for name in names if (kind == "volumes") != hasattr(datasets.find(name), "subjects")]
         if wrong:
             raise ValueError(f"{here}.{kind}: expected data sets of {kind}, found {wrong[0]!r}")
-    used = {name for chosen in collection.studies.values() for name in chosen.sources}
+    sources = {name for chosen in collection.studies.values() for name in chosen.sources}
+    for name in collection.pools:
+        datasets.find(name)
+    used = set(chain.from_iterable(name.split(SEPARATOR) for name in sources))
     listed = collection.datasets
     wrong = sorted(used - set(listed)) or sorted(name for name in listed if listed.count(name) > 1)
     if wrong:

@@ -1,4 +1,4 @@
-"""Which data sets can be had: asked before anything runs, so that nobody learns it hours later."""
+"""Which data sets and weights can be had: asked before anything runs, not learnt hours later."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -6,7 +6,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from latent_anatomy.data.dataset import Dataset, find_in_mirror
+from latent_anatomy.data.download import Download
 from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.datasets.pool import Pool
+from latent_anatomy.pipeline.params import Params
+from latent_anatomy.pipeline.training_jobs import weights
 
 TIMEOUT_S = 5
 
@@ -17,16 +21,47 @@ def missing(names: Iterable[str], raw: Path, mirror: Path | None) -> list[tuple[
     `raw` is the folder of all data sets' raw files. A publisher is asked whether it answers, once, and
     only when a file is neither in `raw` nor in `mirror`.
     """
-    found = []
-    for dataset in map(datasets.find, names):
-        folder = raw / dataset.name
-        reason = datasets.unavailable(dataset, folder, mirror) or _unreachable(dataset, folder, mirror)
-        if reason is not None:
-            found.append((dataset.name, reason))
-    return found
+    reasons = {name: _unavailable(datasets.find(name), raw, mirror) for name in names}
+    return [(name, reason) for name, reason in reasons.items() if reason is not None]
 
 
-def _unreachable(dataset: Dataset, folder: Path, mirror: Path | None) -> str | None:
+def _of_members(pool: Pool, raw: Path, mirror: Path | None) -> str | None:
+    reasons = dict(missing(pool.names, raw, mirror))
+    return f"{pool.name}: {next(iter(reasons.values()))}" if reasons else None
+
+
+def reduced(chosen: Params, raw: Path, mirror: Path | None) -> tuple[Params, list[str]]:
+    """What of `chosen` can be made with the files that can be had, and a line on each thing that cannot.
+
+    A data set is left out with all that is made of it, a run whose weights cannot be had with those that
+    stand on it. ParamsError when nothing is left.
+    """
+    untrained = ", ".join(chosen.untrained)
+    said = (
+        [f"Not trained: {untrained}: no study of the collection {chosen.data!r} takes them"]
+        if untrained
+        else []
+    )
+    without = missing([*chosen.collection.datasets, *chosen.collection.pools], raw, mirror)
+    said += [f"Not built: {reason}" for _, reason in without]
+    left = chosen.without([name for name, _ in without])
+    lost = {}
+    for run, downloads in weights(left).items():
+        reasons = [_unavailable(each, raw, mirror) for each in downloads]
+        if any(reasons):
+            lost[run] = next(filter(None, reasons))
+    said += [f"Not trained: {run}: {reason}" for run, reason in lost.items()]
+    return left.without_runs(lost) if lost else left, said
+
+
+def _unavailable(source: Dataset | Pool | Download, raw: Path, mirror: Path | None) -> str | None:
+    if isinstance(source, Pool):
+        return _of_members(source, raw, mirror)
+    folder = raw / source.name
+    return datasets.unavailable(source, folder, mirror) or _unreachable(source, folder, mirror)
+
+
+def _unreachable(dataset: Dataset | Download, folder: Path, mirror: Path | None) -> str | None:
     if dataset.phantom:
         return None
     for file in dataset.files:

@@ -21,6 +21,12 @@ def base_of(methods: Methods, study: str, run: str) -> tuple[str, str] | None:
     return elsewhere or study, base
 
 
+def chain(methods: Methods, run: str) -> set[str]:
+    """A run and those that it stands on."""
+    base = base_of(methods, "", run)
+    return {run} if base is None else {run} | chain(methods, base[1])
+
+
 def check(methods: Methods, studies: Mapping[str, Study]) -> None:
     """Raise ValueError, naming the key, for an unknown run or study, and for a chain that does not end."""
     for run, block in methods.items():

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from latent_anatomy.data.cohorts import Replicate, dataset_of, replicate
+from latent_anatomy.data.pool import SEPARATOR
 from latent_anatomy.datasets import registry as datasets
 
 COMPARISON = "comparison"
@@ -44,10 +45,31 @@ def raw(dataset: str) -> Artefact:
     return Artefact(f"data/raw/{dataset}", f"raw/{dataset}", {}, {}, files)
 
 
+def weights(checksums: Mapping[str, str]) -> list[Artefact]:
+    """The files of others that a training is given, by download; see `data.download.Download.checksums`."""
+    found: dict[str, dict[str, str]] = {}
+    for name, checksum in checksums.items():
+        found.setdefault(name.split("/")[0], {})[name] = checksum
+    return [
+        Artefact(
+            f"data/raw/{name}",
+            f"raw/{name}",
+            {"checksums": own},
+            {},
+            {each: f"data/raw/{each}" for each in own},
+        )
+        for name, own in found.items()
+    ]
+
+
 def slices(dataset: str) -> Artefact:
-    """The slices of a data set; of one of volumes without what they are made of, which `volumes` tells."""
-    below = () if of_volumes(dataset) else (raw(dataset),)
-    inputs = below[0].outputs if below else None
+    """The slices of a data set; of volumes without what they are made of, which `layout_of_volumes` tells."""
+    if SEPARATOR in dataset:
+        below = tuple(map(slices, dataset.split(SEPARATOR)))
+        inputs = {each.says["dataset"]: each.path for each in below}
+    else:
+        below = () if of_volumes(dataset) else (raw(dataset),)
+        inputs = below[0].outputs if below else None
     says = {"job": "slice", "dataset": dataset}
     return Artefact(f"data/slices/{dataset}.h5", f"slice/{dataset}", says, inputs, {}, below)
 
@@ -70,6 +92,9 @@ def model(study: str, dataset: str, run: str, replicate: Replicate, job: Mapping
     if on := job.get("on"):
         made_of.append(model(on["study"], dataset, on["run"], replicate, on))
         inputs["on"] = made_of[-1].path
+    for below in weights(job.get("weights", {})):
+        made_of.append(below)
+        inputs |= {f"weights/{name}": f"data/raw/{name}" for name in below.says["checksums"]}
     return Artefact(path, f"train/{where}", says, inputs, outputs, tuple(made_of))
 
 

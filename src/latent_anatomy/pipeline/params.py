@@ -130,6 +130,28 @@ class Params(Strict):
         trained = set(chain.from_iterable(runs))
         return [run for run in self.methods if run not in trained]
 
+    def without_runs(self, missing: Iterable[str]) -> "Params":
+        """The same less the runs `missing` and those that stand on them."""
+        chains = {run: bases.chain(self.methods, run) for run in self.methods}
+        left = [run for run, chain in chains.items() if chain.isdisjoint(missing)]
+        studies = {
+            name: study.model_copy(update={"runs": [run for run in study.runs if run in left]})
+            for name, study in self.studies.items()
+        }
+        chosen = {}
+        for name, each in self.collection.studies.items():
+            sweeps = {
+                label: sweep.model_copy(
+                    update={
+                        "runs": None if sweep.runs is None else [run for run in sweep.runs if run in left]
+                    }
+                )
+                for label, sweep in each.sweeps.items()
+            }
+            chosen[name] = each.model_copy(update={"sweeps": sweeps})
+        collection = self.collection.model_copy(update={"studies": chosen})
+        return self.model_copy(update={"studies": studies, "collections": {self.data: collection}})
+
     def without(self, missing: Iterable[str]) -> "Params":
         """The collection `data` less the data sets `missing`; ParamsError when nothing is left of it."""
         kinds = {kind: _less(getattr(self.collection, kind), missing) for kind in ("images", "volumes")}

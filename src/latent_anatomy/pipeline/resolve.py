@@ -7,12 +7,13 @@ becomes the job's passport.
 """
 
 from latent_anatomy.data.cohorts import Replicate, dataset_of
+from latent_anatomy.data.pool import SEPARATOR
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.evaluation import registry as protocols
 from latent_anatomy.pipeline import imaging_steps
 from latent_anatomy.pipeline.params import Params, ParamsError, Study, typed
 from latent_anatomy.pipeline.selection import Chosen
-from latent_anatomy.pipeline.training_jobs import training
+from latent_anatomy.pipeline.training_jobs import training, weights
 from latent_anatomy.provenance.sources import source_digest
 
 PACKAGE = "latent_anatomy"
@@ -31,10 +32,15 @@ def resolve(params: Params) -> dict[str, dict]:
         jobs[f"raw/{dataset}"] = _raw(dataset)
     for dataset in params.collection.images:
         jobs[f"slice/{dataset}"] = _with_source({"job": "slice", "dataset": dataset})
+    for dataset in params.collection.pools:
+        job = {"job": "slice", "dataset": dataset, "members": dataset.split(SEPARATOR)}
+        jobs[f"slice/{dataset}"] = _with_source(job)
     for dataset in params.collection.volumes:
         steps = imaging_steps.jobs(params.imaging, dataset)
         jobs[f"slice/{dataset}"] = _with_source(steps.pop("slab"))
         jobs |= {f"imaging/{dataset}/{step}": _with_source(job) for step, job in steps.items()}
+    for given in weights(params).values():
+        jobs |= {f"raw/{each.name}": each.job for each in given}
     for name, chosen in params.collection.studies.items():
         study = params.studies[name]
         for dataset, trained_on in chosen.tested.items():
@@ -58,6 +64,8 @@ def _modules_of(job: dict) -> tuple[str, ...]:
     Of the data sets it is the job's own alone, so that a new one leaves the others as they are.
     """
     kind = job["job"]
+    if "members" in job:
+        return ("data.pool", "data.slices_file")
     if kind in ("raw", "slice"):
         source = datasets.find(job["dataset"])
         own = type(source).__module__.removeprefix(f"{PACKAGE}.")

@@ -4,7 +4,7 @@ from itertools import chain, product
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from latent_anatomy.data import cohorts
+from latent_anatomy.data import cohorts, pool
 
 
 class Strict(BaseModel):
@@ -137,5 +137,11 @@ class Collection(Strict):
 
     @property
     def datasets(self) -> list[str]:
-        """All data sets of the collection."""
+        """All data sets that are listed; pools are named by those who use them."""
         return [*self.images, *self.volumes]
+
+    @property
+    def pools(self) -> list[str]:
+        """Those of the data sets of its studies that are made of others."""
+        sources = dict.fromkeys(chain.from_iterable(chosen.sources for chosen in self.studies.values()))
+        return [name for name in sources if pool.SEPARATOR in name]

@@ -4,6 +4,7 @@ import re
 from dataclasses import asdict
 
 from latent_anatomy.data.cohorts import SEPARATOR, Replicate
+from latent_anatomy.data.download import Download
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.methods import registry as methods
 from latent_anatomy.pipeline import bases
@@ -12,18 +13,13 @@ from latent_anatomy.pipeline.params import Params, ParamsError, typed
 
 def training(params: Params, study: str, run: str, dataset: str, replicate: Replicate) -> dict:
     """The training of a run, with that of the run that it stands on, if any, as `on`."""
-    collection = params.collection.studies[study]
-    block = {key: value for key, value in params.methods[run].items() if key != "on"}
-    method = block.pop("method")
+    method, chosen = parameters(params, study, run, dataset)
     base = bases.base_of(params.methods, study, run)
     on = {} if base is None else {"on": training(params, *base, dataset, replicate)}
     _check_base(f"params.yaml: methods.{run}.on", method, on.get("on"))
-    model = methods.load(method).Method.Params
-    chosen = typed(model, block, f"methods.{run}")
-    for change in collection.changes:
-        if change.concerns(run, dataset):
-            block |= change.params
-            chosen = typed(model, block, f"collections.{params.data}.studies.{study}.changes.params")
+    checksums = {
+        name: each for given in methods.weights(method, chosen) for name, each in given.checksums.items()
+    }
     return {
         "job": "train",
         "study": study,
@@ -35,7 +31,33 @@ def training(params: Params, study: str, run: str, dataset: str, replicate: Repl
         "params": chosen,
         "training": params.training.model_dump(mode="json"),
         **on,
+        **({"weights": checksums} if checksums else {}),
     }
+
+
+def parameters(params: Params, study: str, run: str, dataset: str) -> tuple[str, dict]:
+    """The method of a run, and its parameters, complete, on a data set or cohort."""
+    block = {key: value for key, value in params.methods[run].items() if key != "on"}
+    method = block.pop("method")
+    model = methods.load(method).Method.Params
+    chosen = typed(model, block, f"methods.{run}")
+    for change in params.collection.studies[study].changes:
+        if change.concerns(run, dataset):
+            block |= change.params
+            chosen = typed(model, block, f"collections.{params.data}.studies.{study}.changes.params")
+    return method, chosen
+
+
+def weights(params: Params) -> dict[str, list[Download]]:
+    """Run -> what it is given of others, for those runs of the collection that are given any."""
+    found: dict[str, list[Download]] = {}
+    for study, sets in params.trained.items():
+        for dataset, runs in sets.items():
+            for run in runs:
+                if methods.takes_weights(params.methods[run]["method"]):
+                    given = methods.weights(*parameters(params, study, run, dataset))
+                    found[run] = list(dict.fromkeys([*found.get(run, ()), *given]))
+    return found
 
 
 def _check_base(key: str, method: str, base: dict | None) -> None:
