@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import IPython.display
 import nbformat
 import papermill
 import pytest
@@ -49,6 +50,30 @@ def execute(path: Path, root: Path, parameters: dict) -> str:
     return json.dumps([cell.get("outputs", []) for cell in cells if cell.cell_type == "code"])
 
 
+def shown_in_process(path: Path, parameters: dict, root: Path, patch: pytest.MonkeyPatch) -> list:
+    """What a notebook's cells display in `root`, as IPython's objects, without a kernel."""
+    shown = []
+    patch.chdir(root)
+    patch.setattr(IPython.display, "display", shown.append)
+    scope: dict = {}
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, cell.id, "exec"), scope)
+            if cell.id == "parameters":
+                scope |= parameters
+    return shown
+
+
+def texts(shown: list) -> str:
+    """All that is shown in words."""
+    return "\n".join(each.data for each in shown if isinstance(each.data, str))
+
+
+def figures(shown: list) -> int:
+    """How many figures are shown."""
+    return sum(isinstance(each.data, bytes) for each in shown)
+
+
 def report(
     study: str,
     root: Path,
@@ -67,6 +92,7 @@ def report(
     build.write([own.with_name(f"{other}.yaml"), own], metrics, *(root / "results" / name for name in names))
     given = {"metrics_files": metrics, "arrays_files": arrays, "history_files": histories}
     return {
+        "study": study,
         "ledger_file": "results/ledger.csv",
         "papers_file": os.path.relpath(own, root),
         "phantom": phantom,

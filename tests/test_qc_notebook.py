@@ -78,7 +78,7 @@ def test_the_worst_stand_first_and_steps_in_their_order(tmp_path):
     assert scores == sorted(scores, reverse=True)
     assert cohort.measures == ["register/similarity_after", "register/similarity_before", "strip/brain_ml"]
     first = next(qc.gallery(cohort))
-    assert first.index("alt='register'") < first.index("alt='strip'")
+    assert first.index('alt="register"') < first.index('alt="strip"')
     assert qc.table(cohort).index("s2<") < qc.table(cohort).index("s5<")
     assert "s2" in qc.failures(cohort) and "s5" not in qc.failures(cohort)
 
