@@ -7,7 +7,6 @@ from pathlib import Path
 
 import IPython.display
 import nbformat
-import papermill
 import pytest
 import yaml
 
@@ -33,25 +32,11 @@ def assert_stored_clean(path: Path) -> None:
     assert "/home" not in text and "/root" not in text
 
 
-def execute(path: Path, root: Path, parameters: dict) -> str:
-    """Run a notebook in `root`; all that it shows, as JSON. The kernel finds the package where tests do."""
-    source = str(Path(build.__file__).parents[1])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([source, os.environ.get("PYTHONPATH", "")]))
-        papermill.execute_notebook(
-            path,
-            root / "out.ipynb",
-            parameters=parameters,
-            cwd=root,
-            kernel_name="python3",
-            progress_bar=False,
-        )
-    cells = nbformat.read(root / "out.ipynb", as_version=4).cells
-    return json.dumps([cell.get("outputs", []) for cell in cells if cell.cell_type == "code"])
+def shown_by(path: Path, parameters: dict, root: Path, patch: pytest.MonkeyPatch) -> list:
+    """What a notebook's cells display in `root`, as IPython's objects, without a kernel, which takes seconds.
 
-
-def shown_in_process(path: Path, parameters: dict, root: Path, patch: pytest.MonkeyPatch) -> list:
-    """What a notebook's cells display in `root`, as IPython's objects, without a kernel."""
+    tests/smoke runs every notebook as the rules do, with one.
+    """
     shown = []
     patch.chdir(root)
     patch.setattr(IPython.display, "display", shown.append)

@@ -57,6 +57,6 @@ def test_the_page_gives_a_study_without_a_paper_and_then_with_one(project, monke
     assert {row.method for row in rows if row.metric == "reconstruction/psnr"} == set(RUNS)
     parameters = {"study": "narrow", "metrics_files": files}
     parameters |= {"papers_file": "papers/narrow.yaml", "ledger_file": ledger}
-    shown = reporting.shown_in_process(reporting.notebook("study"), parameters, project.path, monkeypatch)
+    shown = reporting.shown_by(reporting.notebook("study"), parameters, project.path, monkeypatch)
     text = reporting.texts(shown)
     assert "The title of the paper" in text and "Claim: wider is better" in text and "narrow AE" in text

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import reporting
-from reporting import figures, shown_in_process, texts
+from reporting import figures, shown_by, texts
 from synthetic_results import PAPER, comparison, result, write, write_arrays, write_history
 
 from latent_anatomy.ledger import build
@@ -34,7 +34,7 @@ def test_the_stored_notebook_has_no_outputs_and_one_cell_of_parameters():
 
 def test_on_real_results_it_shows_tables_claims_and_figures(tmp_path, monkeypatch):
     parameters = given(tmp_path, ["breastmnist-resaved"], phantom=False)
-    shown = shown_in_process(NOTEBOOK, parameters, tmp_path, monkeypatch)
+    shown = shown_by(NOTEBOOK, parameters, tmp_path, monkeypatch)
     text = texts(shown)
     assert "paper 29.390" in text
     assert "breastmnist-resaved in place of breastmnist" in text
@@ -45,13 +45,13 @@ def test_on_real_results_it_shows_tables_claims_and_figures(tmp_path, monkeypatc
     assert "tum-ms" not in text
 
 
-@pytest.mark.slow
-def test_on_phantoms_it_says_so_and_shows_no_number_of_the_paper(tmp_path):
-    shown = reporting.execute(NOTEBOOK, tmp_path, given(tmp_path, ["phantom-retinamnist"], phantom=True))
-    assert "<b>Phantoms.</b>" in shown
-    assert "paper 3" not in shown
-    assert "paper's script" not in shown
-    assert "phantoms never have the paper's" in shown
+def test_on_phantoms_it_says_so_and_shows_no_number_of_the_paper(tmp_path, monkeypatch):
+    parameters = given(tmp_path, ["phantom-retinamnist"], phantom=True)
+    text = texts(shown_by(NOTEBOOK, parameters, tmp_path, monkeypatch))
+    assert "<b>Phantoms.</b>" in text
+    assert "paper 3" not in text
+    assert "paper's script" not in text
+    assert "phantoms never have the paper's" in text
 
 
 def test_a_ledger_of_the_other_kind_is_refused(tmp_path):

@@ -9,7 +9,7 @@ import reporting
 import synthetic_baur
 import synthetic_results
 import synthetic_sdnet
-from reporting import figures, shown_in_process, texts
+from reporting import figures, shown_by, texts
 from synthetic_results import write
 
 from latent_anatomy.pipeline import reports
@@ -79,7 +79,7 @@ def test_the_stored_notebook_has_no_outputs_and_one_cell_of_parameters():
 
 
 def test_without_a_paper_it_shows_runs_metrics_tests_curves_and_pictures(tmp_path, monkeypatch, parameters):
-    shown = shown_in_process(NOTEBOOK, parameters, tmp_path, monkeypatch)
+    shown = shown_by(NOTEBOOK, parameters, tmp_path, monkeypatch)
     text = texts(shown)
     assert "# mine" in text and "<b>Phantoms.</b>" in text
     assert "21.5 ± 0.71" in text, "mean and standard deviation over the seeds 1 and 2"
@@ -97,7 +97,7 @@ def test_without_a_paper_it_shows_runs_metrics_tests_curves_and_pictures(tmp_pat
 def test_with_a_paper_and_no_notebook_of_its_own_its_ledger_stands_on_top(tmp_path, monkeypatch):
     contents = [synthetic_results.result(run, "retinamnist") for run in ("unoranic", "ae")]
     given = reporting.report("unoranic", tmp_path, False, write(tmp_path, *contents), [], [], other="baur")
-    text = texts(shown_in_process(NOTEBOOK, given, tmp_path, monkeypatch))
+    text = texts(shown_by(NOTEBOOK, given, tmp_path, monkeypatch))
     assert 0 < text.index("paper 36.309") < text.index("Claims") < text.index("trainings")
     assert "No arrays were given" in text and "No histories" in text
 
@@ -115,7 +115,7 @@ def test_a_run_that_is_added_to_a_study_is_in_the_tables_of_its_report(
 ):
     metrics = write(tmp_path, like, like | {"run": "added"})
     given = reporting.report(name, tmp_path, False, metrics, [], [], other)
-    shown = shown_in_process(reporting.notebook(name), given, tmp_path, monkeypatch)
+    shown = shown_by(reporting.notebook(name), given, tmp_path, monkeypatch)
     tables = [each.data for each in shown if isinstance(each.data, str) and ">added</td>" in each.data]
     protocols = {key.split("/")[0] for key in like["metrics"]} - {"data"}
     assert protocols and all(any(f"<h4>{each}</h4>" in table for table in tables) for each in protocols)
