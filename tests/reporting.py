@@ -5,8 +5,8 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import IPython.display
 import nbformat
-import papermill
 import pytest
 import yaml
 
@@ -32,21 +32,31 @@ def assert_stored_clean(path: Path) -> None:
     assert "/home" not in text and "/root" not in text
 
 
-def execute(path: Path, root: Path, parameters: dict) -> str:
-    """Run a notebook in `root`; all that it shows, as JSON. The kernel finds the package where tests do."""
-    source = str(Path(build.__file__).parents[1])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([source, os.environ.get("PYTHONPATH", "")]))
-        papermill.execute_notebook(
-            path,
-            root / "out.ipynb",
-            parameters=parameters,
-            cwd=root,
-            kernel_name="python3",
-            progress_bar=False,
-        )
-    cells = nbformat.read(root / "out.ipynb", as_version=4).cells
-    return json.dumps([cell.get("outputs", []) for cell in cells if cell.cell_type == "code"])
+def shown_by(path: Path, parameters: dict, root: Path, patch: pytest.MonkeyPatch) -> list:
+    """What a notebook's cells display in `root`, as IPython's objects, without a kernel, which takes seconds.
+
+    tests/smoke runs every notebook as the rules do, with one.
+    """
+    shown = []
+    patch.chdir(root)
+    patch.setattr(IPython.display, "display", shown.append)
+    scope: dict = {}
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, cell.id, "exec"), scope)
+            if cell.id == "parameters":
+                scope |= parameters
+    return shown
+
+
+def texts(shown: list) -> str:
+    """All that is shown in words."""
+    return "\n".join(each.data for each in shown if isinstance(each.data, str))
+
+
+def figures(shown: list) -> int:
+    """How many figures are shown."""
+    return sum(isinstance(each.data, bytes) for each in shown)
 
 
 def report(
@@ -67,6 +77,7 @@ def report(
     build.write([own.with_name(f"{other}.yaml"), own], metrics, *(root / "results" / name for name in names))
     given = {"metrics_files": metrics, "arrays_files": arrays, "history_files": histories}
     return {
+        "study": study,
         "ledger_file": "results/ledger.csv",
         "papers_file": os.path.relpath(own, root),
         "phantom": phantom,

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import tiny_project
+import yaml
 from safetensors.numpy import load_file, save_file
 from tiny_project import DATASET, LEDGERS
 from typer.testing import CliRunner
@@ -117,6 +118,15 @@ def test_a_claim_rests_on_the_paired_tests_and_on_both_runs(whole):
     assert {f"results/unoranic/{DATASET}/{run}/seed-2/passport.json" for run in ("ae", "unoranic")} < {
         *number.chain
     }
+
+
+def test_a_study_without_a_paper_has_a_report_and_no_rows(project):
+    content = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    content["studies"]["plain"] = {"runs": ["ae"], "evaluation": {"reconstruction": {}}}
+    (project / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    [link] = walk.audit(project).links["reports/plain.html"]
+    assert link.state is State.NOT_HERE and "reports/plain.html" in link.message
+    assert not broken(project)
 
 
 def test_words_choose_rows_by_their_name_or_by_a_part_of_it(whole):

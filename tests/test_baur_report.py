@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reporting
 from matplotlib.colors import to_rgb
+from reporting import figures, shown_by, texts
 from synthetic_baur import (
     BASELINES,
     KINDS,
@@ -20,51 +21,54 @@ from synthetic_results import write
 
 from latent_anatomy.reports import figures_lesions
 
+NOTEBOOK = reporting.notebook("baur")
 PICTURES = "figure/lesions/"
 
 
-def execute(root: Path, dataset: str, runs: tuple[str, ...], kinds: tuple[str, ...] = KINDS) -> str:
-    """Run the notebook in `root`; all that it shows, as JSON."""
+def given(root: Path, dataset: str, runs: tuple[str, ...], kinds: tuple[str, ...] = KINDS) -> dict:
+    """Parameters of the notebook for made-up results of these runs."""
     contents = [result(run, dataset, kinds=kinds) for run in runs]
     contents[0]["params"]["epochs"] = 40
     metrics = write(root, *contents, comparison(dataset, runs))
     arrays_files = [write_arrays(path, path.parts[-3]) for path in metrics[:-1]]
     histories = [write_history(root, run, dataset) for run in ("sae3", "chance")]
     phantom = dataset.startswith("phantom-")
-    given = reporting.report("baur", root, phantom, metrics, arrays_files, histories, other="unoranic")
-    return reporting.execute(reporting.notebook("baur"), root, given)
+    return reporting.report("baur", root, phantom, metrics, arrays_files, histories, other="unoranic")
 
 
 def test_the_stored_notebook_has_no_outputs_and_one_cell_of_parameters():
-    reporting.assert_stored_clean(reporting.notebook("baur"))
+    reporting.assert_stored_clean(NOTEBOOK)
 
 
-@pytest.mark.slow
-def test_on_real_data_it_shows_the_paper_the_baselines_and_that_nothing_is_a_reproduction(tmp_path):
-    shown = execute(tmp_path, "lgg-flair", (*MODELS, *BASELINES))
-    assert "No row here is a reproduction" in shown
-    for text in (
-        "0.58558 \\u00b1 0.19845",  # the paper's, in a column that says of what
+def test_on_real_data_it_shows_the_paper_the_baselines_and_that_nothing_is_a_reproduction(
+    tmp_path, monkeypatch
+):
+    parameters = given(tmp_path, "lgg-flair", (*MODELS, *BASELINES))
+    shown = shown_by(NOTEBOOK, parameters, tmp_path, monkeypatch)
+    text = texts(shown)
+    for expected in (
+        "No row here is a reproduction",
+        "0.58558 ± 0.19845",  # the paper's, in a column that says of what
         "paper, on tum-ms",
-        "chance (baseline)",
+        "chance",
         "not in the paper",
         "after Holm",
         "not data of the paper: low-grade gliomas",
-        "`lgg-flair`, dAE: shortened: 40 of 150 epochs.",
+        "<code>lgg-flair</code>, dAE: shortened: 40 of 150 epochs.",
     ):
-        assert text in shown, text
-    assert "reproduced" not in shown.replace("not reproduced", "")
-    assert "bloodmnist" not in shown
-    assert shown.count("image/png") == 1 + 1 + 1 + 1  # tests, Figure 5, Figure 6, curves of sAE3 alone
+        assert expected in text, expected
+    assert "reproduced" not in text.replace("not reproduced", "")
+    assert "bloodmnist" not in text
+    assert figures(shown) == 1 + 1 + 1 + 1  # tests, Figure 5, Figure 6, curves of sAE3 alone
 
 
-@pytest.mark.slow
-def test_on_phantoms_it_says_so_and_shows_no_number_of_the_paper(tmp_path):
+def test_on_phantoms_it_says_so_and_shows_no_number_of_the_paper(tmp_path, monkeypatch):
     """Here without patients with lesions in the validation split, so without that threshold."""
-    shown = execute(tmp_path, "phantom-brain", ("dae", "sae3", "chance"), kinds=("training", "oracle"))
-    assert "<b>Phantoms.</b>" in shown
-    assert not any(number in shown for number in ("0.58558", "0.013", "tum-ms"))
-    assert shown.count("image/png") == 4
+    parameters = given(tmp_path, "phantom-brain", ("dae", "sae3", "chance"), kinds=("training", "oracle"))
+    shown = shown_by(NOTEBOOK, parameters, tmp_path, monkeypatch)
+    assert "<b>Phantoms.</b>" in texts(shown)
+    assert not any(number in texts(shown) for number in ("0.58558", "+0.013", "tum-ms"))
+    assert figures(shown) == 4
 
 
 # Figures

@@ -2,20 +2,21 @@
 
 from pathlib import Path
 
-import nbformat
 import pytest
 import reporting
+from reporting import figures, shown_by, texts
 from synthetic_results import PAPER, comparison, result, write, write_arrays, write_history
 
 from latent_anatomy.ledger import build
+from latent_anatomy.reports import study
 
 NOTEBOOK = reporting.notebook("unoranic")
 RUNS = ("unoranic", "ae", "resnet18", "resnet18-corruption")
 
 
-def execute(root: Path, names: list[str], phantom: bool) -> str:
-    """Run the notebook in `root`; all that it shows, as JSON."""
-    contents = [result(run, name) for name in names for run in RUNS]
+def given(root: Path, names: list[str], phantom: bool, runs: tuple[str, ...] = RUNS) -> dict:
+    """Parameters of the notebook for made-up results of these runs on data sets."""
+    contents = [result(run, name) for name in names for run in runs]
     key = "reconstruction/psnr/unoranic-minus-ae"
     metrics = write(root, *contents, *(comparison(name, {key: (0.3, 0.001)}) for name in names))
     arrays = [
@@ -24,41 +25,38 @@ def execute(root: Path, names: list[str], phantom: bool) -> str:
         if path.parts[-3] == "unoranic" and path.parent.name == "seed-1"
     ]
     histories = [write_history(root, "unoranic", names[0])]
-    given = reporting.report("unoranic", root, phantom, metrics, arrays, histories, other="baur")
-    return reporting.execute(NOTEBOOK, root, given)
+    return reporting.report("unoranic", root, phantom, metrics, arrays, histories, other="baur")
 
 
 def test_the_stored_notebook_has_no_outputs_and_one_cell_of_parameters():
     reporting.assert_stored_clean(NOTEBOOK)
 
 
-@pytest.mark.slow
-def test_on_real_results_it_shows_tables_claims_and_figures(tmp_path):
-    shown = execute(tmp_path, ["breastmnist-resaved"], phantom=False)
-    assert "paper 29.390" in shown
-    assert "breastmnist-resaved in place of breastmnist" in shown
-    assert "after Holm" in shown
-    assert shown.count("image/png") == 3 + 3 + 1 + 1 + 1  # tables, images, Figure 4, Figure 5, curves
-    assert "Phantoms." not in shown
-    assert "tum-ms" not in shown
+def test_on_real_results_it_shows_tables_claims_and_figures(tmp_path, monkeypatch):
+    parameters = given(tmp_path, ["breastmnist-resaved"], phantom=False)
+    shown = shown_by(NOTEBOOK, parameters, tmp_path, monkeypatch)
+    text = texts(shown)
+    assert "paper 29.390" in text
+    assert "breastmnist-resaved in place of breastmnist" in text
+    assert "after Holm" in text
+    assert "unORANIC - vanilla AE" in text and "+0.3 [+0.2, +0.4]" in text  # the paired test
+    assert figures(shown) == 3 + 3 + 1 + 1 + 1  # tables, images, Figure 4, Figure 5, curves
+    assert "Phantoms." not in text
+    assert "tum-ms" not in text
 
 
-@pytest.mark.slow
-def test_on_phantoms_it_says_so_and_shows_no_number_of_the_paper(tmp_path):
-    shown = execute(tmp_path, ["phantom-retinamnist"], phantom=True)
-    assert "<b>Phantoms.</b>" in shown
-    assert "paper 3" not in shown
-    assert "paper&#x27;s script" not in shown
-    assert "phantoms never have the paper's" in shown
+def test_on_phantoms_it_says_so_and_shows_no_number_of_the_paper(tmp_path, monkeypatch):
+    parameters = given(tmp_path, ["phantom-retinamnist"], phantom=True)
+    text = texts(shown_by(NOTEBOOK, parameters, tmp_path, monkeypatch))
+    assert "<b>Phantoms.</b>" in text
+    assert "paper 3" not in text
+    assert "paper's script" not in text
+    assert "phantoms never have the paper's" in text
 
 
-@pytest.mark.parametrize(("ledger_is_phantom", "flag"), [(True, False), (False, True)])
-def test_a_ledger_of_the_other_kind_stops_the_notebook_at_its_first_cell(tmp_path, ledger_is_phantom, flag):
-    name = "phantom-retinamnist" if ledger_is_phantom else "retinamnist"
-    path, other = tmp_path / "ledger.csv", tmp_path / "other.csv"
-    outs = (other, path) if ledger_is_phantom else (path, other)
-    build.write([PAPER], write(tmp_path, result("unoranic", name)), *outs)
-    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells}
-    given = {"ledger_file": str(path), "papers_file": str(PAPER), "phantom": flag, "metrics_files": []}
+def test_a_ledger_of_the_other_kind_is_refused(tmp_path):
+    [path] = write(tmp_path, result("unoranic", "phantom-retinamnist"))
+    ledger, other = tmp_path / "ledger.csv", tmp_path / "other.csv"
+    build.write([PAPER], write(tmp_path / "real", result("unoranic", "retinamnist")), ledger, other)
     with pytest.raises(ValueError, match="expected rows of phantoms only if"):
-        exec(cells["setup"], given)
+        study.read("unoranic", True, [path], [], [], PAPER, ledger)

@@ -71,7 +71,10 @@ def test_a_report_is_made_again_when_a_module_changes_that_its_notebook_imports(
     }
     sources = {f"{name.replace('.', '/')}.py": name for name in names}
     modules = {name for path, name in sources.items() if (ROOT / "src" / path).is_file()}
-    assert modules and modules <= set(resolved()[f"report/{path.stem}"]["modules"])
+    # a study called so that the notebook for every study is its own
+    jobs = resolved(studies=CONTENT["studies"] | {"study": {"runs": ["ae"], "evaluation": {}}})
+    assert modules and modules <= set(jobs[f"report/{path.stem}"]["modules"])
+    assert "ledger/unoranic" in jobs and "ledger/study" not in jobs, "a ledger has no rows without a paper"
 
 
 def test_a_parameter_changes_the_jobs_of_its_run_alone():

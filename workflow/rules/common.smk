@@ -15,6 +15,7 @@ from latent_anatomy.pipeline import (
     layout,
     layout_of_volumes,
     params,
+    reports,
     training_jobs,
     volume_files,
 )
@@ -33,10 +34,12 @@ def checked():
 
 PARAMS = checked()
 STUDIES = PARAMS.studies
+PAPERS = {study: reports.paper(study) for study in STUDIES if reports.paper(study)}
 CHOSEN = PARAMS.collection.studies
 DATASETS = PARAMS.collection.datasets
 VOLUMES = [datasets.find(name) for name in PARAMS.collection.volumes]
 PHANTOM = datasets.find(DATASETS[0]).phantom
+LEDGER = "results/ledger-phantom.csv" if PHANTOM else "results/ledger.csv"
 # Of everything, so that what this collection has nothing of is said, and DVC's stages are the same for all.
 REPORTS = [*STUDIES, "qc"]
 # A job asks for the GPU only where there is one, so that processors are not left idle elsewhere.
@@ -127,15 +130,16 @@ def shown_metrics(study):
     return metrics(study) + ([] if PHANTOM else committed_metrics(study))
 
 
-def notebook_parameters(input):
-    """The parameters of a report's notebook, as JSON."""
+def notebook_parameters(wildcards, input):
+    """The parameters of a study's notebook, as JSON."""
+    paper = {"papers_file": input.papers, "ledger_file": input.ledger} if input.papers else {}
     return json.dumps(
         {
-            "ledger_file": input.ledger,
-            "papers_file": input.papers,
+            "study": wildcards.study,
             "phantom": PHANTOM,
             "metrics_files": list(input.metrics),
             "arrays_files": list(input.arrays),
             "history_files": list(input.histories),
+            **paper,
         }
     )

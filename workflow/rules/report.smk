@@ -1,9 +1,9 @@
-# Paper against ours: the ledger of real data (in git), that of phantoms, and the report as HTML.
+# Paper against ours: the ledger of real data (in git), that of phantoms; and each study's report as HTML.
 rule ledger:
     input:
-        papers=expand("papers/{study}.yaml", study=STUDIES),
-        params=expand(".params/ledger/{study}.json", study=STUDIES),
-        metrics=[metrics(study) + committed_metrics(study) for study in STUDIES],
+        papers=list(PAPERS.values()),
+        params=expand(".params/ledger/{study}.json", study=PAPERS),
+        metrics=[metrics(study) + committed_metrics(study) for study in PAPERS],
     output:
         real="results/ledger.csv",
         phantom="results/ledger-phantom.csv",
@@ -32,10 +32,10 @@ REPORT = (
 
 rule report:
     input:
-        notebook="notebooks/{study}.ipynb",
+        notebook=lambda wildcards: reports.notebook(wildcards.study),
         params=".params/report/{study}.json",
-        papers="papers/{study}.yaml",
-        ledger="results/ledger-phantom.csv" if PHANTOM else "results/ledger.csv",
+        papers=lambda wildcards: PAPERS.get(wildcards.study, []),
+        ledger=lambda wildcards: LEDGER if wildcards.study in PAPERS else [],
         metrics=lambda wildcards: shown_metrics(wildcards.study),
         arrays=lambda wildcards: of_runs(
             f"results/{JOB}/arrays.npz", wildcards.study, CHOSEN[wildcards.study].tested
@@ -53,7 +53,7 @@ rule report:
         mem_mb=2000,
         runtime=30,
     params:
-        notebook=lambda wildcards, input: notebook_parameters(input),
+        notebook=notebook_parameters,
     shell:
         REPORT
 

@@ -12,7 +12,7 @@ from latent_anatomy.audit.links import Files, Link, State
 from latent_anatomy.ledger import build, papers, table
 from latent_anatomy.ledger.papers import PHANTOM
 from latent_anatomy.ledger.table import COLUMNS, Row
-from latent_anatomy.pipeline import layout
+from latent_anatomy.pipeline import layout, reports
 from latent_anatomy.pipeline.layout import COMPARISON, PASSPORT, Artefact
 
 LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")  # of real data, of phantoms
@@ -31,7 +31,8 @@ class Ledgers:
     def __init__(self, files: Files, jobs: Jobs) -> None:
         self.root, self.files = files.root, files
         studies = {study: jobs.params.collection.studies[study] for study in jobs.params.studies}
-        self.papers = {study: papers.load(self.root / f"papers/{study}.yaml") for study in studies}
+        self.printed = {study: path for study in studies if (path := reports.paper(study, self.root))}
+        self.papers = {study: papers.load(self.root / path) for study, path in self.printed.items()}
         self.results: dict[str, Artefact] = {}
         self.comparisons: dict[tuple[str, str], Artefact] = {}
         for study, chosen in studies.items():
@@ -69,7 +70,7 @@ class Ledgers:
         runs, names = {row.method}, row.dataset.split(" ")
         tests = []
         if row.metric == "claim":
-            claims = self.papers[row.study].claims
+            claims = self.papers[row.study].claims if row.study in self.papers else ()
             runs = {term.run for each in claims if f"Claim: {each.claim}" == row.table for term in each.terms}
             keys = [(row.study, name) for name in names]
             tests = [self.comparisons[key] for key in keys if key in self.comparisons]
@@ -82,11 +83,12 @@ class Ledgers:
 
     def check(self) -> list[Link]:
         """Both ledgers against the ones that the papers and the metrics give now."""
-        metrics = [each.outputs["metrics"] for each in (*self.results.values(), *self.comparisons.values())]
+        made = (*self.results.values(), *self.comparisons.values())
+        metrics = [each.outputs["metrics"] for each in made if each.says["study"] in self.papers]
         with tempfile.TemporaryDirectory() as folder:
             again = {path: Path(folder, Path(path).name) for path in LEDGERS}
             try:
-                printed = [self.root / f"papers/{study}.yaml" for study in self.papers]
+                printed = [self.root / path for path in self.printed.values()]
                 build.write(printed, [self.root / path for path in metrics], *again.values())
             except (ValueError, OSError) as error:
                 message = f"the metrics here give no ledger: {error}"

@@ -65,7 +65,7 @@ def audit(root: Path, words: Sequence[str] = (), again: bool = False) -> Audit:
     files, jobs = Files(root), Jobs(root)
     walk, books = Walk(Checks(files, jobs)), Ledgers(files, jobs)
     chosen = choose(books.rows(), words)
-    for study in (*books.papers, "qc"):
+    for study in (*jobs.params.studies, "qc"):
         walk.down(layout.report(study))
     walk.links |= {link.path: [link] for link in books.check()}
     numbers = []

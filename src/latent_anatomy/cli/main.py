@@ -87,15 +87,17 @@ def paired_tests(
 
 @app.command()
 def ledger(
-    papers: Annotated[list[Path], typer.Option(help="What was printed, YAML; once for each.", exists=True)],
     out: Annotated[Path, typer.Option(help="Ledger of real data to write, CSV.")],
     phantom_out: Annotated[Path, typer.Option(help="Ledger of phantoms to write, CSV.")],
+    papers: Annotated[
+        list[Path] | None, typer.Option(help="What was printed, YAML; once for each.", exists=True)
+    ] = None,
     metrics: Annotated[list[Path] | None, typer.Argument(help="metrics.json files.")] = None,
 ) -> None:
     """Put every printed number of the papers beside ours; phantoms have a ledger of their own."""
     from latent_anatomy.ledger.build import write
 
-    write(papers, metrics or [], out, phantom_out)
+    write(papers or [], metrics or [], out, phantom_out)
 
 
 @app.command()

@@ -34,6 +34,7 @@ class Result:
     trained_on: str | None = None  # the data set, where it is another
     fold: int | None = None
     folds: int = 1  # of how many the metrics are means
+    of_folds: tuple[dict[str, float], ...] = ()  # the metrics of each
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def _over_folds(found: list[Result]) -> list[Result]:
                 name: sum(fold.metrics[name] for fold in folds) / len(folds) for name in folds[0].metrics
             },
             folds=len(folds),
+            of_folds=tuple(fold.metrics for fold in folds),
         )
         for folds in seeds.values()
     ]

@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 
 from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.pipeline import reports
 from latent_anatomy.pipeline.params import Params
+from latent_anatomy.pipeline.reports import CHECKOUT
 from latent_anatomy.pipeline.resolve import resolve
 from latent_anatomy.provenance.files import (
     canonical_json,
@@ -34,7 +36,16 @@ def write(params: Params, folder: Path = FOLDER) -> None:
     names = params.collection.datasets
     # A user's folder changes without any source doing so.
     files = {name: [[file.name, file.checksum] for file in datasets.find(name).files] for name in names}
-    basis = digest({"params": params.model_dump(mode="json"), "sources": _all_sources(), "files": files})
+    notebooks = [reports.notebook(study) for study in (*params.studies, "qc")]
+    basis = digest(
+        {
+            "params": params.model_dump(mode="json"),
+            "sources": _all_sources(),
+            "notebooks": {name: sha256_file(CHECKOUT / name) for name in notebooks},
+            "papers": [reports.paper(study) for study in params.studies],
+            "files": files,
+        }
+    )
     record = folder / WRITTEN
     if _holds(record, basis):
         return

@@ -10,19 +10,13 @@ from latent_anatomy.data.cohorts import Replicate, dataset_of
 from latent_anatomy.data.pool import SEPARATOR
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.evaluation import registry as protocols
-from latent_anatomy.pipeline import imaging_steps
+from latent_anatomy.pipeline import imaging_steps, reports
 from latent_anatomy.pipeline.params import Params, ParamsError, Study, typed
 from latent_anatomy.pipeline.selection import Chosen
 from latent_anatomy.pipeline.training_jobs import training, weights
 from latent_anatomy.provenance.sources import source_digest
 
 PACKAGE = "latent_anatomy"
-SHOWN = (  # what the notebooks of the studies import
-    *("data.cohorts", "datasets.registry", "ledger.departures", "ledger.papers", "ledger.results"),
-    *("ledger.table", "provenance.files", "provenance.passport", "reports.figures"),
-    *("reports.figures_factors", "reports.figures_lesions", "reports.figures_segmentation"),
-    *("reports.html", "statistics.inference"),
-)
 
 
 def resolve(params: Params) -> dict[str, dict]:
@@ -52,7 +46,8 @@ def resolve(params: Params) -> dict[str, dict]:
                         jobs |= _with_bases(train, replicate)
                     evaluate = _evaluate(params, name, study, chosen, train, dataset)
                     jobs[f"evaluate/{name}/{dataset}/{run}/{replicate}"] = evaluate
-        jobs[f"ledger/{name}"] = _with_source({"job": "ledger", "study": name})
+        if reports.paper(name):
+            jobs[f"ledger/{name}"] = _with_source({"job": "ledger", "study": name})
         jobs[f"report/{name}"] = _report(params, name, study, chosen)
     qc = {"job": "report", "study": "qc", "data": params.data, "datasets": params.collection.volumes}
     return jobs | {"report/qc": _with_source(qc)}
@@ -79,12 +74,12 @@ def _modules_of(job: dict) -> tuple[str, ...]:
     if kind == "evaluate":
         asked = (f"evaluation.protocols.{name}" for name in job["evaluation"])
         return ("jobs.evaluate", *_methods_of(job), *asked)
-    if kind == "report" and job["study"] == "qc":
-        return ("jobs.seal", "provenance.passport", "reports.figures", "reports.html", "reports.qc")
+    if kind == "report":
+        shown = reports.modules(reports.notebook(job["study"]))
+        return ("jobs.seal", *(module.removeprefix(f"{PACKAGE}.") for module in shown))
     return {
         "paired-tests": ("jobs.paired_tests", "evaluation.paired_tests"),
         "ledger": ("ledger.build",),
-        "report": ("jobs.seal", *SHOWN),
     }[kind]
 
 

@@ -43,16 +43,20 @@ class Sources:
         found = self._read(f"{place}.py") if place else None
         return self._read(f"{place}/__init__.py".lstrip("/")) if found is None else found
 
+    def imported(self, code: str | bytes, filename: str) -> frozenset[str]:
+        """The modules of this package that Python code imports; SyntaxError where it is none."""
+        names = set()
+        for node in ast.walk(ast.parse(code, filename)):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        own = {name for name in names if name.split(".")[0] == PACKAGE}
+        return frozenset(name for name in own if self._source(name) is not None)
+
     def _imports(self, module: str) -> frozenset[str]:
         if module not in self._imported:
-            names = set()
-            for node in ast.walk(ast.parse(self._source(module), filename=module)):
-                if isinstance(node, ast.Import):
-                    names |= {alias.name for alias in node.names}
-                elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-                    names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-            own = {name for name in names if name.split(".")[0] == PACKAGE}
-            self._imported[module] = frozenset(name for name in own if self._source(name) is not None)
+            self._imported[module] = self.imported(self._source(module), module)
         return self._imported[module]
 
 

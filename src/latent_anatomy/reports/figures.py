@@ -26,7 +26,11 @@ def png(figure: Figure, passport: dict) -> bytes:
     """A figure as PNG, with the passport of what it shows: same figure, same bytes."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
-    picture = stream.getvalue()
+    return with_passport(stream.getvalue(), passport)
+
+
+def with_passport(picture: bytes, passport: dict) -> bytes:
+    """A PNG with the passport of what it shows, sealed for this very picture."""
     return formats.png_with_passport(picture, sealed(passport, content=formats.of_png(picture)))
 
 

@@ -93,10 +93,11 @@ def link(name: str, title: str) -> Html:
     return tag("a", title, href=f"#{name}")
 
 
-def image(png: bytes, description: str) -> Html:
+def image(png: bytes, description: str, **attributes: str) -> Html:
     """A picture inside the page."""
-    data = base64.b64encode(png).decode()
-    return Html(f'<img loading="lazy" src="data:image/png;base64,{data}" alt="{escape(description)}">')
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    element = tag("img", "", loading="lazy", src=source, alt=description, **attributes)
+    return Html(element.removesuffix("</img>"))
 
 
 def page(title: str, *content: object) -> str:

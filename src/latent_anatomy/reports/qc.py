@@ -1,9 +1,7 @@
 """Tables, figures and pictures of the imaging steps, for notebooks/qc.ipynb; docs/qc.md."""
 
-from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +10,9 @@ from matplotlib.figure import Figure
 from latent_anatomy.data.slices import defect
 from latent_anatomy.imaging import gate
 from latent_anatomy.imaging.gate import Verdict
-from latent_anatomy.reports import html
+from latent_anatomy.reports import tables
 from latent_anatomy.reports.figures import COLOURS, PANEL
+from latent_anatomy.reports.markup import Html, image, join, tag
 
 STEPS = ("bias", "coregister", "register", "strip", "normalise")  # others follow, by name
 PASSED, FAILED = COLOURS[0], COLOURS[1]
@@ -62,7 +61,7 @@ def load(qc_files: Iterable[str | Path], picture_files: Iterable[str | Path]) ->
     return list(cohorts.values())
 
 
-def table(cohort: Cohort) -> str:
+def table(cohort: Cohort) -> Html:
     """Every subject with its verdict and its numbers as HTML, the worst first."""
     head = ["subject", "passed", "score", *(name.replace("/", " / ") for name in cohort.measures)]
     lines = []
@@ -70,13 +69,13 @@ def table(cohort: Cohort) -> str:
         row = cohort.rows[verdict.subject]
         numbers = [f"{row[name]:.4g}" if name in row else "" for name in cohort.measures]
         lines.append([verdict.subject, gate.ANSWERS[verdict.passed], _score(verdict), *numbers])
-    return html.plain(head, lines)
+    return tables.plain(head, lines)
 
 
-def failures(cohort: Cohort) -> str:
+def failures(cohort: Cohort) -> Html:
     """Who was left out and why as HTML; empty if nobody was."""
     lines = [[verdict.subject, verdict.reason] for verdict in cohort.verdicts if not verdict.passed]
-    return html.plain(["left out", "reason"], lines) if lines else ""
+    return tables.plain(["left out", "reason"], lines) if lines else Html()
 
 
 def distributions(cohort: Cohort) -> Figure:
@@ -129,7 +128,7 @@ def distributions(cohort: Cohort) -> Figure:
     return figure
 
 
-def gallery(cohort: Cohort) -> Iterator[str]:
+def gallery(cohort: Cohort) -> Iterator[Html]:
     """Each subject with the pictures of its steps as HTML that needs no other file, the worst first.
 
     Raises ValueError for a picture that is no PNG.
@@ -137,19 +136,18 @@ def gallery(cohort: Cohort) -> Iterator[str]:
     for verdict in cohort.verdicts:
         state = "passed" if verdict.passed else "left out"
         score = f", score {_score(verdict)}" if verdict.score is not None else ""
-        parts = [f"<h4>{escape(verdict.subject)}: {state}{score}</h4><p>{escape(verdict.reason)}</p>"]
         pictures = cohort.pictures.get(verdict.subject, {})
-        parts += [_figure(step, path) for step, path in pictures.items()]
-        yield "".join(parts if pictures else [*parts, "<p>No pictures at hand.</p>"])
+        parts = [_figure(step, path) for step, path in pictures.items()]
+        said = [tag("h4", f"{verdict.subject}: {state}{score}"), tag("p", verdict.reason)]
+        yield join(said + (parts or [tag("p", "No pictures at hand.")]))
 
 
-def _figure(step: str, path: Path) -> str:
+def _figure(step: str, path: Path) -> Html:
     picture = path.read_bytes()
     if not picture.startswith(PNG):
         raise defect(path, "a PNG", "another file", "run the step again")
-    source = f"data:image/png;base64,{b64encode(picture).decode()}"
-    image = f"<img src='{source}' alt='{escape(step)}' style='max-width:100%'>"
-    return f"<figure style='margin:0 0 8px'><figcaption>{escape(step)}</figcaption>{image}</figure>"
+    content = tag("figcaption", step) + image(picture, step, style="max-width:100%")
+    return tag("figure", content, style="margin:0 0 8px")
 
 
 def _badness(verdict: Verdict) -> tuple[bool, bool, float, str]:

@@ -1,18 +1,15 @@
 """The same test images under two versions, as strips of pictures."""
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 ORIGINAL = "clean/original"
 SHOWN = 4  # images of each condition; all of them of the clean one
 GAINS = (1, 2, 5, 10, 20, 50, 100, 200)
-GAP = 1  # white pixels between two images
 
 
 class Pair(NamedTuple):
@@ -83,12 +80,3 @@ def _pair(branch: str, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Pair:
     furthest = int(apart.max(initial=0))
     gain = max(gain for gain in GAINS if gain * furthest <= 255)
     return Pair(branch, a, b, (apart * gain).astype(np.uint8), gain)
-
-
-def strip(images: NDArray[np.uint8]) -> bytes:
-    """Images (n, 1 or 3, H, W) side by side as PNG: same images, same bytes."""
-    padded = np.pad(images, ((0, 0), (0, 0), (0, 0), (0, GAP)), constant_values=255)
-    row = np.concatenate([np.moveaxis(image, 0, -1) for image in padded], axis=1)[:, :-GAP]
-    stream = io.BytesIO()
-    Image.fromarray(row.squeeze(-1) if row.shape[-1] == 1 else row).save(stream, "PNG", optimize=True)
-    return stream.getvalue()

@@ -1,10 +1,10 @@
-"""HTML tables of ledger rows, for the notebooks."""
+"""HTML tables for the notebooks, of ledger rows and of anything else; all styles stand in the tags."""
 
 from collections import Counter
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Iterable, Sequence
 
 from latent_anatomy.ledger.table import VERDICTS, Row
+from latent_anatomy.reports.markup import Html, join, tag
 
 SHADES = {
     "reproduced": "#d5efe3",
@@ -17,7 +17,7 @@ SHADES = {
 STYLE = "border:1px solid #ddd;padding:2px 6px;text-align:left;vertical-align:top"
 
 
-def grid(rows: Sequence[Row]) -> str:
+def grid(rows: Sequence[Row]) -> Html:
     """The rows of one table as the paper lays it out: data sets across, methods and metrics down.
 
     A cell holds the paper's number, then ours with its interval, shaded by verdict; its tooltip is the
@@ -32,12 +32,12 @@ def grid(rows: Sequence[Row]) -> str:
         )
     lines = [_line(["method", "metric", *across], "th")]
     for method, metric in down:
-        found = [cells.get((method, metric, dataset)) for dataset in across]
-        lines.append(_line([method, metric], "td", "".join(map(_cell, found))))
-    return f"<table style='border-collapse:collapse;font-size:85%'>{''.join(lines)}</table>"
+        line = [cells.get((method, metric, dataset)) for dataset in across]
+        lines.append(_line([method, metric], "td", join(map(_cell, line))))
+    return _table(lines)
 
 
-def listing(rows: Sequence[Row]) -> str:
+def listing(rows: Sequence[Row]) -> Html:
     """One line for each row, with its reason: for claims and for what was not run."""
     head = ["table", "data set", "paper", "ours", "verdict", "reason"]
     lines = [_line(head, "th")]
@@ -45,10 +45,10 @@ def listing(rows: Sequence[Row]) -> str:
         shade = f"background:{SHADES[row.verdict]}"
         texts = [row.table, row.dataset, row.paper, _ours(row), row.verdict, row.reason]
         lines.append(_line(texts, "td", style=shade))
-    return f"<table style='border-collapse:collapse;font-size:85%'>{''.join(lines)}</table>"
+    return _table(lines)
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary(rows: Sequence[Row]) -> Html:
     """How many rows have each verdict, for each table."""
     tables = list(dict.fromkeys(row.table.split(":")[0] for row in rows))
     shown = [verdict for verdict in VERDICTS if any(row.verdict == verdict for row in rows)]
@@ -56,13 +56,12 @@ def summary(rows: Sequence[Row]) -> str:
     for table in tables:
         count = Counter(row.verdict for row in rows if row.table.split(":")[0] == table)
         lines.append(_line([table, *(str(count[verdict]) for verdict in shown)], "td"))
-    return f"<table style='border-collapse:collapse;font-size:85%'>{''.join(lines)}</table>"
+    return _table(lines)
 
 
-def plain(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Any other small table of texts."""
-    body = "".join(_line(line, "td") for line in lines)
-    return f"<table style='border-collapse:collapse;font-size:85%'>{_line(head, 'th')}{body}</table>"
+def plain(head: Sequence[object], lines: Iterable[Sequence[object]]) -> Html:
+    """Any other table."""
+    return _table([_line(head, "th"), *(_line(line, "td") for line in lines)])
 
 
 def _ours(row: Row) -> str:
@@ -70,15 +69,20 @@ def _ours(row: Row) -> str:
     return row.ours_mean + interval
 
 
-def _cell(row: Row | None) -> str:
+def _cell(row: Row | None) -> Html:
     if row is None:
-        return f"<td style='{STYLE}'></td>"
-    parts = [f"paper {escape(row.paper)}"] if row.paper else []
-    parts.append(f"<b>{escape(_ours(row))}</b>" if row.ours_mean else escape(row.verdict))
+        return tag("td", "", style=STYLE)
+    parts = [f"paper {row.paper}"] if row.paper else []
+    parts.append(tag("b", _ours(row)) if row.ours_mean else row.verdict)
     style = f"{STYLE};background:{SHADES[row.verdict]}"
-    return f"<td style='{style}' title='{escape(row.verdict + ': ' + row.reason)}'>{'<br>'.join(parts)}</td>"
+    return tag("td", join(parts, "<br>"), style=style, title=f"{row.verdict}: {row.reason}")
 
 
-def _line(texts: Sequence[str], tag: str, more: str = "", style: str = "") -> str:
-    cells = "".join(f"<{tag} style='{STYLE};{style}'>{escape(text)}</{tag}>" for text in texts)
-    return f"<tr>{cells}{more}</tr>"
+def _line(cells: Sequence[object], kind: str, more: object = "", style: str = "") -> Html:
+    return tag("tr", join(tag(kind, cell, style=f"{STYLE};{style}") for cell in cells) + more)
+
+
+def _table(lines: Sequence[Html]) -> Html:
+    """A wide one is scrolled by itself."""
+    table = tag("table", join(lines), style="border-collapse:collapse;font-size:85%")
+    return tag("div", table, style="overflow-x:auto")
