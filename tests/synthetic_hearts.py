@@ -3,12 +3,10 @@
 And the methods that learn from it, as small.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from training_runs import copied
+from torch import nn
 
 from latent_anatomy.methods import registry as methods
 from latent_anatomy.metrics import dice as overlap
@@ -61,7 +59,7 @@ def blind_dice(train: Data, test: Data) -> float:
 
 
 def build(name: str, seed: int = 0, shape: Shape = SHAPE, **changed) -> nn.Module:
-    """The method `name` with few weights, which the seed decides; `changed` are other parameters than TINY's."""
+    """The method `name` with few weights, which the seed decides; `changed` goes before TINY's parameters."""
     module = methods.load(name)
     torch.manual_seed(seed)
     return module.Method(module.Params(**TINY[name] | changed), shape)
@@ -81,29 +79,3 @@ def batches(*streams: str, count: int = 2) -> dict[str, Batch]:
     rows = torch.arange(len(streams) * count).split(count)
     data = hearts(len(streams) * count)
     return {name: data.batch(each) for name, each in zip(streams, rows, strict=True)}
-
-
-def stepped(
-    method: nn.Module,
-    given: dict[str, Batch],
-    after: Callable[[str, set[str], set[str]], object] = lambda *update: None,
-) -> dict[str, Tensor]:
-    """One iteration as the training loop does it; its losses.
-
-    `after` each update gets its name, the networks that it moved, and those of which it moved every
-    parameter.
-    """
-    optimisers = method.optimisers()
-    networks = {name.partition(".")[0] for name, _ in method.named_parameters()}
-
-    def update(name: str, loss: Tensor) -> None:
-        before = copied(method)
-        optimisers[name].zero_grad(set_to_none=True)
-        loss.backward()
-        optimisers[name].step()
-        moved = {each: not torch.equal(before[each], value) for each, value in method.named_parameters()}
-        own = {net: [moved[each] for each in moved if each.startswith(f"{net}.")] for net in networks}
-        after(name, {net for net in own if any(own[net])}, {net for net in own if all(own[net])})
-
-    torch.manual_seed(1)
-    return method.train().training_step(given, update)

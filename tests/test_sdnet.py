@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import synthetic_hearts
 import torch
-from synthetic_hearts import STRUCTURES, batches, hearts, stepped
+from synthetic_hearts import STRUCTURES, batches, hearts
 from torch import nn
 from torch.distributions import Normal, kl_divergence
-from training_runs import same
+from training_runs import same, stepped
 
 from latent_anatomy.methods import sdnet
 from latent_anatomy.networks.film import FilmBlock, FilmDecoder

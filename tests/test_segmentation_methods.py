@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from synthetic_hearts import SHAPE, batches, blind_dice, build, dice, hearts, stepped, trained
-from training_runs import Interrupted, same, stop_after
+from synthetic_hearts import SHAPE, batches, blind_dice, build, dice, hearts, trained
+from training_runs import Interrupted, same, stepped, stop_after
 
 from latent_anatomy.methods import registry as methods
 
