@@ -38,6 +38,7 @@ STUDIED = {
     "sdnet": f"{HEARTS}.fold.50",
 }  # study -> what its methods can see
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+NARROW = {"width": 8, "critic_width": 4, "decoder_width": 8, "latent": 8, "mapping_steps": 5}
 CONDITIONS = {"epochs": 1, "epochs_in_params": 1, "whole": True, "threads": 1, "other_threads": None}
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 AE = {"method": "autoencoder", "width": 4, "latent": 8, "batch_size": 8}
@@ -121,6 +122,14 @@ def is_fitted(method: str) -> bool:
     return hasattr(methods.load(method).Method, "fit")
 
 
+def shortened(run: str, batch_size: int) -> dict:
+    """A change of params.yaml: an epoch, or one for each round of self-training, of narrow networks."""
+    fields = methods.load(PARAMS["methods"][run]["method"]).Params.model_fields
+    narrow = {name: value for name, value in NARROW.items() if name in fields}
+    epochs = 3 if "rounds" in fields else 1
+    return {"runs": [run], "params": {"batch_size": batch_size, "epochs": epochs} | narrow}
+
+
 def write_heads(path: Path) -> None:
     """Slices of discs for heads, 32 x 32, with planes of brain and lesion as those of volumes have them."""
     random, subjects, positions = np.random.default_rng(0), 12, 2
@@ -183,15 +192,12 @@ def test_every_run_is_bit_identical_on_a_cpu(project):
     trained = [run for run, block in PARAMS["methods"].items() if not is_fitted(block["method"])]
     chosen = {}
     for study, dataset in list(STUDIED.items())[:2]:
-        runs = [run for run in PARAMS["studies"][study]["runs"] if run in trained]
-        changes = [{"runs": runs, "params": {"batch_size": 8, "epochs": 1}}]
+        changes = [shortened(run, 8) for run in PARAMS["studies"][study]["runs"] if run in trained]
         chosen[study] = {"datasets": [dataset], "seeds": [1], "changes": changes}
     sweep = {"datasets": [HEARTS], "splits": ["fold"], "folds": [0], "labelled": [50]}
     runs = PARAMS["studies"]["sdnet"]["runs"][:5]  # the others are SDNet again
-    changes = [{"params": {"batch_size": 4, "width": 8}}]
-    for run in runs:  # an epoch for each of the three rounds of self-training
-        changes.append({"runs": [run], "params": {"epochs": 3 if run == "self-train" else 1}})
     sweeps = {"all": sweep | {"runs": runs}}
+    changes = [shortened(run, 4) for run in runs]
     chosen["sdnet"] = {"sweeps": sweeps, "seeds": [1], "changes": changes}
     collection = {"images": [DATASET, HEARTS], "volumes": [BRAIN], "studies": chosen}
     content = PARAMS | {"imaging": {}, "collections": {"phantom": collection}, "data": "phantom"}
