@@ -132,45 +132,39 @@ def shortened(run: str, batch_size: int) -> dict:
 
 def write_heads(path: Path) -> None:
     """Slices of discs for heads, 32 x 32, with planes of brain and lesion as those of volumes have them."""
-    random, subjects, positions = np.random.default_rng(0), 12, 2
-    count = subjects * positions
-    distance = np.hypot(*(np.indices((32, 32)) - 15.5))
-    brain, lesion = distance < 12, np.hypot(*(np.indices((32, 32)) - 12)) < 3
-    split = ["train"] * 8 + ["val"] * 2 + ["test"] * 2
-    planes = np.tile(np.stack([brain, lesion]).astype(np.uint8), (count, 1, 1, 1))
+    subjects, positions = [f"patient{i:02}" for i in range(12)], 2
+    brain, lesion = disc(15.5, 12), disc(12, 3)
+    planes = np.tile(np.stack([brain, lesion]).astype(np.uint8), (len(subjects) * positions, 1, 1, 1))
     planes[: 8 * positions, 1] = slices.NOT_DELINEATED
-    images = (random.uniform(0.2, 0.6, (count, 1, 32, 32)) + 0.3 * lesion) * brain
-    content = slices.Slices(
-        images=images.astype(np.float32),
-        masks=planes,
-        mask_names=("brain", "lesion"),
-        subject=np.repeat([f"patient{i:02}" for i in range(subjects)], positions),
-        slice=np.tile(np.arange(positions, dtype=np.int32), subjects),
-        split=np.repeat(split, positions),
-        modality=np.full(count, "MR FLAIR"),
-        dataset=BRAIN,
-        task="lesions",
-        classes=0,
-    )
-    slices_file.write(path, content, passport={})
+    split = np.repeat(["train"] * 8 + ["val"] * 2 + ["test"] * 2, positions)
+    names = {"mask_names": ("brain", "lesion"), "dataset": BRAIN, "task": "lesions"}
+    write_slices(path, subjects, positions, "MR FLAIR", lesion, brain, masks=planes, split=split, **names)
 
 
 def write_hearts(path: Path) -> None:
     """Slices of discs for left ventricles, 32 x 32, one of each person of the phantom."""
-    people = datasets.find(HEARTS).patients
-    random, disc = np.random.default_rng(0), np.hypot(*(np.indices((32, 32)) - 15.5)) < 6
-    images = random.uniform(0.2, 0.6, (len(people), 1, 32, 32)) + 0.3 * disc
+    people, ventricle = datasets.find(HEARTS).patients, disc(15.5, 6)
+    planes = np.tile(ventricle.astype(np.uint8), (len(people), 1, 1, 1))
+    names = {"mask_names": ("left-ventricle",), "dataset": HEARTS, "task": "segmentation"}
+    split = np.full(len(people), "train")
+    write_slices(path, people, 1, "MR cine", ventricle, masks=planes, split=split, **names)
+
+
+def disc(centre: float, radius: float) -> np.ndarray:
+    return np.hypot(*(np.indices((32, 32)) - centre)) < radius
+
+
+def write_slices(path, subjects, positions: int, modality: str, bright, inside=1, **others) -> None:
+    """Random images that are 0.3 brighter where `bright` is and 0 where `inside` is not."""
+    count = len(subjects) * positions
+    images = (np.random.default_rng(0).uniform(0.2, 0.6, (count, 1, 32, 32)) + 0.3 * bright) * inside
     content = slices.Slices(
         images=images.astype(np.float32),
-        masks=np.tile(disc.astype(np.uint8), (len(people), 1, 1, 1)),
-        mask_names=("left-ventricle",),
-        subject=np.array(people),
-        slice=np.zeros(len(people), np.int32),
-        split=np.full(len(people), "train"),
-        modality=np.full(len(people), "MR cine"),
-        dataset=HEARTS,
-        task="segmentation",
+        subject=np.repeat(subjects, positions),
+        slice=np.tile(np.arange(positions, dtype=np.int32), len(subjects)),
+        modality=np.full(count, modality),
         classes=0,
+        **others,
     )
     slices_file.write(path, content, passport={})
 

@@ -208,7 +208,7 @@ GENTLE = {
         ("unet", {"epochs": 12, "learning_rate": 2e-2}),
         ("self_train", {"depth": 2, "epochs": 14, "rounds": 2, "learning_rate": 2e-2}),
         ("sdnet", {"epochs": 8, "channels": 4}),
-        ("spatial_factorisation", {"epochs": 6, "decoder_width": 8, "critic_width": 1, **GENTLE}),
+        ("spatial_factorisation", {"epochs": 9, "decoder_width": 8, "critic_width": 1, **GENTLE}),
     ],
 )
 def test_they_beat_the_best_mask_and_the_mean_image_that_ignore_the_image(name, changed, tmp_path):
