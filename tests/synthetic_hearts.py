@@ -1,13 +1,29 @@
-"""A segmentation data set small enough for unit tests: a ring around a disc, somewhere in a noisy square."""
+"""A segmentation data set small enough for unit tests: a ring around a disc, somewhere in a noisy square.
+
+And the methods that learn from it, as small.
+"""
+
+from pathlib import Path
 
 import torch
+from torch import nn
 
+from latent_anatomy.methods import registry as methods
 from latent_anatomy.metrics import dice as overlap
-from latent_anatomy.training.method import Data, Shape
+from latent_anatomy.training.loop import TrainingParams, train
+from latent_anatomy.training.method import Batch, Data, Shape
 
 STRUCTURES = ("myocardium", "left-ventricle")
 SIZE = 32
 SHAPE = Shape(channels=1, height=SIZE, width=SIZE, classes=0, structures=STRUCTURES)
+ADVERSARIAL = {"width": 2, "depth": 2, "critic_width": 2, "pool": 6, "epochs": 1}
+TINY = {
+    "unet": {"width": 2, "depth": 2, "epochs": 2},
+    "self_train": {"width": 2, "depth": 1, "epochs": 3, "learning_rate": 1e-2, "momentum": 0.8},
+    "mask_gan": ADVERSARIAL,
+    "sdnet": ADVERSARIAL | {"channels": 3, "latent": 2},
+    "spatial_factorisation": ADVERSARIAL | {"decoder_width": 4, "latent": 3},
+}
 
 
 def hearts(count: int, seed: int = 0, subjects: int = 4, labelled: int | None = None) -> Data:
@@ -40,3 +56,26 @@ def blind_dice(train: Data, test: Data) -> float:
     """The best that one mask for all test slices reaches: where the training masks are often."""
     mean = train.masks.float().mean(0, keepdim=True)
     return max(dice(mean.gt(at).float().expand(len(test), -1, -1, -1), test) for at in (0.1, 0.2, 0.3, 0.4))
+
+
+def build(name: str, seed: int = 0, shape: Shape = SHAPE, **changed) -> nn.Module:
+    """The method `name` with few weights, which the seed decides; `changed` goes before TINY's parameters."""
+    module = methods.load(name)
+    torch.manual_seed(seed)
+    return module.Method(module.Params(**TINY[name] | changed), shape)
+
+
+def trained(
+    method: nn.Module, scratch: Path, data: Data | None = None, save_every_seconds: float = 0
+) -> list[dict[str, float]]:
+    """The history of a training, by default on a few slices and saved after each step."""
+    data = hearts(6, labelled=2) if data is None else data
+    settings = {"settings": TrainingParams(), "save_every_seconds": save_every_seconds}
+    return train(method, data, hearts(4, seed=1), seed=1, scratch=scratch, **settings)
+
+
+def batches(*streams: str, count: int = 2) -> dict[str, Batch]:
+    """A batch of `count` other slices for each stream."""
+    rows = torch.arange(len(streams) * count).split(count)
+    data = hearts(len(streams) * count)
+    return {name: data.batch(each) for name, each in zip(streams, rows, strict=True)}

@@ -49,6 +49,18 @@ def whole(made_once):
     return made_once("tiny", tiny_project.finish)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def drawn_once(tmp_path_factory):
+    """Each audit draws the phantom again: here all of them together draw it once."""
+    folder = tmp_path_factory.mktemp("drawn")
+    datasets.find(DATASET).generate(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            PhantomMedMnist, "generate", lambda _, where: shutil.copytree(folder, where, dirs_exist_ok=True)
+        )
+        yield
+
+
 @pytest.fixture
 def project(whole, tmp_path):
     """A copy of it to damage."""
@@ -89,10 +101,14 @@ def forge(path: Path, change) -> None:
         path.write_text(formats.html_with_passport(text, sealed(passport, content=formats.of_html(text))))
 
 
-def edit_metric(root: Path, value: float) -> None:
+def edit_metric(root: Path, with_passport: bool = False) -> None:
+    """Set a number to 35.9, and its hash in the passport too if asked."""
     path = root / RESULT.outputs["metrics"]
-    metrics = json.loads(path.read_text(encoding="utf-8")) | {"reconstruction/psnr": value}
+    metrics = json.loads(path.read_text(encoding="utf-8")) | {"reconstruction/psnr": 35.9}
     path.write_text(canonical_json(metrics), encoding="utf-8")
+    if with_passport:
+        hashed = sha256_file(path)
+        forge(root / RESULT.path, lambda passport: passport["outputs"].update(metrics=hashed))
 
 
 # --- what holds
@@ -161,7 +177,7 @@ def test_one_flipped_byte_in_any_artefact_is_found(project, path):
 
 
 def test_an_edited_metrics_file_is_found(project):
-    edit_metric(project, 35.9)
+    edit_metric(project)
     found = broken(project, *ONE)
     message = the(found, RESULT.path, "outputs")
     assert RESULT.outputs["metrics"] in message and "changed after" in message
@@ -171,9 +187,7 @@ def test_an_edited_metrics_file_is_found(project):
 
 
 def test_metrics_that_were_edited_with_their_passport_do_not_give_the_ledger(project):
-    edit_metric(project, 35.9)
-    hashed = sha256_file(project / RESULT.outputs["metrics"])
-    forge(project / RESULT.path, lambda passport: passport["outputs"].update(metrics=hashed))
+    edit_metric(project, with_passport=True)
     message = the(broken(project, *ONE), LEDGERS[1], "rows")
     assert f"Table 2 · {DATASET} · ae · reconstruction/psnr: expected ours_mean" in message
 
@@ -276,15 +290,17 @@ def test_it_says_whose_checksum_a_raw_file_has(whole, monkeypatch, algorithm, wh
     assert (link.state, link.message) == (State.HOLDS, f"{RAW}: {algorithm} of {whose}")
 
 
-@pytest.mark.parametrize("path", [SLICES.path, MODEL.path, RESULT.path, REPORT])
-def test_results_of_a_dirty_tree_are_found(project, path):
-    forge(project / path, lambda passport: passport["source"].update(dirty=True))
-    assert "commit them, and then snakemake" in the(broken(project), path, "sources")
+DIRTY = ("source", {"dirty": True}, "commit them, and then snakemake")
+OTHERS = ("job", {"source": "0" * 64}, "expected sources 000000000000")
 
 
-def test_sources_that_are_not_those_of_their_commit_are_found(project):
-    forge(project / MODEL.path, lambda passport: passport["job"].update(source="0" * 64))
-    assert "expected sources 000000000000" in the(broken(project), MODEL.path, "sources")
+@pytest.mark.parametrize(
+    ("path", "key", "change", "message"),
+    [*((path, *DIRTY) for path in (SLICES.path, MODEL.path, RESULT.path, REPORT)), (MODEL.path, *OTHERS)],
+)
+def test_results_of_other_sources_than_those_of_a_commit_are_found(project, path, key, change, message):
+    forge(project / path, lambda passport: passport[key].update(change))
+    assert message in the(broken(project), path, "sources")
 
 
 @pytest.mark.parametrize("changed", ["notebooks/unoranic.ipynb", "papers/unoranic.yaml", LEDGERS[1]])
@@ -401,7 +417,7 @@ def test_numbers_without_their_artefacts_are_not_here_and_fail_only_strictly(pro
 
 def test_what_git_brings_is_held_to_its_passport_even_alone(project):
     only_git(project)
-    edit_metric(project, 35.9)
+    edit_metric(project)
     assert "changed after" in the(broken(project), RESULT.path, "outputs")
 
 
@@ -483,20 +499,16 @@ def test_the_verb_prints_a_chain_and_its_exit_code_says_whether_it_holds(project
     assert as_json.exit_code == 0 and found["state"] == "holds"
     assert found["artefacts"][MODEL.path]["sha256"] == sha256_file(project / MODEL.path)
     assert str(project) not in as_json.output
-    edit_metric(project, 35.9)
+    edit_metric(project)
     done = run(project, monkeypatch)
     assert done.exit_code == 1 and "BROKEN" in done.output and RESULT.outputs["metrics"] in done.output
 
 
 @pytest.mark.slow
 def test_an_evaluation_run_again_gives_the_same_metrics_or_names_the_one_that_differs(project):
-    found = walk.audit(project, ONE, again=True)
-    again = {path: link for path, each in found.links.items() for link in each if link.check == "recompute"}
-    assert set(again) == {RESULT.path, OTHER.path}
-    assert all(link.state is State.HOLDS for link in again.values())
-    edit_metric(project, 35.9)  # and everything above it, as well as one can
-    hashed = sha256_file(project / RESULT.outputs["metrics"])
-    forge(project / RESULT.path, lambda passport: passport["outputs"].update(metrics=hashed))
-    found = walk.audit(project, ONE, again=True).links[RESULT.path]
-    [link] = [link for link in found if link.state is State.BROKEN]
-    assert link.check == "recompute" and "reconstruction/psnr was 35.9 and is " in link.message
+    edit_metric(project, with_passport=True)  # and everything above it, as well as one can
+    found = walk.audit(project, ONE, again=True).links
+    again = {path: link for path, each in found.items() for link in each if link.check == "recompute"}
+    assert set(again) == {RESULT.path, OTHER.path} and again[OTHER.path].state is State.HOLDS
+    assert [link for link in found[RESULT.path] if link.state is State.BROKEN] == [again[RESULT.path]]
+    assert "reconstruction/psnr was 35.9 and is " in again[RESULT.path].message

@@ -29,6 +29,8 @@ from latent_anatomy.versions.contents import Content, Run, flatten, gather
 
 SEEDS = (1, 2, 3)
 AE, PHANTOM = Run("unoranic", "breastmnist", "ae"), Run("unoranic", "phantom-breastmnist", "ae")
+RUNS = {AE: SEEDS, PHANTOM: (1,)}
+AE_1 = f"results/{'/'.join(AE)}/seed-1"
 PSNR = {"A": (20.0, 21.0, 22.5), "B": (20.25, 21.5, 22.0)}
 IGNORED = "/data/\n/models/\n/reports/\narrays.npz\n/results/*/phantom-*/\n/results/ledger-phantom.csv\n"
 ORIGINAL = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
@@ -38,7 +40,8 @@ SHIFT = 7  # of B's reconstruction, in grey levels
 
 def git(root: Path, *words: str) -> str:
     environment = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull}
-    result = subprocess.run(["git", *words], cwd=root, env=environment, capture_output=True, text=True)
+    command = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", *words]
+    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -64,10 +67,7 @@ def passport(job: dict, letter: str, **inputs: str) -> dict:
 
 
 def job(kind: str, run: Run, seed: int, letter: str) -> dict:
-    params = {
-        "epochs": 5,
-        "slope": {"A": 0.01, "B": 0.02}[letter],
-    }  # a default that params.yaml does not name
+    params = {"epochs": 5, "slope": {"A": 0.01, "B": 0.02}[letter]}  # a default: not in params.yaml
     return {"job": kind, **run._asdict(), "seed": seed, "method": "autoencoder", "params": params}
 
 
@@ -75,16 +75,10 @@ def npz(letter: str, seed: int) -> bytes:
     stream = io.BytesIO()
     corrupted = 255 - ORIGINAL
     shift = SHIFT * (letter == "B")
-    np.savez_compressed(
-        stream,
-        **{
-            "subject": np.arange(2),
-            "figure/clean/original": ORIGINAL,
-            "figure/clean/reconstruction": ORIGINAL + np.uint8(seed + shift),
-            "figure/InvertImg/input": corrupted,
-            "figure/InvertImg/reconstruction": corrupted,
-        },
-    )
+    shown = {"clean/original": ORIGINAL, "clean/reconstruction": ORIGINAL + np.uint8(seed + shift)}
+    shown |= {"InvertImg/input": corrupted, "InvertImg/reconstruction": corrupted}
+    figures = {f"figure/{name}": values for name, values in shown.items()}
+    np.savez_compressed(stream, subject=np.arange(2), **figures)
     return stream.getvalue()
 
 
@@ -96,12 +90,7 @@ def hdf5(proof: dict) -> bytes:
 
 
 def row(method: str, verdict: str, ours: str) -> str:
-    known = {
-        "study": "unoranic",
-        "table": "Table 2",
-        "dataset": "breastmnist",
-        "metric": "reconstruction/psnr",
-    }
+    known = {"study": "unoranic", "table": "Table 2", "dataset": AE.dataset, "metric": "reconstruction/psnr"}
     known |= {"method": method, "verdict": verdict, "ours_mean": ours}
     return ",".join(known.get(column, "") for column in COLUMNS)
 
@@ -125,24 +114,22 @@ def write_version(root: Path, letter: str) -> None:
     }
     put(root / "results" / "ledger.csv", "\n".join([",".join(COLUMNS), *rows[letter]]) + "\n")
     put(root / "data" / "raw" / "breastmnist" / "breastmnist.npz", f"raw {letter}")
-    slices = passport(
-        {"job": "slice", "dataset": "breastmnist"}, letter, **{"breastmnist.npz": sha256(f"raw {letter}")}
-    )
-    put(root / "data" / "slices" / "breastmnist.h5", hdf5(slices))
+    raw = {"breastmnist.npz": sha256(f"raw {letter}")}
+    proof = passport({"job": "slice", "dataset": AE.dataset}, letter, **raw)
+    put(root / "data" / "slices" / "breastmnist.h5", hdf5(proof))
     write_volumes(root, letter)
-    for run, seeds in ((AE, SEEDS), (PHANTOM, (1,))):
+    for run, seeds in RUNS.items():
         for number, seed in enumerate(seeds):
             where = Path(*run, f"seed-{seed}")
             folder = root / "results" / where
             metrics = {"reconstruction/psnr": PSNR[letter][number], "reconstruction/ssim": 0.5}
             metrics |= {f"lone/{letter}": 1.0, "data/test/images": 2}
             put(folder / "metrics.json", json.dumps(metrics))
-            proof = passport(
-                job("evaluate", run, seed, letter), letter, slices=sha256(f"slices {letter}"), model="m" * 64
-            )
+            slices = sha256(f"slices {letter}")
+            proof = passport(job("evaluate", run, seed, letter), letter, slices=slices, model="m" * 64)
             put(folder / "passport.json", json.dumps(proof))
             put(folder / "arrays.npz", npz(letter, seed))
-            proof = passport(job("train", run, seed, letter), letter, slices=sha256(f"slices {letter}"))
+            proof = passport(job("train", run, seed, letter), letter, slices=slices)
             weights = save({"w": np.zeros(2, np.float32)}, metadata={"passport": json.dumps(proof)})
             put(root / "models" / where / "model.safetensors", weights)
 
@@ -166,7 +153,7 @@ def commit(root: Path, subject: str, name: str) -> None:
     with Repo(str(root)) as repo:
         repo.commit(force=True)
     git(root, "add", "--all")
-    git(root, "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-qm", subject)
+    git(root, "commit", "-qm", subject)
     git(root, "tag", name)
 
 
@@ -178,11 +165,10 @@ def original(tmp_path_factory) -> Path:
     git(root, "init", "-q")
     Repo.init(str(root)).close()
     put(root / ".gitignore", IGNORED)
-    results = [f"results/{'/'.join(run)}/seed-{seed}" for run in (AE, PHANTOM) for seed in SEEDS]
-    results = [place for place in results if place.startswith("/".join(["results", *AE])) or place[-1] == "1"]
+    places = [f"{'/'.join(run)}/seed-{seed}" for run, seeds in RUNS.items() for seed in seeds]
     outs = ["data/raw/breastmnist", "data/slices/breastmnist.h5", INTERIM]
-    outs += [f"{place}/arrays.npz" for place in results]
-    outs += [f"{place.replace('results', 'models', 1)}/model.safetensors" for place in results]
+    outs += [f"results/{place}/arrays.npz" for place in places]
+    outs += [f"models/{place}/model.safetensors" for place in places]
     outs += [f"results/{'/'.join(PHANTOM)}/seed-1/{name}.json" for name in ("metrics", "passport")]
     put(root / "dvc.yaml", yaml.safe_dump({"stages": {"all": {"cmd": "true", "outs": outs}}}))
     write_version(root, "A")
@@ -208,16 +194,14 @@ def ab(original) -> tuple[Content, Content]:
     return content(original, "A"), content(original, "B")
 
 
-def cached(root: Path, name: str, path: str) -> Path:
+def break_cache(root: Path, name: str, path: str, content: bytes | None = None) -> None:
+    """Put other bytes, or nothing, where DVC's cache has an output of a version, or a file inside of one."""
     version = read.load(name, root)
-    return version.cache / version.outputs[path][:2] / version.outputs[path][2:]
-
-
-def break_cache(path: Path, content: bytes | None) -> None:
-    path.chmod(0o644)
-    path.unlink()
+    hashed = (version.outputs | version.inside)[path]
+    stored = version.cache / hashed[:2] / hashed[2:]
+    stored.unlink()
     if content is not None:
-        path.write_bytes(content)
+        stored.write_bytes(content)
 
 
 def test_parameters_that_differ_are_found_in_params_and_in_the_jobs(ab):
@@ -277,22 +261,14 @@ def test_subjects_whose_verdicts_or_numbers_differ_are_found(ab):
 
 
 def test_steps_of_volumes_that_the_cache_has_not_are_listed(root):
-    break_cache(cached(root, "A", INTERIM), None)
     strip = f"{INTERIM}/two/strip/passport.json"
-    inside = read.load("B", root)
-    break_cache(inside.cache / inside.inside[strip][:2] / inside.inside[strip][2:], None)
+    break_cache(root, "A", INTERIM)
+    break_cache(root, "B", strip)
     a, b = content(root, "A"), content(root, "B")
     assert INTERIM in a.not_here and "imaging/heads/two/strip" not in a.passports
     assert strip in b.not_here and INTERIM not in b.not_here and "imaging/heads/one/strip" in b.passports
     shutil.rmtree(root / INTERIM)
     assert f"dvc pull {INTERIM}" in content(root, "workspace").not_here[INTERIM]
-
-
-@pytest.mark.parametrize("name", ["qc.csv", "passport.json"])
-def test_a_damaged_table_of_subjects_is_named(root, name):
-    put(root / "results/imaging/heads" / name, "[1]")
-    with pytest.raises(ValueError, match=rf"{name} at workspace: expected a sound file"):
-        content(root, "workspace")
 
 
 def test_a_claim_that_is_decided_on_other_data_sets_is_one_row():
@@ -422,16 +398,16 @@ def test_the_working_tree_is_left_untouched(root, tmp_path):
 
 
 def test_what_the_cache_has_not_is_listed_with_the_way_to_get_it(root):
-    arrays = f"results/{'/'.join(AE)}/seed-1/arrays.npz"
     phantom = f"results/{'/'.join(PHANTOM)}/seed-1/metrics.json"
-    checkpoint = f"models/{'/'.join(AE)}/seed-1/model.safetensors"
-    for path in (arrays, phantom, checkpoint):
-        break_cache(cached(root, "A", path), None)
+    checkpoint = f"{AE_1.replace('results', 'models')}/model.safetensors"
+    lost = {f"{AE_1}/arrays.npz", phantom, checkpoint}
+    for path in lost:
+        break_cache(root, "A", path)
     a, b = content(root, "A"), content(root, "B")
-    assert a.not_here.keys() - b.not_here.keys() == {arrays, phantom, checkpoint}
-    assert all("dvc fetch --all-commits" in a.not_here[path] for path in (arrays, phantom, checkpoint))
+    assert a.not_here.keys() - b.not_here.keys() == lost
+    assert all("dvc fetch --all-commits" in a.not_here[path] for path in lost)
     shown = page.render(a, b)
-    assert all(path in shown for path in (arrays, phantom, checkpoint))
+    assert all(path in shown for path in lost)
     assert "1 result of B: not compared, the other&#x27;s are not here" in shown
     assert "that only B has" not in shown.split('id="metrics"')[1]
     assert "1 run whose pictures are not here" in shown
@@ -439,25 +415,23 @@ def test_what_the_cache_has_not_is_listed_with_the_way_to_get_it(root):
 
 def test_arrays_of_which_nobody_knows_are_listed(root):
     lock = yaml.safe_load((root / "dvc.lock").read_text())
-    arrays = f"results/{'/'.join(AE)}/seed-2/arrays.npz"
     outs = lock["stages"]["all"]["outs"]
-    lock["stages"]["all"]["outs"] = [out for out in outs if out["path"] != arrays]
+    outs.remove(next(out for out in outs if out["path"] == f"{AE_1}/arrays.npz"))
     put(root / "dvc.lock", yaml.safe_dump(lock))
-    git(root, "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-qam", "Less")
-    assert content(root, "HEAD").not_here[arrays].startswith("neither in git nor in dvc.lock")
+    git(root, "commit", "-qam", "Less")
+    assert content(root, "HEAD").not_here[f"{AE_1}/arrays.npz"].startswith("neither in git nor in dvc.lock")
 
 
 def test_other_bytes_in_the_cache_than_dvc_lock_means_are_refused(root):
-    arrays = f"results/{'/'.join(AE)}/seed-1/arrays.npz"
-    break_cache(cached(root, "A", arrays), npz("B", 1))
-    with pytest.raises(ValueError, match=rf"{arrays} at A: .*expected the MD5"):
+    break_cache(root, "A", f"{AE_1}/arrays.npz", npz("B", 1))
+    with pytest.raises(ValueError, match=rf"{AE_1}/arrays\.npz at A: .*expected the MD5"):
         page.render(content(root, "A"), content(root, "B"))
 
 
 def test_the_working_tree_is_a_version(root):
     clean = content(root, "workspace")
     assert "Nothing differs in what is here." in page.render(content(root, "HEAD"), clean)
-    metrics = root / "results" / Path(*AE) / "seed-1" / "metrics.json"
+    metrics = root / AE_1 / "metrics.json"
     put(metrics, json.dumps(json.loads(metrics.read_text()) | {"reconstruction/psnr": 99.25}))
     put(root / "src" / "fresh.py", "new = 1\n")
     put(root / "src" / "method.py", "same = 1\n")
@@ -475,17 +449,26 @@ def test_the_working_tree_is_a_version(root):
 
 def test_metrics_with_their_passport_inside_are_read_too(root):
     """As they were before passport.json."""
-    folder = root / "results" / Path(*AE) / "seed-1"
+    folder = root / AE_1
     inside = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("metrics", "passport")}
     put(folder / "metrics.json", json.dumps(inside))
     (folder / "passport.json").unlink()
     assert content(root, "workspace").results == content(root, "B").results
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"x": NaN}', '{"x": "1"}', '{"passport": {"job": {}}}'])
-def test_a_damaged_file_is_named_with_its_version(root, damage):
-    put(root / "results" / Path(*AE) / "seed-1" / "metrics.json", damage)
-    with pytest.raises(ValueError, match=r"seed-1/metrics\.json at workspace: expected a sound file"):
+METRICS = ("{", "[]", '{"x": NaN}', '{"x": "1"}', '{"passport": {"job": {}}}')
+
+
+@pytest.mark.parametrize(
+    ("path", "damage"),
+    [
+        *((f"results/imaging/heads/{name}", "[1]") for name in ("qc.csv", "passport.json")),
+        *((f"{AE_1}/metrics.json", damage) for damage in METRICS),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_version(root, path, damage):
+    put(root / path, damage)
+    with pytest.raises(ValueError, match=rf"{path} at workspace: expected a sound file"):
         content(root, "workspace")
 
 
@@ -509,9 +492,8 @@ def test_the_verb_writes_the_page_from_any_folder_of_the_checkout(root, monkeypa
 
 leaves = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
 names = st.text("abc", min_size=1, max_size=2)
-trees = st.dictionaries(
-    names, st.recursive(leaves, lambda t: st.lists(t, max_size=2) | st.dictionaries(names, t))
-)
+values = leaves | st.lists(leaves, max_size=2) | st.dictionaries(names, leaves, max_size=3)
+trees = st.dictionaries(names, st.dictionaries(names, values, max_size=3) | values, max_size=4)
 
 
 @settings(deadline=None, max_examples=40)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from phantom_files import drawn
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -170,12 +171,7 @@ def test_a_missing_file_is_named(tmp_path):
 # ---- phantoms
 
 
-@pytest.fixture(scope="module")
-def raw_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("raw")
-    for phantom in PHANTOMS:
-        phantom.generate(folder)
-    return folder
+raw_dir = drawn(*PHANTOMS)
 
 
 def test_phantoms_have_the_same_bytes_in_every_process(tmp_path, raw_dir):

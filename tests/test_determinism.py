@@ -38,6 +38,7 @@ STUDIED = {
     "sdnet": f"{HEARTS}.fold.50",
 }  # study -> what its methods can see
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+NARROW = {"width": 8, "critic_width": 4, "decoder_width": 8, "latent": 8, "mapping_steps": 5}
 CONDITIONS = {"epochs": 1, "epochs_in_params": 1, "whole": True, "threads": 1, "other_threads": None}
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 AE = {"method": "autoencoder", "width": 4, "latent": 8, "batch_size": 8}
@@ -121,47 +122,49 @@ def is_fitted(method: str) -> bool:
     return hasattr(methods.load(method).Method, "fit")
 
 
+def shortened(run: str, batch_size: int) -> dict:
+    """A change of params.yaml: an epoch, or one for each round of self-training, of narrow networks."""
+    fields = methods.load(PARAMS["methods"][run]["method"]).Params.model_fields
+    narrow = {name: value for name, value in NARROW.items() if name in fields}
+    epochs = 3 if "rounds" in fields else 1
+    return {"runs": [run], "params": {"batch_size": batch_size, "epochs": epochs} | narrow}
+
+
 def write_heads(path: Path) -> None:
     """Slices of discs for heads, 32 x 32, with planes of brain and lesion as those of volumes have them."""
-    random, subjects, positions = np.random.default_rng(0), 12, 2
-    count = subjects * positions
-    distance = np.hypot(*(np.indices((32, 32)) - 15.5))
-    brain, lesion = distance < 12, np.hypot(*(np.indices((32, 32)) - 12)) < 3
-    split = ["train"] * 8 + ["val"] * 2 + ["test"] * 2
-    planes = np.tile(np.stack([brain, lesion]).astype(np.uint8), (count, 1, 1, 1))
+    subjects, positions = [f"patient{i:02}" for i in range(12)], 2
+    brain, lesion = disc(15.5, 12), disc(12, 3)
+    planes = np.tile(np.stack([brain, lesion]).astype(np.uint8), (len(subjects) * positions, 1, 1, 1))
     planes[: 8 * positions, 1] = slices.NOT_DELINEATED
-    images = (random.uniform(0.2, 0.6, (count, 1, 32, 32)) + 0.3 * lesion) * brain
-    content = slices.Slices(
-        images=images.astype(np.float32),
-        masks=planes,
-        mask_names=("brain", "lesion"),
-        subject=np.repeat([f"patient{i:02}" for i in range(subjects)], positions),
-        slice=np.tile(np.arange(positions, dtype=np.int32), subjects),
-        split=np.repeat(split, positions),
-        modality=np.full(count, "MR FLAIR"),
-        dataset=BRAIN,
-        task="lesions",
-        classes=0,
-    )
-    slices_file.write(path, content, passport={})
+    split = np.repeat(["train"] * 8 + ["val"] * 2 + ["test"] * 2, positions)
+    names = {"mask_names": ("brain", "lesion"), "dataset": BRAIN, "task": "lesions"}
+    write_slices(path, subjects, positions, "MR FLAIR", lesion, brain, masks=planes, split=split, **names)
 
 
 def write_hearts(path: Path) -> None:
     """Slices of discs for left ventricles, 32 x 32, one of each person of the phantom."""
-    people = datasets.find(HEARTS).patients
-    random, disc = np.random.default_rng(0), np.hypot(*(np.indices((32, 32)) - 15.5)) < 6
-    images = random.uniform(0.2, 0.6, (len(people), 1, 32, 32)) + 0.3 * disc
+    people, ventricle = datasets.find(HEARTS).patients, disc(15.5, 6)
+    planes = np.tile(ventricle.astype(np.uint8), (len(people), 1, 1, 1))
+    names = {"mask_names": ("left-ventricle",), "dataset": HEARTS, "task": "segmentation"}
+    split = np.full(len(people), "train")
+    write_slices(path, people, 1, "MR cine", ventricle, masks=planes, split=split, **names)
+
+
+def disc(centre: float, radius: float) -> np.ndarray:
+    return np.hypot(*(np.indices((32, 32)) - centre)) < radius
+
+
+def write_slices(path, subjects, positions: int, modality: str, bright, inside=1, **others) -> None:
+    """Random images that are 0.3 brighter where `bright` is and 0 where `inside` is not."""
+    count = len(subjects) * positions
+    images = (np.random.default_rng(0).uniform(0.2, 0.6, (count, 1, 32, 32)) + 0.3 * bright) * inside
     content = slices.Slices(
         images=images.astype(np.float32),
-        masks=np.tile(disc.astype(np.uint8), (len(people), 1, 1, 1)),
-        mask_names=("left-ventricle",),
-        subject=np.array(people),
-        slice=np.zeros(len(people), np.int32),
-        split=np.full(len(people), "train"),
-        modality=np.full(len(people), "MR cine"),
-        dataset=HEARTS,
-        task="segmentation",
+        subject=np.repeat(subjects, positions),
+        slice=np.tile(np.arange(positions, dtype=np.int32), len(subjects)),
+        modality=np.full(count, modality),
         classes=0,
+        **others,
     )
     slices_file.write(path, content, passport={})
 
@@ -183,15 +186,12 @@ def test_every_run_is_bit_identical_on_a_cpu(project):
     trained = [run for run, block in PARAMS["methods"].items() if not is_fitted(block["method"])]
     chosen = {}
     for study, dataset in list(STUDIED.items())[:2]:
-        runs = [run for run in PARAMS["studies"][study]["runs"] if run in trained]
-        changes = [{"runs": runs, "params": {"batch_size": 8, "epochs": 1}}]
+        changes = [shortened(run, 8) for run in PARAMS["studies"][study]["runs"] if run in trained]
         chosen[study] = {"datasets": [dataset], "seeds": [1], "changes": changes}
     sweep = {"datasets": [HEARTS], "splits": ["fold"], "folds": [0], "labelled": [50]}
     runs = PARAMS["studies"]["sdnet"]["runs"][:5]  # the others are SDNet again
-    changes = [{"params": {"batch_size": 4, "width": 8}}]
-    for run in runs:  # an epoch for each of the three rounds of self-training
-        changes.append({"runs": [run], "params": {"epochs": 3 if run == "self-train" else 1}})
     sweeps = {"all": sweep | {"runs": runs}}
+    changes = [shortened(run, 4) for run in runs]
     chosen["sdnet"] = {"sweeps": sweeps, "seeds": [1], "changes": changes}
     collection = {"images": [DATASET, HEARTS], "volumes": [BRAIN], "studies": chosen}
     content = PARAMS | {"imaging": {}, "collections": {"phantom": collection}, "data": "phantom"}

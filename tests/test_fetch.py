@@ -99,37 +99,23 @@ def nothing_finished(folder) -> bool:
 # ---- from the publisher
 
 
-def test_a_download_arrives_whole_and_is_not_repeated(server, tmp_path):
+@pytest.mark.parametrize(
+    ("trouble", "asked"),
+    [
+        ({}, [None]),
+        ({"drop_after": [SOME, SOME]}, [None, f"bytes={SOME}-", f"bytes={2 * SOME}-"]),
+        ({"drop_after": [SOME], "knows_ranges": False}, [None, f"bytes={SOME}-"]),
+        ({"drop_after": [fetching.CHUNK_BYTES] * (2 * fetching.ATTEMPTS)}, ...),
+        ({"statuses": [503, 429, 500]}, [None] * 4),
+    ],
+    ids=["none", "dropped", "dropped, without ranges", "dropped often", "busy"],
+)
+def test_a_download_survives_trouble_and_is_not_repeated(server, tmp_path, trouble, asked):
+    vars(server).update(trouble)
     for _ in range(2):
         fetch(dataset(server.url), tmp_path, None, progress=False)
         assert whole(tmp_path)
-    assert server.ranges == [None]
-
-
-def test_a_dropped_connection_is_continued_where_it_broke(server, tmp_path):
-    server.drop_after = [SOME, SOME]
-    fetch(dataset(server.url), tmp_path, None, progress=False)
-    assert whole(tmp_path)
-    assert server.ranges == [None, f"bytes={SOME}-", f"bytes={2 * SOME}-"]
-
-
-def test_a_server_without_ranges_is_asked_for_the_whole_again(server, tmp_path):
-    server.knows_ranges, server.drop_after = False, [SOME]
-    fetch(dataset(server.url), tmp_path, None, progress=False)
-    assert whole(tmp_path)
-    assert len(server.ranges) == 2
-
-
-def test_many_drops_are_survived_as_long_as_bytes_arrive(server, tmp_path):
-    server.drop_after = [fetching.CHUNK_BYTES] * (2 * fetching.ATTEMPTS)
-    fetch(dataset(server.url), tmp_path, None, progress=False)
-    assert whole(tmp_path)
-
-
-def test_a_busy_server_is_asked_again(server, tmp_path):
-    server.statuses = [503, 429, 500]
-    fetch(dataset(server.url), tmp_path, None, progress=False)
-    assert whole(tmp_path)
+        assert asked in (..., server.ranges)
 
 
 def test_a_wrong_address_is_not_asked_again(server, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reporting import pick
 from scipy import stats
 from synthetic_results import PAPER, comparison, overwrite, result, write
 from synthetic_results import paper as load_paper
@@ -18,6 +19,10 @@ from latent_anatomy.ledger import results
 from latent_anatomy.ledger import table as ledger_table
 
 RUNS = ("unoranic", "ae", "resnet18", "resnet18-corruption")
+PSNR = {"table": "Table 2", "metric": "reconstruction/psnr"}
+OURS = PSNR | {"method": "unoranic"}
+AE = result("ae", "retinamnist")
+EVERY_RUN = [result(run, "retinamnist") for run in RUNS]
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +34,6 @@ def build(paper, paths, phantom=False):
     return ledger.build(paper, results.read(paths, "unoranic", phantom))
 
 
-def pick(rows, **columns):
-    """The one row with these columns."""
-    found = [row for row in rows if all(getattr(row, key) == value for key, value in columns.items())]
-    assert len(found) == 1, (columns, len(found))
-    return found[0]
-
-
 # Every printed number, and why it was not run
 
 
@@ -45,7 +43,7 @@ def test_without_results_every_number_and_claim_is_a_row_that_says_how_to_get_it
     assert len(rows) == numbers + len(paper.claims)
     assert {row.verdict for row in rows} == {"not run"}
     assert all(row.reason and row.paper and row.n_seeds == "0" and not row.ours_mean for row in rows)
-    row = pick(rows, table="Table 2", dataset="bloodmnist", metric="reconstruction/psnr", method="unoranic")
+    row = pick(rows, dataset="bloodmnist", **OURS)
     assert (row.paper, row.difference) == ("31.700", "")
     assert datasets.find("bloodmnist").how_to_get in row.reason
 
@@ -54,26 +52,16 @@ def test_reasons_tell_missing_data_from_a_missing_run_and_a_missing_metric(paper
     content = result("unoranic", "retinamnist")
     del content["metrics"]["reconstruction/ssim"]
     rows = build(paper, write(tmp_path, content))
-    where = {"dataset": "retinamnist", "metric": "reconstruction/psnr", "table": "Table 2"}
-    assert "the run ae was not made on retinamnist" in pick(rows, method="ae", **where).reason
-    reason = pick(
-        rows, dataset="retinamnist", metric="reconstruction/ssim", table="Follow-up, 28 pixels"
-    ).reason
+    where = {"dataset": "retinamnist"}
+    assert "the run ae was not made on retinamnist" in pick(rows, method="ae", **PSNR, **where).reason
+    reason = pick(rows, metric="reconstruction/ssim", table="Follow-up, 28 pixels", **where).reason
     assert reason == "the metrics of unoranic on retinamnist have no reconstruction/ssim"
 
 
 def test_rows_beside_the_paper(paper, tmp_path):
-    paths = write(
-        tmp_path,
-        *(result("unoranic", "retinamnist", seed, shift) for seed, shift in ((1, 0.1), (2, 0.2), (3, 0.6))),
-    )
-    row = pick(
-        build(paper, paths),
-        table="Table 2",
-        dataset="retinamnist",
-        metric="reconstruction/psnr",
-        method="unoranic",
-    )
+    shifts = {1: 0.1, 2: 0.2, 3: 0.6}
+    paths = write(tmp_path, *(result("unoranic", "retinamnist", *each) for each in shifts.items()))
+    row = pick(build(paper, paths), dataset="retinamnist", **OURS)
     assert (row.paper, row.ours_mean, row.n_seeds, row.difference) == ("36.309", "36.6090", "3", "0.3000")
     half = stats.t.ppf(0.975, 2) * np.std([0.1, 0.2, 0.6], ddof=1) / math.sqrt(3)
     assert float(row.ours_ci_low) == pytest.approx(36.609 - half, abs=1e-4)
@@ -82,24 +70,18 @@ def test_rows_beside_the_paper(paper, tmp_path):
 
 
 def test_one_seed_has_no_interval_and_says_so(paper, tmp_path):
-    row = pick(
-        build(paper, write(tmp_path, result("unoranic", "retinamnist"))),
-        table="Table 2",
-        dataset="retinamnist",
-        metric="reconstruction/psnr",
-        method="unoranic",
-    )
+    rows = build(paper, write(tmp_path, result("unoranic", "retinamnist")))
+    row = pick(rows, dataset="retinamnist", **OURS)
     assert (row.ours_ci_low, row.ours_ci_high, row.n_seeds) == ("", "", "1")
     assert "one seed" in row.reason
 
 
 def test_a_substitute_has_rows_of_its_own_with_the_note_of_its_data_set(paper, tmp_path):
     rows = build(paper, write(tmp_path, result("unoranic", "breastmnist-resaved")))
-    where = {"table": "Table 2", "metric": "reconstruction/psnr", "method": "unoranic"}
-    ours = pick(rows, dataset="breastmnist-resaved", **where)
+    ours = pick(rows, dataset="breastmnist-resaved", **OURS)
     assert (ours.paper, ours.ours_mean, ours.verdict) == ("29.390", "29.3900", "reproduced")
     assert datasets.find("breastmnist-resaved").note in ours.reason
-    original = pick(rows, dataset="breastmnist", **where)
+    original = pick(rows, dataset="breastmnist", **OURS)
     assert (original.verdict, original.ours_mean) == ("not run", "")
     assert "see the rows of breastmnist-resaved" in original.reason
 
@@ -110,7 +92,7 @@ def test_what_was_made_otherwise_than_released_is_in_the_reason(paper, tmp_path)
     content["evaluation"]["probing"]["epochs"] = 50
     rows = build(paper, write(tmp_path, content))
     where = {"dataset": "retinamnist", "method": "unoranic"}
-    reason = pick(rows, table="Table 2", metric="reconstruction/psnr", **where).reason
+    reason = pick(rows, **PSNR, **where).reason
     assert "shortened: 200 of 1001 epochs, learning-rate cycle scaled to the length" in reason
     assert "slope 0.01, released 1.0" in reason
     assert "cycle.stepping step, released epoch" in reason
@@ -198,13 +180,12 @@ def test_claims_by_point_estimates_agree_with_the_paper_when_the_numbers_do(pape
 
 
 def test_a_claim_needs_significance_where_there_is_a_paired_test(paper, tmp_path):
-    contents = [result(run, "retinamnist") for run in RUNS]
     key = "reconstruction/psnr/unoranic-minus-ae"
     acc = "probing/disease/concatenated_released/acc/unoranic-minus-ae"
     outcomes = {}
     for p in (0.02, 0.03):  # two tests decide claims: Holm doubles the smaller p
         test = comparison("retinamnist", {key: (0.3, p), acc: (0.06, 0.5)})
-        rows = build(paper, write(tmp_path, *contents, test))
+        rows = build(paper, write(tmp_path, *EVERY_RUN, test))
         outcomes[p] = claim(rows, "(i) reconstruction")
         assert claim(rows, "(ii) disease, ACC").verdict == "not reproduced"
     assert (outcomes[0.02].ours_mean, outcomes[0.02].verdict) == ("1/1", "reproduced")
@@ -213,18 +194,16 @@ def test_a_claim_needs_significance_where_there_is_a_paired_test(paper, tmp_path
 
 
 def test_a_comparison_the_other_way_round_counts_with_its_sign_turned(paper, tmp_path):
-    contents = [result(run, "retinamnist") for run in RUNS]
     test = comparison("retinamnist", {"reconstruction/psnr/ae-minus-unoranic": (0.3, 0.001)})
-    row = claim(build(paper, write(tmp_path, *contents, test)), "(i) reconstruction")
+    row = claim(build(paper, write(tmp_path, *EVERY_RUN, test)), "(i) reconstruction")
     assert row.ours_mean == "0/1"
     assert "-0.3000 over ae [-0.4000, -0.2000]" in row.reason
 
 
 def test_a_classifier_is_compared_under_the_name_of_the_probe(paper, tmp_path):
-    contents = [result(run, "retinamnist") for run in RUNS]
     key = "probing/corruption/concatenated_released/auc/unoranic-minus-resnet18-corruption"
     test = comparison("retinamnist", {key: (-0.2, 0.001)})
-    row = claim(build(paper, write(tmp_path, *contents, test)), "detection beats the baseline, AUC")
+    row = claim(build(paper, write(tmp_path, *EVERY_RUN, test)), "detection beats the baseline, AUC")
     assert (row.paper, row.ours_mean, row.verdict) == ("5/5", "0/1", "not reproduced")
     assert "-0.2000 over resnet18-corruption [-0.3000, -0.1000], p 0.0010 after Holm" in row.reason
 
@@ -324,34 +303,18 @@ def test_no_row_of_a_phantom_can_be_made_with_the_papers_number(paper, tmp_path,
 # Bad input
 
 
-def change(content, **keys):
-    return {**content, **keys}
-
-
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        (
-            [change(result("ae", "retinamnist"), metrics={"reconstruction/psnr": math.nan})],
-            "expected a finite number",
-        ),
-        (
-            [change(result("ae", "retinamnist"), metrics={"reconstruction/psnr": "31"})],
-            "expected a finite number",
-        ),
-        ([{k: v for k, v in result("ae", "retinamnist").items() if k != "params"}], "found no params"),
-        ([change(result("ae", "retinamnist"), study="sdnet")], "expected results of the study unoranic"),
-        (
-            [result("ae", "retinamnist"), change(result("ae", "retinamnist", 2), params={"epochs": 3})],
-            "made alike",
-        ),
-        ([result("ae", "retinamnist"), change(result("ae", "retinamnist", 2), metrics={})], "such as"),
-        (
-            [change(result("ae", "retinamnist"), params={"epochs": 3})],
-            "params.batch_size: expected this parameter",
-        ),
-        ([change(result("ae", "retinamnist"), evaluation={})], "evaluation.probing.epochs: expected"),
-        ([result("ae", "retinamnist", shift=0) | {"dataset": "retinamnist2"}], "expected one of"),
+        ([AE | {"metrics": {"reconstruction/psnr": math.nan}}], "expected a finite number"),
+        ([AE | {"metrics": {"reconstruction/psnr": "31"}}], "expected a finite number"),
+        ([{key: value for key, value in AE.items() if key != "params"}], "found no params"),
+        ([AE | {"study": "sdnet"}], "expected results of the study unoranic"),
+        ([AE, AE | {"seed": 2, "params": {"epochs": 3}}], "made alike"),
+        ([AE, AE | {"seed": 2, "metrics": {}}], "such as"),
+        ([AE | {"params": {"epochs": 3}}], "params.batch_size: expected this parameter"),
+        ([AE | {"evaluation": {}}], "evaluation.probing.epochs: expected"),
+        ([AE | {"dataset": "retinamnist2"}], "expected one of"),
     ],
 )
 def test_a_bad_metrics_file_is_one_clear_error(paper, tmp_path, contents, message):

@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from synthetic_hearts import SHAPE, hearts
+from synthetic_hearts import build, hearts, trained
 
-from latent_anatomy.methods import mask_gan
 from latent_anatomy.networks.mask_critic import FakePool, MaskCritic, SameConv2d, spectral_norm
 from latent_anatomy.networks.segmentation_losses import least_squares
-from latent_anatomy.training.loop import TrainingParams, train
 
 
 def critic(seed: int = 0, planes: int = 2, size: tuple[int, int] = (32, 32), width: int = 2) -> MaskCritic:
@@ -120,15 +118,9 @@ def test_without_a_pool_the_fakes_are_the_batch():
     assert torch.equal(found, fakes) and not found.requires_grad
 
 
-def gan(seed: int = 0, **changed) -> mask_gan.Method:
-    torch.manual_seed(seed)
-    tiny = {"width": 2, "depth": 2, "critic_width": 2, "epochs": 1, "pool": 6}
-    return mask_gan.Method(mask_gan.Params(**tiny | changed), SHAPE)
-
-
 @pytest.mark.parametrize("passes", ["shared", "as_released"])
 def test_the_gan_has_three_updates_of_its_own_optimisers_and_trains(passes, tmp_path):
-    method, order = gan(repeated_passes=passes), []
+    method, order = build("mask_gan", repeated_passes=passes), []
     optimisers, step = method.optimisers(), method.training_step
     assert set(optimisers) == {"supervised", "unsupervised", "critic"}
 
@@ -137,7 +129,7 @@ def test_the_gan_has_three_updates_of_its_own_optimisers_and_trains(passes, tmp_
 
     method.training_step = recorded
     data = hearts(9, labelled=1)  # 3 labelled slices; the last unlabelled batch has one
-    [row] = train(method, data, hearts(4, 1), seed=1, settings=TrainingParams(), scratch=tmp_path / "scratch")
+    [row] = trained(method, tmp_path, data)
     assert order == ["supervised", "unsupervised", "critic"] * 3
     assert all(np.isfinite(value) for value in row.values())
     assert ("images" in method.streams(data)) == (passes == "as_released")

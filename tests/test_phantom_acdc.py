@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 from conftest import hashes
+from phantom_files import drawn
 from scipy.ndimage import binary_dilation
 
 from latent_anatomy.data import slices, slices_check
@@ -17,14 +18,8 @@ from latent_anatomy.datasets.acdc_patients import GROUPS, MASKS, PATIENTS
 from latent_anatomy.datasets.phantoms.acdc import LABELS, PhantomAcdc
 
 TINY = PhantomAcdc(patients=PATIENTS[:15], frames=3, pixels_mm=(2.6, 3.1))
+raw = drawn(TINY)
 RIGHT, MUSCLE, LEFT = 1, 2, 3  # values of ACDC's label maps
-
-
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("phantom")
-    TINY.generate(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 from conftest import hashes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from phantom_files import drawn
 from scipy.ndimage import binary_dilation
 from scipy.spatial import KDTree
 
@@ -18,14 +19,8 @@ from latent_anatomy.datasets.phantoms.people import LESION_MM3, VENTRICLES, Head
 from latent_anatomy.imaging import volume
 
 SMALL = PhantomBrain(train=1, val=1, test=1, flair_mm=(3.0, 3.0, 4.0), t1_mm=(4.0, 4.0, 4.0))
+raw = drawn(SMALL)
 PATIENTS = [subject for subject in SMALL.subjects if subject.split != "train"]
-
-
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("phantom")
-    SMALL.generate(folder)
-    return folder
 
 
 def split_of(subject) -> str:

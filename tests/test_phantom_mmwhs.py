@@ -6,6 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 from conftest import hashes
+from phantom_files import drawn
 
 from latent_anatomy.data import slices_check
 from latent_anatomy.datasets import registry as datasets
@@ -15,14 +16,8 @@ from latent_anatomy.datasets.phantoms.mmwhs import PhantomMmwhs
 TINY = PhantomMmwhs(
     numbers=(1001, 1002, 1003), train=1, shape=(32, 32, 16), voxel_mm=(4.8, 4.8, 7.0), size=32, spacing_mm=4.8
 )
+raw = drawn(TINY)
 VALUES = {value for values in LABELS.values() for value in values}
-
-
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("phantom")
-    TINY.generate(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,16 @@
-"""SDNet: layer tables, rounding, FiLM, which update trains what and when, passes, resume; and it learns."""
+"""SDNet's own: layer tables, rounding, FiLM, passes, losses, choices, decay, streams."""
 
 from collections import Counter
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
+import synthetic_hearts
 import torch
-from synthetic_hearts import SHAPE, STRUCTURES, blind_dice, dice, hearts
+from synthetic_hearts import STRUCTURES, batches, hearts
 from torch import nn
 from torch.distributions import Normal, kl_divergence
+from training_runs import same, stepped
 
 from latent_anatomy.methods import sdnet
 from latent_anatomy.networks.film import FilmBlock, FilmDecoder
@@ -17,53 +18,10 @@ from latent_anatomy.networks.modality import ModalityEncoder
 from latent_anatomy.networks.rounding import harden
 from latent_anatomy.networks.segmentation_losses import kl, sampled
 from latent_anatomy.training.loop import TrainingParams, train
-from latent_anatomy.training.method import Batch, Shape
+from latent_anatomy.training.method import Shape
 
-TINY = {"width": 2, "depth": 2, "critic_width": 2, "channels": 3, "latent": 2, "pool": 6, "epochs": 1}
+build, STREAMS = partial(synthetic_hearts.build, "sdnet"), ("labelled", "unlabelled", "masks", "images")
 NETWORKS = ("anatomy_encoder", "segmentor", "modality_encoder", "decoder", "critic")
-
-
-def build(seed: int = 0, shape: Shape = SHAPE, **changed) -> sdnet.Method:
-    torch.manual_seed(seed)
-    return sdnet.Method(sdnet.Params(**TINY | changed), shape)
-
-
-def batches(count: int = 2) -> dict[str, Batch]:
-    data = hearts(4 * count)
-    rows = torch.arange(4 * count).split(count)
-    names = ("labelled", "unlabelled", "masks", "images")
-    return {name: data.batch(each) for name, each in zip(names, rows, strict=True)}
-
-
-def stepped(method: sdnet.Method, before=lambda name: None, after=lambda name: None) -> dict:
-    """One iteration, as the training loop does it; `before` and `after` see each update."""
-    optimisers = method.optimisers()
-
-    def update(name: str, loss: torch.Tensor) -> None:
-        before(name)
-        optimisers[name].zero_grad(set_to_none=True)
-        loss.backward()
-        optimisers[name].step()
-        after(name)
-
-    torch.manual_seed(1)
-    return method.train().training_step(batches(), update)
-
-
-def weights(method: sdnet.Method) -> dict[str, list[torch.Tensor]]:
-    children = {name: getattr(method, name) for name in NETWORKS}
-    return {name: [each.detach().clone() for each in net.parameters()] for name, net in children.items()}
-
-
-def run(method: sdnet.Method, scratch, data=None, save_every_seconds: float = 60) -> dict[str, torch.Tensor]:
-    data = hearts(6, labelled=2) if data is None else data
-    settings = {"settings": TrainingParams(), "save_every_seconds": save_every_seconds}
-    train(method, data, hearts(4, seed=1), seed=1, scratch=scratch, **settings)
-    return method.state_dict()
-
-
-def same(one: dict, other: dict) -> bool:
-    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 # Networks
@@ -136,45 +94,6 @@ def test_slices_too_small_for_the_modality_encoder_are_refused():
 # Updates
 
 
-EVERYTHING = {"anatomy_encoder", "segmentor", "modality_encoder", "decoder"}
-RELEASED = [
-    ("supervised", EVERYTHING),
-    ("z_regression", {"modality_encoder", "decoder"}),
-    ("unsupervised", EVERYTHING),
-    ("z_regression", {"modality_encoder", "decoder"}),
-    ("critic", {"critic"}),
-]
-PRINTED = [
-    (name, trained | {"anatomy_encoder"} if name == "z_regression" else trained) for name, trained in RELEASED
-]
-
-
-@pytest.mark.parametrize("passes", ["shared", "as_released"])
-@pytest.mark.parametrize(("form", "expected"), [("released", RELEASED), ("printed", PRINTED)])
-def test_five_updates_in_their_order_train_exactly_their_networks(passes, form, expected):
-    method, found, earlier = build(repeated_passes=passes, z_regression=form), [], {}
-
-    def before(name: str) -> None:
-        earlier.update(weights(method))
-
-    def after(name: str) -> None:
-        now = weights(method)
-        moved = {net for net in NETWORKS if not all(map(torch.equal, now[net], earlier[net]))}
-        found.append((name, moved))
-
-    stepped(method, before, after)
-    assert found == expected
-
-
-def test_every_part_of_the_networks_is_trained():
-    method, after = build(width=4, channels=4), {}
-    before = weights(method)
-    stepped(method, after=lambda name: after.setdefault(name, weights(method)))
-    for update, trained in (("supervised", EVERYTHING), ("critic", {"critic"})):
-        for name in trained:
-            assert not any(map(torch.equal, before[name], after[update][name])), name
-
-
 def test_passes_per_iteration_are_those_of_the_table():
     table = {}
     for passes in ("as_released", "shared"):
@@ -185,7 +104,7 @@ def test_passes_per_iteration_are_those_of_the_table():
 
         for name in NETWORKS:
             getattr(method, name).register_forward_hook(partial(note, name))
-        stepped(method)
+        stepped(method, batches(*STREAMS))
         table[passes] = [(counts[name, True], counts[name, False]) for name in NETWORKS]
     assert table["as_released"] == [(2, 3), (2, 1), (4, 0), (4, 0), (3, 0)]
     assert table["shared"] == [(2, 0), (2, 0), (4, 0), (4, 0), (3, 0)]
@@ -195,7 +114,7 @@ def test_repeated_passes_leave_running_statistics_alone():
     found = []
     for passes in ("as_released", "shared"):
         method = build(repeated_passes=passes, learning_rate=1e-12)
-        stepped(method)
+        stepped(method, batches(*STREAMS))
         found.append({name: value for name, value in method.anatomy_encoder.named_buffers()})
     for name, value in found[0].items():
         torch.testing.assert_close(value, found[1][name])
@@ -212,7 +131,7 @@ def test_a_frozen_prior_gives_the_labelled_images_the_same_z_at_every_step(froze
 
 
 def test_the_loss_is_the_weighted_sum_of_the_paper():
-    losses = stepped(build())
+    losses = stepped(build(), batches(*STREAMS))
     expected = 10 * losses["dice"] + 10 * losses["adversarial"]
     expected = expected + losses["reconstruction"] + losses["unlabelled_reconstruction"]
     expected = expected + 0.01 * (losses["kl"] + losses["unlabelled_kl"])
@@ -255,7 +174,7 @@ def descended(method: sdnet.Method) -> None:
     """Two iterations by plain gradients, whose sizes tell what those of Adam's first steps do not."""
     torch.manual_seed(1)
     for _ in range(2):
-        method.train().training_step(batches(), partial(descend, method))
+        method.train().training_step(batches(*STREAMS), partial(descend, method))
 
 
 def descend(method: sdnet.Method, name: str, loss: torch.Tensor) -> None:
@@ -267,20 +186,7 @@ def descend(method: sdnet.Method, name: str, loss: torch.Tensor) -> None:
                 parameter -= 1e-3 * parameter.grad
 
 
-def test_the_released_settings_are_the_defaults():
-    params = sdnet.Params()
-    assert (params.channels, params.latent, params.width, params.critic_width, params.pool) == (
-        8,
-        8,
-        64,
-        64,
-        50,
-    )
-    assert (params.lambda_dice, params.lambda_adversarial, params.lambda_kl) == (10, 10, 0.01)
-    assert (params.lambda_reconstruction, params.lambda_z, params.spectral_weight) == (1, 1, 10)
-    assert (params.learning_rate, params.beta1, params.decay, params.batch_size) == (1e-4, 0.5, 1e-4, 4)
-    selection = params.selection
-    assert (selection.minimum_change, selection.patience, selection.restore) == (1e-2, 100, False)
+def test_every_optimiser_has_the_released_settings():
     for optimiser in build().optimisers().values():
         [group] = optimiser.param_groups
         assert (group["betas"], group["eps"], group["decay"]) == ((0.5, 0.999), 1e-7, 1e-4)
@@ -301,18 +207,6 @@ def test_decay_counts_the_updates_of_each_optimiser_or_epochs(tmp_path):
 # What it may see
 
 
-@pytest.mark.parametrize("real_masks", ["labelled", "all"])
-def test_masks_of_unlabelled_slices_reach_the_critic_at_most(real_masks, tmp_path):
-    data = hearts(8, labelled=2)
-    others = data.masks.clone()
-    others[~data.labelled] = 1 - others[~data.labelled]
-    states = [
-        run(build(real_masks=real_masks), tmp_path / str(i), replace(data, masks=masks))
-        for i, masks in enumerate((data.masks, others))
-    ]
-    assert same(*states) == (real_masks == "labelled")
-
-
 def test_streams_by_default_and_as_released():
     data = hearts(24, subjects=4, labelled=1)
     data.masks[[0, 1]] = 255
@@ -328,76 +222,3 @@ def test_streams_by_default_and_as_released():
     assert set(build().streams(data)) == {"labelled", "unlabelled", "masks"}
     labelled = build(real_masks="labelled").streams(data)
     assert torch.equal(labelled["masks"].indices, labelled["labelled"].indices)
-
-
-# Bits
-
-
-def test_same_seed_same_bits_and_batches_of_one_are_no_obstacle(tmp_path):
-    data = hearts(9, labelled=2)  # 5 labelled, 9 unlabelled: the last batches have one image
-    states = [run(build(), tmp_path / name, data) for name in ("a", "b")]
-    assert same(*states)
-    assert all(torch.isfinite(value).all() for value in states[0].values())
-
-
-class Interrupted(Exception):
-    pass
-
-
-def test_a_killed_run_goes_on_with_the_same_fakes_and_ends_with_the_same_bits(tmp_path):
-    whole = run(build(epochs=2), tmp_path / "whole")
-    stopped, calls = build(epochs=2), []
-    step = stopped.training_step
-
-    def failing_step(*arguments):
-        calls.append(1)
-        if len(calls) > 3:
-            raise Interrupted
-        return step(*arguments)
-
-    stopped.training_step = failing_step
-    with pytest.raises(Interrupted):
-        run(stopped, tmp_path / "killed", save_every_seconds=0)
-    assert len(calls) == 4  # of 2 epochs of 2 steps; the pool is full and turns over
-    assert same(whole, run(build(seed=99, epochs=2), tmp_path / "killed"))
-
-
-# Capabilities
-
-
-@pytest.mark.parametrize("shape", [SHAPE, replace(SHAPE, height=64, width=48)])
-def test_capabilities_have_the_shapes_and_ranges_of_the_contract(shape):
-    method = build(shape=shape).eval()
-    images = torch.rand(3, 1, shape.height, shape.width)
-    size = (shape.height, shape.width)
-    with torch.no_grad():
-        masks, anatomy = method.segment(images), method.anatomy(images)
-        modality, (mean, log_variance) = method.encode(images)["modality"], method.posterior(images)
-        again = method.reconstruct(images)
-        assert torch.equal(again, method.reconstruct(images)) and torch.equal(masks, method.segment(images))
-        torch.testing.assert_close(again, method.decode(anatomy, modality))
-        torch.testing.assert_close(method.soft_anatomy(images).round(), anatomy)
-    assert masks.shape == (3, 2, *size) and masks.dtype == torch.float32
-    assert (masks >= 0).all() and (masks.sum(1) <= 1 + 1e-6).all()
-    assert anatomy.shape == (3, 3, *size) and set(anatomy.unique().tolist()) <= {0.0, 1.0}
-    assert modality.shape == mean.shape == log_variance.shape == (3, 2) and torch.equal(modality, mean)
-    assert again.shape == images.shape and again.min() >= 0 and again.max() <= 1
-
-
-def test_gradients_of_the_segmentation_reach_the_anatomy_encoder_through_the_rounding():
-    method = build().eval()
-    method.segment(torch.rand(2, 1, 32, 32)).sum().backward()
-    assert all(parameter.grad.abs().sum() > 0 for parameter in method.anatomy_encoder.head.parameters())
-
-
-def test_sdnet_learns_to_beat_the_best_mask_that_ignores_the_image(tmp_path):
-    method = build(width=4, channels=4, epochs=8, learning_rate=1e-2, momentum=0.8, rotation=0)
-    data, test = hearts(32, labelled=2), hearts(16, seed=5)
-    run(method, tmp_path, data)
-    blind = blind_dice(data, test)
-    with torch.no_grad():
-        ours, images = dice(method.eval().segment(test.images), test), test.images
-        error = (method.reconstruct(images) - images).abs().mean()
-        spread = (data.images.mean(0) - images).abs().mean()
-    assert ours > blind
-    assert error < spread  # and its images are nearer than the mean image

@@ -1,36 +1,20 @@
-"""Self-training: rounds, who delineates in them, what may be seen, resume; and it learns."""
+"""Self-training's own: rounds, who delineates in them, how they end, streams, and a kill in any of them."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
+import synthetic_hearts
 import torch
 from pydantic import ValidationError
-from synthetic_hearts import SHAPE, blind_dice, dice, hearts
+from synthetic_hearts import SHAPE, TINY, hearts, trained
+from training_runs import Interrupted, copied, same, stop_after
 
 from latent_anatomy.methods import self_train, unet
-from latent_anatomy.training.loop import TrainingParams, train
 from latent_anatomy.training.method import Batch
 
-TINY = {"width": 2, "depth": 1, "epochs": 3, "learning_rate": 1e-2, "momentum": 0.8}
-
-
-def build(seed: int = 0, **changed) -> self_train.Method:
-    torch.manual_seed(seed)
-    return self_train.Method(self_train.Params(**TINY | changed), SHAPE)
-
-
-def run(method, scratch, data=None) -> list[dict]:
-    data = hearts(12, labelled=2) if data is None else data
-    settings = {"settings": TrainingParams(), "save_every_seconds": 0}
-    return train(method, data, hearts(2, seed=1), seed=1, scratch=scratch, **settings)
-
-
-def same(one: dict, other: dict) -> bool:
-    return all(torch.equal(one[name], other[name]) for name in one)
-
-
-def copied(network) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in network.state_dict().items()}
+build = partial(synthetic_hearts.build, "self_train")
+UNET = unet.Params(**TINY["self_train"] | {"epochs": 2})
 
 
 # Rounds
@@ -66,7 +50,7 @@ def test_who_delineates_is_the_network_as_it_was_when_the_round_began(tmp_path):
         return validate(data)
 
     method.training_step, method.validate = watched_step, watched_validation
-    rows = run(method, tmp_path, hearts(8, labelled=1))  # 2 steps an epoch, of 6 unlabelled
+    rows = trained(method, tmp_path, hearts(8, labelled=1))  # 2 steps an epoch, of 6 unlabelled
     assert seen[:4] == [None] * 4 and len(seen) == 12
     for steps, began in ((seen[4:8], at_end[1]), (seen[8:], at_end[3])):
         assert all(same(began, weights) for weights in steps)
@@ -76,10 +60,10 @@ def test_who_delineates_is_the_network_as_it_was_when_the_round_began(tmp_path):
 def test_the_first_round_is_the_unet(tmp_path):
     data = hearts(4, labelled=2)  # as many labelled as unlabelled, so epochs are equally long
     method = build(epochs=4, rounds=2)
-    supervised = unet.Method(unet.Params(**TINY | {"epochs": 2}), SHAPE)
+    supervised = unet.Method(UNET, SHAPE)
     supervised.load_state_dict(method.state_dict())
-    train(supervised, data, hearts(2), seed=1, settings=TrainingParams(), scratch=tmp_path / "unet")
-    run(method, tmp_path / "self-train", data)
+    trained(supervised, tmp_path / "unet", data)
+    trained(method, tmp_path / "self-train", data)
     assert same(supervised.network.state_dict(), method.rounds.labeller.state_dict())
     assert not same(supervised.state_dict(), method.state_dict())
 
@@ -111,13 +95,13 @@ def test_the_loss_is_that_of_both_batches_and_its_masks_are_nobodys():
 def test_patience_runs_out_in_the_last_round_at_the_earliest(tmp_path):
     method = build(epochs=12, patience=2)
     method.validate = lambda data: {"loss": torch.ones(())}  # the first epoch is the best
-    assert len(run(method, tmp_path, hearts(2, labelled=1))) == 8 + 2
+    assert len(trained(method, tmp_path, hearts(2, labelled=1))) == 8 + 2
 
 
 def test_the_last_weights_stay_and_are_a_unets():
     method = build()
     assert not method.selection.restore
-    assert list(method.state_dict()) == list(unet.Method(unet.Params(**TINY), SHAPE).state_dict())
+    assert list(method.state_dict()) == list(unet.Method(UNET, SHAPE).state_dict())
 
 
 # What it may see
@@ -133,60 +117,25 @@ def test_labelled_rows_are_not_delineated_and_without_others_there_is_no_stream(
     assert set(build().streams(replace(data, labelled=None, masks=hearts(24).masks))) == {"labelled"}
 
 
-def test_masks_of_unlabelled_slices_change_nothing_and_their_images_do(tmp_path):
-    data = hearts(8, labelled=2)
-    masks, stored = data.masks.clone(), data.stored.clone()
-    masks[~data.labelled] = 1 - masks[~data.labelled]
-    stored[~data.labelled] = 255 - stored[~data.labelled]
-    states = []
-    for name, changed in (("a", {}), ("b", {"masks": masks}), ("c", {"stored": stored})):
-        method = build()
-        run(method, tmp_path / name, replace(data, **changed))
-        states.append(method.state_dict())
-    assert same(states[0], states[1]) and not same(states[0], states[2])
-
-
 def test_a_data_set_that_is_labelled_throughout_trains_the_unet(tmp_path):
-    rows = run(build(), tmp_path, hearts(4))
+    rows = trained(build(), tmp_path, hearts(4))
     assert [row["train/unlabelled_dice"] for row in rows] == [0, 0, 0]
 
 
 # Bits
 
 
-class Interrupted(Exception):
-    pass
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> tuple[list[dict], dict]:
     method = build()
-    return run(method, tmp_path_factory.mktemp("whole")), method.state_dict()
+    return trained(method, tmp_path_factory.mktemp("whole"), hearts(12, labelled=2)), method.state_dict()
 
 
-@pytest.mark.parametrize("stop_after", [1, 2, 3, 5])  # of 3 rounds of an epoch of 2 steps
-def test_a_killed_run_ends_with_the_same_bits_wherever_it_was(stop_after, whole, tmp_path):
-    stopped, calls = build(), []
-    step = stopped.training_step
-
-    def failing_step(*arguments):
-        calls.append(1)
-        if len(calls) > stop_after:
-            raise Interrupted
-        return step(*arguments)
-
-    stopped.training_step = failing_step
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])  # of 3 rounds of an epoch of 2 steps
+def test_a_killed_run_ends_with_the_same_bits_wherever_it_was(steps, whole, tmp_path):
+    data, stopped, resumed = hearts(12, labelled=2), build(), build(seed=99)
+    stop_after(stopped, steps)
     with pytest.raises(Interrupted):
-        run(stopped, tmp_path)
-    resumed = build(seed=99)
-    assert run(resumed, tmp_path) == whole[0]
+        trained(stopped, tmp_path, data)
+    assert trained(resumed, tmp_path, data) == whole[0]
     assert same(whole[1], resumed.state_dict())
-
-
-def test_it_learns_to_beat_the_best_mask_that_ignores_the_image(tmp_path):
-    method = build(width=4, depth=2, epochs=10, rounds=2, rotation=0)
-    data, test = hearts(32, labelled=2), hearts(16, seed=5)
-    run(method, tmp_path, data)
-    blind = blind_dice(data, test)
-    with torch.no_grad():
-        assert dice(method.eval().segment(test.images), test) > blind

@@ -1,11 +1,11 @@
 """Sunnybrook: what is drawn, which frame is ED, and that millilitres survive resampling."""
 
-import hashlib
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from tiny_hearts import take_checksums
 
 from latent_anatomy.data import slices_check
 from latent_anatomy.datasets import registry as datasets
@@ -40,13 +40,9 @@ def arrays(mm: tuple[float, float] = MM, **changes) -> dict[str, np.ndarray]:
 
 def stored(folder, monkeypatch, raw: dict, patients=sunnybrook.PATIENTS):
     """The data set whose registered files all hold `raw`."""
-    lines = []
     for patient in patients:
-        path = folder / f"{patient}.npz"
-        np.savez(path, **raw)
-        lines.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
-    (folder / "list").write_text("".join(lines))
-    monkeypatch.setattr(sunnybrook, "MANIFEST", folder / "list")
+        np.savez(folder / f"{patient}.npz", **raw)
+    monkeypatch.setattr(sunnybrook, "MANIFEST", take_checksums(folder, "list", start=""))
     return replace(datasets.find("sunnybrook"))
 
 

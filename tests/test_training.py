@@ -9,6 +9,7 @@ import textwrap
 import pytest
 import torch
 from torch import nn
+from training_runs import Interrupted, same, stop_after
 
 from latent_anatomy.methods.unoranic import Method, Params
 from latent_anatomy.training.loop import Loop, TrainingParams, train
@@ -28,10 +29,6 @@ def images(count: int, seed: int = 0) -> Data:
 def unoranic(seed: int = 3, **changed) -> Method:
     torch.manual_seed(seed)
     return Method(Params(epochs=2, batch_size=8, width=4, latent=8, **changed), SHAPE)
-
-
-class Interrupted(Exception):
-    pass
 
 
 class Line(nn.Module):
@@ -70,41 +67,32 @@ def run(method, scratch, **changed):
     return train(method, images(8), images(4, seed=1), **settings)
 
 
+def saved_often(method, scratch):
+    settings = {"seed": 1, "settings": FP32, "scratch": scratch, "save_every_seconds": 0}
+    return train(method, images(12), images(4), **settings)
+
+
 def test_same_seed_gives_same_bits_and_another_seed_does_not(tmp_path):
     states = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         method = unoranic()
         run(method, tmp_path / name, seed=seed)
         states.append(method.state_dict())
-    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-    assert any(not torch.equal(states[0][key], states[2][key]) for key in states[0])
+    assert same(states[0], states[1]) and not same(states[0], states[2])
 
 
-@pytest.mark.parametrize("stop_after", range(1, 5))
-def test_a_run_stopped_after_any_step_ends_with_the_bits_of_an_uninterrupted_one(tmp_path, stop_after):
-    whole = unoranic()
-    history = train(
-        whole, images(12), images(4), seed=1, settings=FP32, scratch=tmp_path / "whole", save_every_seconds=0
-    )
-
-    stopped = unoranic()
-    step, calls = stopped.training_step, []
-
-    def failing_step(*arguments):
-        calls.append(1)
-        if len(calls) > stop_after - 1:
-            raise Interrupted
-        return step(*arguments)
-
-    stopped.training_step = failing_step
-    settings = {"seed": 1, "settings": FP32, "scratch": tmp_path / "killed", "save_every_seconds": 0}
+@pytest.mark.parametrize("steps", range(1, 5))
+def test_a_run_stopped_after_any_step_ends_with_the_bits_of_an_uninterrupted_one(tmp_path, steps):
+    whole, stopped = unoranic(), unoranic()
+    history = saved_often(whole, tmp_path / "whole")
+    stop_after(stopped, steps - 1)
     with pytest.raises(Interrupted):
-        train(stopped, images(12), images(4), **settings)
+        saved_often(stopped, tmp_path / "killed")
     resumed = unoranic(seed=99)  # other initial weights: the saved ones must replace them
-    if stop_after == 1:  # nothing was saved, so a new run starts from its own initial weights
+    if steps == 1:  # nothing was saved, so a new run starts from its own initial weights
         resumed = unoranic()
-    assert train(resumed, images(12), images(4), **settings) == history
-    assert all(torch.equal(value, resumed.state_dict()[key]) for key, value in whole.state_dict().items())
+    assert saved_often(resumed, tmp_path / "killed") == history
+    assert same(whole.state_dict(), resumed.state_dict())
 
 
 def test_kill_minus_nine_resumes_to_the_same_bits(tmp_path):
@@ -135,7 +123,7 @@ def test_kill_minus_nine_resumes_to_the_same_bits(tmp_path):
     whole = unoranic()
     train(whole, images(32), images(4), seed=1, settings=FP32, scratch=tmp_path / "whole")
     found = torch.load(tmp_path / "out.pt", weights_only=True)
-    assert all(torch.equal(value, found[key]) for key, value in whole.state_dict().items())
+    assert same(whole.state_dict(), found)
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_epoch_and_step(tmp_path):

@@ -2,15 +2,18 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+import synthetic_hearts
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
-from synthetic_hearts import SHAPE, blind_dice, dice, hearts
+from synthetic_hearts import SHAPE, hearts, trained
 from torch import nn
+from training_runs import same
 
 from latent_anatomy.methods import unet
 from latent_anatomy.networks.batchnorm import predicting
@@ -18,25 +21,10 @@ from latent_anatomy.networks.rotation import randomly_rotated, rotate
 from latent_anatomy.networks.segmentation_losses import dice_loss
 from latent_anatomy.networks.unet import UNet
 from latent_anatomy.training import labelled_rows
-from latent_anatomy.training.loop import TrainingParams, train
 from latent_anatomy.training.method import Batch, Shape
 from latent_anatomy.training.optimisers import DecayingAdam, decay_per_epoch
 
-TINY = {"width": 2, "depth": 2, "epochs": 2}
-
-
-def unet_method(seed: int = 0, **changed) -> unet.Method:
-    torch.manual_seed(seed)
-    return unet.Method(unet.Params(**TINY | changed), SHAPE)
-
-
-def trained(method: nn.Module, data, scratch) -> dict[str, torch.Tensor]:
-    train(method, data, hearts(4, seed=1), seed=1, settings=TrainingParams(), scratch=scratch)
-    return method.state_dict()
-
-
-def same(one: dict, other: dict) -> bool:
-    return all(torch.equal(one[name], other[name]) for name in one)
+build = partial(synthetic_hearts.build, "unet")
 
 
 # Network
@@ -185,7 +173,7 @@ def test_only_labelled_slices_that_are_delineated_are_paired_with_their_masks():
 @pytest.mark.parametrize("change", [{"labelled": torch.zeros(4, dtype=torch.bool)}, {"masks": None}])
 def test_no_labelled_slice_is_one_clear_error(change):
     with pytest.raises(ValueError, match=r"one slice .*every structure is delineated, found none among 4"):
-        unet_method().streams(replace(hearts(4), **change))
+        build().streams(replace(hearts(4), **change))
 
 
 @settings(max_examples=25, deadline=None)
@@ -211,29 +199,17 @@ def test_a_batch_of_one_is_shown_twice():
 # The method
 
 
-def test_masks_of_unlabelled_slices_change_nothing(tmp_path):
-    data = hearts(8, labelled=2)
-    others = data.masks.clone()
-    others[~data.labelled] = 1 - others[~data.labelled]
-    states = [
-        trained(unet_method(), replace(data, masks=masks), tmp_path / str(i))
-        for i, masks in enumerate((data.masks, others))
-    ]
-    assert same(*states)
-    changed = data.masks.clone()
-    changed[0] = 1 - changed[0]
-    assert not same(states[0], trained(unet_method(), replace(data, masks=changed), tmp_path / "labelled"))
-
-
 @pytest.mark.parametrize("changed", [{"soft_masks": True}, {"doubled_smooth": False}, {"beta1": 0.5}])
 def test_what_the_code_leaves_open_changes_the_training(changed, tmp_path):
-    one, other = unet_method(), unet_method(**changed)
+    one, other = build(), build(**changed)
     assert same(one.state_dict(), other.state_dict())
-    assert not same(trained(one, hearts(8), tmp_path / "a"), trained(other, hearts(8), tmp_path / "b"))
+    for method in (one, other):
+        trained(method, tmp_path / str(method is one))
+    assert not same(one.state_dict(), other.state_dict())
 
 
 def test_the_validation_loss_is_one_minus_soft_dice_of_the_delineated_slices():
-    method, data = unet_method().eval(), hearts(20)
+    method, data = build().eval(), hearts(20)
     data.masks[3], data.masks[4] = 255, 0
     with torch.no_grad():
         found, predicted = method.validate(data)["loss"], method.segment(data.images).double()
@@ -244,20 +220,3 @@ def test_the_validation_loss_is_one_minus_soft_dice_of_the_delineated_slices():
         if i != 3
     ]
     assert float(found) == pytest.approx(1 - np.mean(dice), rel=1e-5)
-
-
-def test_the_released_rules_are_the_defaults():
-    params = unet.Params()
-    assert (params.width, params.depth, params.batch_size, params.epochs) == (64, 4, 4, 500)
-    assert (params.beta1, params.decay, params.decay_per, params.learning_rate) == (0.9, 1e-4, "update", 1e-4)
-    selection = params.selection
-    assert (selection.minimum_change, selection.patience, selection.restore) == (1e-3, 100, False)
-
-
-def test_the_unet_learns_to_beat_the_best_mask_that_ignores_the_image(tmp_path):
-    method = unet_method(width=4, epochs=12, learning_rate=1e-2, momentum=0.8, rotation=0)
-    data, test = hearts(32, labelled=2), hearts(16, seed=5)
-    trained(method, data, tmp_path)
-    blind = blind_dice(data, test)
-    with torch.no_grad():
-        assert dice(method.eval().segment(test.images), test) > blind

@@ -1,12 +1,12 @@
 """Brain volumes: who is in them, in which split, and that only files with a known checksum are taken."""
 
-import hashlib
 import re
 import subprocess
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, hashes
+from tiny_hearts import take_checksums
 
 from latent_anatomy.data import supplied
 from latent_anatomy.data.dataset import checked
@@ -17,16 +17,6 @@ from latent_anatomy.pipeline import params
 
 VOLUMES = [dataset for dataset in datasets.DATASETS if hasattr(dataset, "subjects") and not dataset.phantom]
 SHA256 = re.compile("[0-9a-f]{64}")
-
-
-def take_checksums(folder) -> None:
-    """Write SHA256SUMS of all files in `folder`, in the form of sha256sum."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != supplied.SUMS)
-    lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  ./{path.relative_to(folder).as_posix()}\n"
-        for path in files
-    ]
-    (folder / supplied.SUMS).write_text("".join(lines))
 
 
 def fill(folder, names) -> None:
@@ -126,40 +116,37 @@ def test_both_studies_of_a_patient_are_in_one_split_and_lack_masks():
 # ---- folders that the user brings, on MSLUB
 
 
+NAMES = [name for subject in datasets.find("mslub").subjects for name in subject.files]
+
+
 def mslub():
     """The data set, as a new process would see it."""
     return type(datasets.find("mslub"))()
 
 
 def test_a_folder_with_checksums_is_fetched_and_then_needs_no_mirror(mirror, monkeypatch):
-    names = [name for subject in mslub().subjects for name in subject.files]
-    fill(mirror / "mslub", [*names, "patient01/T2W.nii.gz"])
+    fill(mirror / "mslub", [*NAMES, "patient01/T2W.nii.gz"])
     dataset, raw = mslub(), mirror.parent / "data" / "raw" / "mslub"
     assert datasets.unavailable(dataset, raw, mirror) is None
     fetch(dataset, raw, mirror)
-    assert {path.relative_to(raw).as_posix() for path in raw.rglob("*") if path.is_file()} == {
-        *names,
-        supplied.SUMS,
-    }
-    for name in names:
+    assert hashes(raw).keys() == {*NAMES, supplied.SUMS}
+    for name in NAMES:
         assert (raw / name).read_text() == f"image {name}"
     monkeypatch.delenv("LATENT_ANATOMY_MIRROR")
     assert mslub().files == dataset.files
 
 
 def test_a_folder_without_checksums_is_not_trusted(mirror):
-    names = [name for subject in mslub().subjects for name in subject.files]
-    fill(mirror / "mslub", names)
+    fill(mirror / "mslub", NAMES)
     (mirror / "mslub" / supplied.SUMS).unlink()
     assert mslub().files == ()
     assert "SHA256SUMS" in datasets.unavailable(mslub(), mirror / "none", mirror)
 
 
 def test_a_file_that_changed_after_its_checksum_was_taken_is_refused(mirror):
-    names = [name for subject in mslub().subjects for name in subject.files]
-    fill(mirror / "mslub", names)
-    (mirror / "mslub" / names[7]).write_text("another patient")
-    assert f"mslub/{names[7]}: expected sha256" in datasets.unavailable(mslub(), mirror / "none", mirror)
+    fill(mirror / "mslub", NAMES)
+    (mirror / "mslub" / NAMES[7]).write_text("another patient")
+    assert f"mslub/{NAMES[7]}: expected sha256" in datasets.unavailable(mslub(), mirror / "none", mirror)
     with pytest.raises(ValueError, match=r"expected sha256 .*, found"):
         fetch(mslub(), mirror / "raw", mirror)
 
@@ -265,10 +252,7 @@ def test_a_bids_folder_is_a_data_set(mirror):
     raw = mirror.parent / "data" / "raw" / "bids-mystudy"
     assert datasets.unavailable(dataset, raw, mirror) is None
     fetch(dataset, raw, mirror)
-    assert {path.relative_to(raw).as_posix() for path in raw.rglob("*") if path.is_file()} == {
-        *IMAGES,
-        *(ON_GRID, "participants.tsv", supplied.SUMS),
-    }
+    assert hashes(raw).keys() == {*IMAGES, ON_GRID, "participants.tsv", supplied.SUMS}
 
 
 def test_the_copy_of_a_bids_folder_is_the_same_data_set(mirror, monkeypatch):

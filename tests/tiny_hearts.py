@@ -12,11 +12,12 @@ ACDC_SHAPE = (20, 16, 2)  # columns, rows, positions, as in the files
 FRAMES, ED, ES, EMPTY = 6, 1, 4, 6  # frames are numbered from 1
 
 
-def take_checksums(folder: Path) -> None:
-    """Write SHA256SUMS of all files in `folder`, in the form of sha256sum."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != supplied.SUMS)
-    lines = [f"{sha256_file(path)}  ./{path.relative_to(folder).as_posix()}\n" for path in files]
-    (folder / supplied.SUMS).write_text("".join(lines))
+def take_checksums(folder: Path, name: str = supplied.SUMS, start: str = "./") -> Path:
+    """Write `name` of all other files in `folder`, in the form of sha256sum."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != name)
+    lines = [f"{sha256_file(path)}  {start}{path.relative_to(folder).as_posix()}\n" for path in files]
+    (folder / name).write_text("".join(lines))
+    return folder / name
 
 
 def write_nifti(path: Path, values: np.ndarray, mm: tuple[float, ...], affine=None) -> None:

@@ -208,7 +208,7 @@ class Paper(Strict):
 def load(path: Path) -> Paper:
     """Read and check a paper's file. ValueError, one line per fault, names the file and the key."""
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: expected YAML, found a fault: {error}") from error
     try:

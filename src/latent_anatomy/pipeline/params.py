@@ -189,7 +189,7 @@ def validate(content: Mapping) -> Params:
 def load(path: Path) -> Params:
     """Parameters from a YAML file; ParamsError as in `validate`."""
     with Path(path).open(encoding="utf-8") as stream:
-        return validate(yaml.safe_load(stream))
+        return validate(yaml.load(stream, Loader=yaml.CSafeLoader))
 
 
 def faults(error: ValidationError, prefix: str = "") -> str:
