@@ -12,6 +12,8 @@ import tiny_project
 import yaml
 from conftest import ROOT
 
+from latent_anatomy.audit import walk
+from latent_anatomy.audit.links import State
 from latent_anatomy.provenance.files import sha256_file
 
 PAGE = (ROOT / "docs" / "add-a-protocol.md").read_text(encoding="utf-8")
@@ -78,3 +80,14 @@ def test_its_table_settings_and_sources_are_in_the_passport(project):
     assert "latent_anatomy.evaluation.protocols.brightness" in passport["job"]["modules"]
     with np.load(folder / "arrays.npz") as arrays:
         assert len(arrays["brightness/error"]) == len(arrays["subject"])
+
+
+@pytest.mark.slow
+def test_the_audit_holds_its_table_to_the_passport(project):
+    assert walk.audit(project).state is State.HOLDS
+    folder, _ = of(project, "unoranic", 2)
+    table = folder / "tables/brightness.worst.csv"
+    table.write_text(table.read_text(encoding="utf-8") + "nobody,0\n", encoding="utf-8")
+    links = walk.audit(project).links[(folder / "passport.json").relative_to(project).as_posix()]
+    [broken] = [link for link in links if link.state is State.BROKEN]
+    assert broken.check == "outputs" and "brightness.worst.csv" in broken.message
