@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +15,6 @@ import tiny_project
 import yaml
 from conftest import ROOT
 
-from latent_anatomy.audit import walk
-from latent_anatomy.audit.links import State
 from latent_anatomy.provenance.files import sha256_file
 
 PAGE = (ROOT / "docs" / "add-a-protocol.md").read_text(encoding="utf-8")
@@ -84,10 +85,16 @@ def test_its_table_settings_and_sources_are_in_the_passport(project):
 
 @pytest.mark.slow
 def test_the_audit_holds_its_table_to_the_passport(project):
-    assert walk.audit(project).state is State.HOLDS
+    def audit() -> dict:
+        command = [sys.executable, "-m", "latent_anatomy", "audit", "--json"]
+        environment = os.environ | {"PYTHONPATH": str(project / "src")}
+        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+        return json.loads(done.stdout)
+
+    assert audit()["state"] == "holds"
     folder, _ = of(project, "unoranic", 2)
     table = folder / "tables/brightness.worst.csv"
     table.write_text(table.read_text(encoding="utf-8") + "nobody,0\n", encoding="utf-8")
-    links = walk.audit(project).links[(folder / "passport.json").relative_to(project).as_posix()]
-    [broken] = [link for link in links if link.state is State.BROKEN]
-    assert broken.check == "outputs" and "brightness.worst.csv" in broken.message
+    passport = (folder / "passport.json").relative_to(project).as_posix()
+    [broken] = [link for link in audit()["artefacts"][passport]["links"] if link["state"] == "broken"]
+    assert broken["check"] == "outputs" and "brightness.worst.csv" in broken["message"]
