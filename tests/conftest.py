@@ -62,7 +62,8 @@ state = hashlib.sha256(b"".join(path.read_bytes() for path in read)).hexdigest()
 for path in made:
     path.parent.mkdir(parents=True, exist_ok=True)
     number = int(state[:6], 16)
-    content = {{".json": json.dumps({{"number": number}}), ".csv": f"epoch,val/loss\\n1,{{number}}\\n"}}
+    columns = "false_positive_rate,true_positive_rate" if path.name.endswith("roc.csv") else "epoch,val/loss"
+    content = {{".json": json.dumps({{"number": number}}), ".csv": f"{{columns}}\\n1,{{number}}\\n"}}
     whole = "ledger" not in words[0] and path.suffix in content
     path.write_text(content[path.suffix] if whole else " ".join([*words, job, state]))
 """

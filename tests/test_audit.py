@@ -267,9 +267,10 @@ def test_slices_made_from_other_raw_data_are_found(project, tmp_path, monkeypatc
 def test_a_raw_file_without_its_publishers_checksum_is_found(project, monkeypatch):
     class Published(PhantomMedMnist):
         files = (RawFile(f"{DATASET}.npz", None, "md5", "0" * 32),)
+        phantom = False
 
     Published.__module__ = PhantomMedMnist.__module__  # whose sources are those of its jobs
-    known, find = Published("breastmnist", None, phantom=False), datasets.find
+    known, find = Published("breastmnist", None), datasets.find
     monkeypatch.setattr(datasets, "find", lambda name: known if name == DATASET else find(name))
     message = the(broken(project), RAW, "checksum")
     assert f"expected md5 {'0' * 32}, found" in message and "fetch again" in message
@@ -283,8 +284,9 @@ def test_it_says_whose_checksum_a_raw_file_has(whole, monkeypatch, algorithm, wh
 
     class Published(PhantomMedMnist):
         files = (RawFile(f"{DATASET}.npz", None, algorithm, checksum),)
+        phantom = False
 
-    known = Published("breastmnist", None, phantom=False)
+    known = Published("breastmnist", None)
     monkeypatch.setattr(datasets, "find", lambda name: known)
     [link] = Checks(Files(whole), None).raw(layout.raw(DATASET))
     assert (link.state, link.message) == (State.HOLDS, f"{RAW}: {algorithm} of {whose}")

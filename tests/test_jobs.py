@@ -15,6 +15,7 @@ import pytest
 from safetensors import safe_open
 
 from latent_anatomy.data import slices, slices_file
+from latent_anatomy.evaluation.protocols import revision
 from latent_anatomy.jobs import evaluate, paired_tests, train
 from latent_anatomy.provenance.files import canonical_json, sha256_file
 
@@ -136,6 +137,15 @@ def test_a_method_is_evaluated_by_what_it_can_do(files):
     assert protocols == {"data", "reconstruction", "revision"}  # it has no `classify`
 
 
+def test_a_protocol_that_the_data_cannot_answer_is_left_out_and_that_is_said(files, capsys, monkeypatch):
+    monkeypatch.setattr(revision, "possible", lambda splits: False)
+    run_train(files)
+    run_evaluate(files)
+    assert "revision: left out: phantom-test cannot answer it" in capsys.readouterr().err
+    assert not any(key.startswith("revision/") for key in json.loads(files["metrics"].read_text()))
+    assert not list(files["tables"].iterdir())
+
+
 def test_a_checkpoint_of_another_architecture_is_refused(files, tmp_path):
     run_train(files)
     wider = write_job(tmp_path, "evaluate", width=8)
@@ -236,6 +246,11 @@ def test_runs_are_compared_on_the_same_images(files, tmp_path):
     (tmp_path / "compare.json").write_text(json.dumps(job))
     folder, out = tmp_path / "results" / "phantom-test", (tmp_path / "out.json", tmp_path / "passport.json")
     (tmp_path / "arrays.npz").unlink()  # of the scores alone
+    scores = folder / "autoencoder" / "seed-1" / "scores.npz"
+    kept = scores.rename(tmp_path / "scores.npz")
+    with pytest.raises(ValueError, match=r"of every run, found no autoencoder/seed-1/scores\.npz: evaluate"):
+        paired_tests.run(tmp_path / "compare.json", folder, *out)
+    kept.rename(scores)
     paired_tests.run(tmp_path / "compare.json", folder, *out)
     found = json.loads(out[0].read_text())
     assert json.loads(out[1].read_text())["outputs"] == {"metrics": sha256_file(out[0])}

@@ -11,7 +11,8 @@ from rich_project import DATASET, OTHER, POOL
 
 from latent_anatomy.data import slices_file
 from latent_anatomy.data.pool import pooled
-from latent_anatomy.data.slices import Slices, check
+from latent_anatomy.data.slices import Slices
+from latent_anatomy.data.slices_check import check
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.pipeline import availability, layout, params, resolve
 

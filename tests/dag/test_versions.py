@@ -229,6 +229,12 @@ def test_a_fresh_clone_restores_a_version_and_then_makes_exactly_what_a_paramete
         f"results/unoranic/comparison/{DATASET}/metrics.json",
     }
 
+    table = f"results/unoranic/{DATASET}/ae/seed-1/tables/probing.roc.csv"
+    [plot] = json.loads(dvc(clone, "plots", "diff", "--json", "--targets", table))["data"][table]
+    points = plot["content"]["data"]["values"]
+    assert [point["rev"] for point in points] == ["workspace", "HEAD"]
+    assert points[0]["true_positive_rate"] != points[1]["true_positive_rate"]
+
     clone.choose("methods", "ae", "latent", value=None)
     assert jobs_run(dvc(clone, "repro")) == set()  # from the run cache
     succeeded(sync(clone, "restore"))
