@@ -268,9 +268,8 @@ def states(project: Path) -> dict[str, set[State]]:
 
 
 def as_cloned(project: Path) -> None:
-    for path in project.glob("results/baur/*/*/*/*"):
-        if path.suffix != ".json":
-            path.unlink()
+    for path in project.glob("results/baur/*/*/*/arrays.npz"):
+        path.unlink()
     for folder in ("data", "models", "reports"):
         shutil.rmtree(project / folder)
 
