@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import rich_project
 import yaml
 from conftest import EVERYBODY, ROOT, Project
 
@@ -115,9 +116,9 @@ def project(recorded, tmp_path) -> Project:
     return recorded.copy(tmp_path / "project")
 
 
-def jobs_of_snakemake(project: Project) -> list[tuple[set[str], set[str]]]:
+def jobs_of_snakemake(project: Project, mirror: Path) -> list[tuple[set[str], set[str]]]:
     """Inputs and outputs of every job that there is."""
-    plan = succeeded(project.snakemake("--dry-run", "--forceall"))
+    plan = succeeded(project.snakemake("--dry-run", "--forceall", mirror=mirror))
     blocks = re.findall(r"^rule [\w-]+:\n((?: +.*\n)*)", plan, re.MULTILINE)
 
     def files(kind: str, block: str) -> set[str]:
@@ -143,11 +144,9 @@ def other_names(content: dict) -> None:
     content |= {"data": "ours", "imaging": {}}
 
 
-def volumes_alone(content: dict) -> None:
-    """No images, and studies without data sets."""
-    content["collections"]["phantom"]["images"] = []
-    for study in ("unoranic", "sdnet"):
-        content["collections"]["phantom"]["studies"][study] = {"seeds": [1]}
+def all_that_a_run_may_be_made_of(content: dict) -> None:
+    """Other runs, weights of others, a pool of data sets."""
+    content |= rich_project.content()
 
 
 def at_hand(content: dict) -> None:
@@ -156,9 +155,9 @@ def at_hand(content: dict) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("edit", [None, other_names, volumes_alone, at_hand])
+@pytest.mark.parametrize("edit", [None, other_names, all_that_a_run_may_be_made_of, at_hand])
 def test_both_tools_make_the_same_files_of_the_same_whatever_params_yaml_says(
-    clean, tmp_path, monkeypatch, edit
+    clean, tmp_path, monkeypatch, request, edit
 ):
     from dvc.repo import Repo
 
@@ -169,9 +168,12 @@ def test_both_tools_make_the_same_files_of_the_same_whatever_params_yaml_says(
         content = yaml.safe_load(file.read_text())
         edit(content)
         file.write_text(yaml.safe_dump(content))
+    if edit is all_that_a_run_may_be_made_of:
+        rich_project.write_methods(project.path / "src/latent_anatomy")
+        request.getfixturevalue("with_methods")
     chosen = params.load(file)
     project.give_raw_files(*chosen.collection.datasets)
-    jobs = jobs_of_snakemake(project)
+    jobs = jobs_of_snakemake(project, rich_project.mirror(tmp_path / "mirror"))
     monkeypatch.chdir(project.path)
     stages.write(chosen)
     with Repo() as repo:
@@ -324,9 +326,13 @@ def test_a_changed_source_of_a_method_makes_its_runs_again(project):
 
 @pytest.mark.slow
 def test_a_changed_step_of_imaging_makes_what_follows_again_and_changed_back_it_comes_out_of_the_cache(
-    project,
+    project, monkeypatch
 ):
     project.choose("imaging", "steps", "normalise", value={"upper_percentile": 99})
+    monkeypatch.chdir(project.path)
+    foreseen = set(plan.plan(params.load(Path("params.yaml"))))
+    steps = {f"imaging/{BRAIN}/normalise", f"imaging/{BRAIN}/gate"}
+    assert foreseen == AFTER_IMAGING - {f"imaging/{BRAIN}"} | steps
     assert jobs_run(dvc(project, "repro")) == AFTER_IMAGING
     place = f"data/interim/{BRAIN}/{EVERYBODY[0]}/normalise/flair.nii.gz"
     assert '"upper_percentile": 99' in (project.path / place).read_text()
