@@ -41,6 +41,8 @@ import sys
 from pathlib import Path
 
 words = sys.argv[1:]
+if words[0] == "sync":
+    os.execv("{python}", ["{python}", "-m", "latent_anatomy", *words])
 options = dict(zip(words, words[1:]))
 names, read = json.loads(Path(__file__).with_name("names.json").read_text()), []
 if words[0] in ("fetch", "phantom"):

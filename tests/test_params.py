@@ -192,11 +192,9 @@ def test_without_a_data_set_nothing_is_tested_that_was_trained_on_it():
     assert left.studies["baur"].tested == {"phantom-brain": "phantom-brain"}
 
 
-def test_data_is_an_alias_or_a_name_of_a_collection():
-    by_alias, by_name = params.validate(CONTENT), params.validate(CONTENT | {"data": "phantom"})
-    assert by_alias == by_name and by_alias.data == "phantom"
-    line = only_line(CONTENT | {"data": CONTENT["collections"]["real"] | {"volumes": ["ixi"]}})
-    assert "data: expected one of the collections, as *phantom or *real or *at-hand" in line
+def test_data_is_the_name_of_a_collection():
+    line = only_line(CONTENT | {"data": "reel"})
+    assert "data: expected names of collections (phantom, real, at-hand), found 'reel'" in line
 
 
 def test_of_a_study_that_a_collection_does_not_name_it_has_nothing():

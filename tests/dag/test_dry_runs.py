@@ -21,7 +21,7 @@ END = {("ledger",), *(("report", study) for study in STUDIES), ("all",)}
 
 def of_study(study: str, collection: str, first: str = "train", runs: list[str] | None = None) -> set[tuple]:
     """The jobs of a study (of these runs) from `first` on, train or evaluate, to the paired tests."""
-    chosen = COLLECTIONS[collection]["studies"][study]
+    chosen = COLLECTIONS[collection]["studies"].get(study, {"seeds": []})
     seeds, everyone = [f"seed-{seed}" for seed in chosen["seeds"]], STUDIES[study]["runs"]
     trained = set(product(chosen.get("datasets", []), everyone, seeds))
     for sweep in chosen.get("sweeps", {}).values():
@@ -51,7 +51,7 @@ def everything(collection: str) -> set[tuple[str, ...]]:
     """All jobs of a collection but those that bring its raw files, or that need the user's own."""
     chosen = COLLECTIONS[collection]
     found = {("slice", dataset) for dataset in chosen["images"]} | {("qc_report",)} | END
-    for dataset in chosen["volumes"]:
+    for dataset in chosen.get("volumes", []):
         found |= prepared(dataset)
     for study in STUDIES:
         found |= of_study(study, collection)

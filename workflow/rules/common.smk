@@ -6,10 +6,8 @@ import sys
 from pathlib import Path
 
 from latent_anatomy.data import cohorts
-from latent_anatomy.data.dataset import mirror_folder
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.pipeline import (
-    availability,
     imaging_steps,
     job_files,
     layout,
@@ -24,12 +22,9 @@ from latent_anatomy.pipeline import (
 def checked():
     """The parameters, less what cannot be made without files that cannot be had; each job's file is written."""
     try:
-        found, said = availability.reduced(params.validate(config), Path("data/raw"), mirror_folder())
-        print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)
-        job_files.write(found)
+        return job_files.prepare(params.validate(config))
     except ValueError as error:
         sys.exit(str(error))
-    return found
 
 
 PARAMS = checked()
@@ -40,18 +35,11 @@ DATASETS = PARAMS.collection.datasets
 VOLUMES = [datasets.find(name) for name in PARAMS.collection.volumes]
 PHANTOM = datasets.find(DATASETS[0]).phantom
 LEDGER = "results/ledger-phantom.csv" if PHANTOM else "results/ledger.csv"
-# Of everything, so that what this collection has nothing of is said, and DVC's stages are the same for all.
+# Of everything, so that what this collection has nothing of is said.
 REPORTS = [*STUDIES, "qc"]
 # A job asks for the GPU only where there is one, so that processors are not left idle elsewhere.
 GPU = int(shutil.which("nvidia-smi") is not None)
 JOB = "{study}/{dataset}/{run}/{replicate}"
-# DVC's stages depend on whole folders, which must be there even if this collection has nothing in them.
-for folder in (
-    "data/interim",
-    "results/imaging",
-    *(f"{top}/{each}" for top in ("models", "results") for each in STUDIES),
-):
-    Path(folder).mkdir(parents=True, exist_ok=True)
 
 
 # Rules make what this collection builds, and nothing else: results of other data sets, as they come with

@@ -13,9 +13,8 @@ from latent_anatomy.ledger import build, papers, table
 from latent_anatomy.ledger.papers import PHANTOM
 from latent_anatomy.ledger.table import COLUMNS, Row
 from latent_anatomy.pipeline import layout, reports
-from latent_anatomy.pipeline.layout import COMPARISON, PASSPORT, Artefact
+from latent_anatomy.pipeline.layout import COMPARISON, LEDGERS, PASSPORT, Artefact
 
-LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")  # of real data, of phantoms
 DAMAGED = (ValueError, TypeError, csv.Error)
 SHOWN = 3  # differing rows in a message
 MAKE = "make them again: snakemake --cores all --force -- results/ledger.csv"

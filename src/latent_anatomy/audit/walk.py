@@ -13,13 +13,13 @@ from pathlib import Path
 
 from latent_anatomy.audit.checks import Checks
 from latent_anatomy.audit.expected import Jobs
-from latent_anatomy.audit.ledgers import LEDGERS, Ledgers
+from latent_anatomy.audit.ledgers import Ledgers
 from latent_anatomy.audit.links import Files, Link, State, worst
 from latent_anatomy.audit.recompute import recompute
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.ledger.table import Row
 from latent_anatomy.pipeline import layout, layout_of_volumes
-from latent_anatomy.pipeline.layout import PAIRED_TESTS, Artefact
+from latent_anatomy.pipeline.layout import LEDGERS, PAIRED_TESTS, Artefact
 from latent_anatomy.provenance.formats import read_passport
 
 

@@ -12,10 +12,10 @@ import typer
 from latent_anatomy.cli.bench import bench
 from latent_anatomy.cli.data import Params, fetch, phantom, pool, slice_
 from latent_anatomy.cli.imaging import image
+from latent_anatomy.cli.sync import sync
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(bench, name="bench")
-sync = typer.Typer(no_args_is_help=True, help="Bring Snakemake's outputs and DVC's record into agreement.")
 app.add_typer(sync, name="sync")
 app.add_typer(image, name="image")
 
@@ -180,30 +180,6 @@ def compare(
     from latent_anatomy.versions.page import write
 
     write(rev_a, rev_b, out, Path())
-
-
-@sync.command("record")
-def sync_record() -> None:
-    """Record in dvc.lock and git's index what Snakemake made; docs/versions.md."""
-    from latent_anatomy.versions import sync
-
-    sync.record()
-
-
-@sync.command("restore")
-def sync_restore() -> None:
-    """Bring the files of the checked-out dvc.lock, and leave neither DVC nor Snakemake anything to do."""
-    from latent_anatomy.versions import sync
-
-    sync.restore()
-
-
-@sync.command("check")
-def sync_check() -> None:
-    """Fail, naming what is stale, unless DVC and Snakemake both have nothing to do."""
-    from latent_anatomy.versions import sync
-
-    sync.check()
 
 
 def main() -> None:

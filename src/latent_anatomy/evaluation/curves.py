@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from latent_anatomy.evaluation.protocol import Table
 
 GRID = np.linspace(0, 1, 101)
+DRAWN = {"x": "false_positive_rate", "y": "true_positive_rate"}
 
 
 def roc(labels: NDArray, scores: NDArray) -> dict[str, Table]:
@@ -17,8 +18,7 @@ def roc(labels: NDArray, scores: NDArray) -> dict[str, Table]:
     if not present:
         return {}
     rates = np.mean([_rates(labels == label, scores[:, label]) for label in present], axis=0)
-    columns = ("false_positive_rate", "true_positive_rate")
-    return {"roc": Table(columns, list(zip(GRID.tolist(), rates.tolist(), strict=True)))}
+    return {"roc": Table(tuple(DRAWN.values()), list(zip(GRID.tolist(), rates.tolist(), strict=True)))}
 
 
 def _rates(positive: NDArray, scores: NDArray) -> NDArray:

@@ -96,7 +96,9 @@ class Method(CyclicAdam, nn.Module):
     @torch.no_grad()
     def validate(self, data: Data) -> dict[str, Tensor]:
         """The training losses on freshly corrupted validation images; not used for any selection."""
-        return self.losses(data.images)
+        losses = self.losses(data.images)
+        total = losses.pop("loss")
+        return {**losses, "loss": total}
 
     def encode(self, images: Tensor) -> dict[str, Tensor]:
         """Images (N, C, 28, 28) -> embeddings "anatomy" and "characteristics", each (N, latent)."""

@@ -4,10 +4,12 @@ It is an input of its job, so that staleness travels with content and not with m
 """
 
 import json
+import sys
 from pathlib import Path
 
+from latent_anatomy.data.dataset import mirror_folder
 from latent_anatomy.datasets import registry as datasets
-from latent_anatomy.pipeline import reports
+from latent_anatomy.pipeline import availability, reports
 from latent_anatomy.pipeline.params import Params
 from latent_anatomy.pipeline.reports import CHECKOUT
 from latent_anatomy.pipeline.resolve import resolve
@@ -22,6 +24,19 @@ from latent_anatomy.provenance.sources import PACKAGE_ROOT
 
 FOLDER = Path(".params")
 WRITTEN = "written.json"
+
+
+def prepare(params: Params) -> Params:
+    """What of the parameters can be made with the files that can be had; writes the files of its jobs.
+
+    What Snakemake does when it starts, and DVC in its first stage. stderr names the rest, and why. Raises
+    ParamsError as `write` does, and when nothing is left.
+    """
+    left, said = availability.reduced(params, Path("data/raw"), mirror_folder())
+    for line in said:
+        print(line, file=sys.stderr)
+    write(left)
+    return left
 
 
 def write(params: Params, folder: Path = FOLDER) -> None:

@@ -16,6 +16,8 @@ PAIRED_TESTS = "paired-tests"
 OUTPUTS = {"metrics": "metrics.json", "scores": "scores.npz", "arrays": "arrays.npz"}
 TABLES = "tables"  # folder beside them, with what the protocols made
 OLDER = {"roc": "roc.csv", "psnr": "psnr.csv"}  # outputs of evaluations without scores and tables
+LEDGER = "ledger"
+LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")  # of real data, of phantoms
 NO_MORE: Mapping = MappingProxyType({})  # a job that says no more than its names do
 
 
@@ -155,6 +157,14 @@ def as_sealed(artefact: Artefact, passport: dict) -> Artefact:
             older = {role.replace(*names): path.replace(*names) for role, path in artefact.inputs.items()}
             return replace(artefact, inputs=older)
     return artefact
+
+
+def ledger(results: Iterable[Artefact]) -> Artefact:
+    """The ledgers of the `results` and comparisons of a collection; they have no passport."""
+    results = tuple(results)
+    metrics = [each.outputs["metrics"] for each in results]
+    inputs = {path.removeprefix("results/"): path for path in metrics}
+    return Artefact(LEDGERS[0], LEDGER, {"job": LEDGER}, inputs, {"phantom": LEDGERS[1]}, results)
 
 
 def report(study: str) -> Artefact:

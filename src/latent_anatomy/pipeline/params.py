@@ -65,21 +65,6 @@ class Params(Strict):
             for run, block in content.items()
         }
 
-    @model_validator(mode="before")
-    @classmethod
-    def _name_of_data(cls, content: dict) -> dict:
-        """`data` as a name: in the file it is a YAML alias, so that dvc.yaml can look inside it."""
-        if not isinstance(content.get("data"), Mapping):
-            return content
-        collections = content.get("collections", {})
-        names = [name for name, collection in collections.items() if collection == content["data"]]
-        if not names:
-            raise ValueError(
-                f"data: expected one of the collections, as *{' or *'.join(collections)}, found another "
-                "mapping: change the collection, not its alias"
-            )
-        return content | {"data": names[0]}
-
     @model_validator(mode="after")
     def _names_agree(self) -> "Params":
         for run, block in self.methods.items():

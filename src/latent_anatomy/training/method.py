@@ -178,7 +178,8 @@ class Method(Protocol):
     A method with `fit(train: Data) -> None` needs none of it: it is given the training split, once.
 
     `streams(train: Data) -> dict[str, Stream]`: without it, one stream "train" over everything.
-    `validate(data: Data) -> dict[str, Tensor]`: scalars, written to the history after each epoch.
+    `validate(data: Data) -> dict[str, Tensor]`: scalars, written to the history after each epoch; the last
+    is what `dvc plots` draws.
     `selection: Selection`: without it, all epochs are trained and the last one's weights are kept.
     """
 

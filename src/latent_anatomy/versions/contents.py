@@ -20,11 +20,10 @@ import yaml
 from numpy.typing import NDArray
 
 from latent_anatomy.data.cohorts import Replicate
-from latent_anatomy.pipeline.layout import COMPARISON, PASSPORT
+from latent_anatomy.pipeline.layout import COMPARISON, LEDGERS, PASSPORT
 from latent_anatomy.versions.read import INTERIM, NotHere, Version
 
 PARAMS, REQUIREMENTS = "params.yaml", "requirements.lock"
-LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
@@ -115,7 +114,7 @@ def flatten(value: object, key: str = "") -> dict[str, str]:
 
 
 def _with_the_name_of_data(params: dict) -> dict:
-    """`data` is an alias of a collection: its name says it all."""
+    """In older versions `data` is an alias of a collection: its name says it all."""
     names = [name for name, each in params.get("collections", {}).items() if each == params.get("data")]
     return params | {"data": names[0]} if names else params
 

@@ -6,12 +6,12 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from latent_anatomy.pipeline.layout import PASSPORT
+from latent_anatomy.pipeline.layout import LEDGERS, PASSPORT
 from latent_anatomy.reports.markup import Html, fold, image, join, table, tag
 from latent_anatomy.reports.pictures import strip
 from latent_anatomy.reports.tables import SHADES
 from latent_anatomy.versions import differences
-from latent_anatomy.versions.contents import LEDGERS, Content, Run, figures
+from latent_anatomy.versions.contents import Content, Run, figures
 from latent_anatomy.versions.differences import Metric, RunMetrics
 from latent_anatomy.versions.pictures import Gallery, Pair, compare
 from latent_anatomy.versions.read import NotHere

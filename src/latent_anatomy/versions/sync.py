@@ -3,6 +3,8 @@
 Snakemake makes files in parallel and on clusters; DVC versions them. Neither calls the other here: what
 one has done is told to the other, and only when it is finished.
 
+    stages    params.yaml -> dvc.yaml
+    jobs      params.yaml -> .params, which DVC asks for where Snakemake does it while it starts
     record    what Snakemake made -> dvc.lock and DVC's cache, and into git's index what git keeps
     restore   a version of dvc.lock -> files, with times that leave Snakemake nothing to do
     check     whether both have nothing to do
@@ -13,26 +15,49 @@ import subprocess
 import sys
 from pathlib import Path
 
+from latent_anatomy.pipeline import job_files, params
+
 NOTHING = "Nothing to be done"
+PARAMS = Path("params.yaml")
 
 
 class Disagreement(ValueError):
     """One of the two tools would make something again."""
 
 
+def stages() -> None:
+    """Write dvc.yaml from params.yaml; ParamsError as when it is resolved."""
+    from latent_anatomy.versions import stages  # here, because the other verbs need no torch in this process
+
+    stages.write(params.load(PARAMS))
+
+
+def jobs() -> None:
+    """Write the jobs' files, as Snakemake does; Disagreement if dvc.yaml is not what `stages` would write."""
+    from latent_anatomy.versions import stages
+
+    chosen = params.load(PARAMS)
+    job_files.prepare(chosen)
+    if not stages.agrees(stages.text(chosen)):
+        raise Disagreement(
+            "dvc.yaml: expected the stages of params.yaml, found others: latent-anatomy sync stages"
+        )
+
+
 def record() -> None:
     """Record the outputs in dvc.lock and stage what git keeps; Disagreement if Snakemake has not finished.
 
-    Metrics, passports and ledgers are staged with --force, because those of phantoms are ignored otherwise.
-    Raises ChildProcessError when git or Snakemake fails.
+    dvc.yaml is written first. Metrics, passports and ledgers are staged with --force, because those of
+    phantoms are ignored otherwise. Raises ChildProcessError when git or Snakemake fails.
     """
     from dvc.repo import Repo  # here, because the other verbs need no DVC in this process
 
     _nothing_for_snakemake("run snakemake to the end, then record")
+    stages()
     with Repo() as repo:
         repo.commit(force=True)
         kept = sorted(out.def_path for out in repo.index.outs if not out.use_cache)
-    _run("git", "add", "--force", "--", "dvc.lock", *kept)
+    _run("git", "add", "--force", "--", "dvc.lock", "dvc.yaml", *kept)
 
 
 def restore() -> None:

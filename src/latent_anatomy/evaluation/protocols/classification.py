@@ -22,6 +22,7 @@ from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.training.method import Data
 
 NEEDS = (("classify",),)
+PLOTS = {"roc": curves.DRAWN}
 LABELS = {"disease": "labels", "corruption": "corruption/labels"}
 UNPAIRED = {
     "classification/corruption/as_released_scores": "they are held against labels of another task",

@@ -45,6 +45,7 @@ from latent_anatomy.training.schedules import Cyclic
 from latent_anatomy.training.seeds import derived_seed
 
 NEEDS = (("encode",),)
+PLOTS = {"roc": curves.DRAWN}
 
 Variant = Literal["concatenated_released", "concatenated", "own", "joint"]
 Embeddings = dict[str, Tensor]

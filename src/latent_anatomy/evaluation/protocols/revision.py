@@ -39,6 +39,7 @@ from latent_anatomy.metrics import image
 from latent_anatomy.training.method import Data
 
 NEEDS = (("reconstruct",),)
+PLOTS = {"psnr": {"template": "bar_horizontal", "x": "psnr", "y": "corruption"}}
 
 STRENGTHS = {  # in grey levels where they have a unit
     "GaussianBlur": {"size": 7},

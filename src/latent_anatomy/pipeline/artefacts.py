@@ -1,0 +1,52 @@
+"""The artefacts that a collection builds and what each is made of: the graph that both tools work on."""
+
+from dataclasses import replace
+
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.pipeline import layout, layout_of_volumes
+from latent_anatomy.pipeline.layout import LEDGER, PAIRED_TESTS, Artefact
+
+
+def artefacts(jobs: dict[str, dict]) -> dict[str, Artefact]:
+    """Name of a job -> what it makes, of all `jobs` that `resolve` names; "ledger" is one, of all studies.
+
+    The steps of volumes, which make files for each subject, are below "imaging/<data set>", their gate.
+    """
+    found: dict[str, Artefact] = {}
+    for name, job in sorted(jobs.items()):
+        kind = job["job"]
+        if kind == "raw" and "dataset" in job:
+            found[name] = layout.raw(job["dataset"])
+        elif kind == "slice":
+            found[name] = layout.slices(job["dataset"])
+        elif kind in ("train", "evaluate"):
+            found[name] = layout.of_job(job)
+            found |= {each.job: each for each in layout.weights(job.get("weights", {}))}
+    for job in [job for _, job in sorted(jobs.items()) if job["job"] == "gate"]:
+        source, excluded = datasets.find(job["dataset"]), job["excluded"]
+        found[f"imaging/{source.name}"] = layout_of_volumes.gate(source, excluded)
+        found[f"slice/{source.name}"] = layout_of_volumes.slices(source, excluded)
+    for name, job in sorted(jobs.items()):
+        if job["job"] == PAIRED_TESTS:
+            results = _of(found, f"evaluate/{job['study']}/{job['dataset']}/")
+            found |= {name: layout.comparison(job["study"], job["dataset"], results)} if results else {}
+    with_paper = [name.removeprefix(f"{LEDGER}/") for name in sorted(jobs) if name.startswith(f"{LEDGER}/")]
+    if with_paper:
+        found[LEDGER] = layout.ledger(
+            each
+            for study in with_paper
+            for kind in ("evaluate", PAIRED_TESTS)
+            for each in _of(found, f"{kind}/{study}/")
+        )
+    for name, job in sorted(jobs.items()):
+        if job["job"] == "report":
+            study, kinds = job["study"], ("train", "evaluate", PAIRED_TESTS)
+            shown = [each for kind in kinds for each in _of(found, f"{kind}/{study}/")]
+            shown += [found[LEDGER]] if study in with_paper else []
+            below = _of(found, "imaging/") if study == "qc" else shown
+            found[name] = replace(layout.report(study), made_of=tuple(below))
+    return found
+
+
+def _of(found: dict[str, Artefact], prefix: str) -> list[Artefact]:
+    return [artefact for name, artefact in found.items() if name.startswith(prefix)]
