@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT
+from safetensors.torch import load_file
 
 from latent_anatomy.training.loop import TrainingParams, train
 from latent_anatomy.training.method import Data, Shape, Stack
@@ -28,14 +29,15 @@ def blocks(language: str) -> list[str]:
 def project(clean, tmp_path):
     """A copy of the project to which the method of the page has been added."""
     project = clean.copy(tmp_path / "project")
-    (linear, brightness), (block,) = blocks("python"), blocks("yaml")
+    (linear, brightness, levelled), (block, on) = blocks("python"), blocks("yaml")
     folder = project.path / "src/latent_anatomy/methods"
     (folder / "linear.py").write_text(linear, encoding="utf-8")
     (folder / "brightness.py").write_text(brightness, encoding="utf-8")
     params = yaml.safe_load((project.path / "params.yaml").read_text(encoding="utf-8"))
-    params["methods"] |= yaml.safe_load(block)
+    (folder / "levelled.py").write_text(levelled, encoding="utf-8")
+    params["methods"] |= yaml.safe_load(block) | yaml.safe_load(on)
     params["methods"]["brightness"] = {"method": "brightness"}
-    params["studies"]["unoranic"]["runs"].append("linear")
+    params["studies"]["unoranic"]["runs"] += ["linear", "levelled"]
     params["studies"]["baur"]["runs"].append("brightness")
     (project.path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     return project
@@ -46,6 +48,7 @@ def test_the_page_gives_a_method_that_is_planned_trained_and_evaluated(project):
     planned = project.plan()
     assert ("train", "unoranic", DATASET, "linear", "seed-1") in planned
     assert ("evaluate", "unoranic", DATASET, "linear", "seed-1") in planned
+    assert ("train", "unoranic", DATASET, "levelled", "seed-1") in planned
     assert {
         (verb, "baur", "phantom-brain", "brightness", "seed-1") for verb in ("train", "evaluate")
     } < planned
@@ -67,6 +70,11 @@ def test_the_page_gives_a_method_that_is_planned_trained_and_evaluated(project):
     found = json.loads((project.path / "metrics.json").read_text(encoding="utf-8"))
     assert found["reconstruction/psnr"] > 15
     assert found["probing/disease/own/auc"] > 0.6
+
+    job = f".params/train/{JOB.replace('linear', 'levelled')}.json"
+    run("train", params=job, slices=slices, on=model, model="levelled.safetensors", history="history.csv")
+    above, below = (load_file(project.path / name) for name in ("levelled.safetensors", model))
+    assert {f"on.{name}" for name in below} | {"level"} == above.keys() and above["level"] != 0
     assert not any(key.startswith("revision/") and "anatomy" in key for key in found)
 
 

@@ -42,6 +42,14 @@ class Imaging(Strict):
     datasets: dict[str, Prepared] = Field(default_factory=dict)
 
 
+def on_as_a_word(methods: Mapping[str, Mapping]) -> dict[str, dict]:
+    """The same with the key `on` where YAML 1.1, which takes the word for one that says yes, has true."""
+    return {
+        run: {"on" if key is True else key: value for key, value in block.items()}
+        for run, block in methods.items()
+    }
+
+
 class Params(Strict):
     """The whole of params.yaml; `data` is the name of the chosen collection."""
 
@@ -55,15 +63,9 @@ class Params(Strict):
     @field_validator("methods", mode="before")
     @classmethod
     def _on_as_a_word(cls, content: object) -> object:
-        """`on` is a word here: YAML 1.1 reads a bare key `on` as true."""
-        if not isinstance(content, Mapping) or not all(
-            isinstance(each, Mapping) for each in content.values()
-        ):
-            return content  # which is refused with its type
-        return {
-            run: {"on" if key is True else key: value for key, value in block.items()}
-            for run, block in content.items()
-        }
+        """As in `on_as_a_word`, of what has the form of methods; all else is refused with its type."""
+        blocks = content.values() if isinstance(content, Mapping) else [content]
+        return on_as_a_word(content) if all(isinstance(each, Mapping) for each in blocks) else content
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Params":

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from latent_anatomy.data.cohorts import Replicate
 from latent_anatomy.pipeline.layout import COMPARISON, LEDGERS, PASSPORT
+from latent_anatomy.pipeline.params import on_as_a_word
 from latent_anatomy.versions.read import INTERIM, NotHere, Version
 
 PARAMS, REQUIREMENTS = "params.yaml", "requirements.lock"
@@ -68,6 +69,7 @@ def gather(version: Version) -> Content:
         raise ValueError(f"{version.name}: expected {PARAMS} in this version, found none: name a later one")
     pinned = version.read(REQUIREMENTS).decode() if REQUIREMENTS in version.files else ""
     params = yaml.safe_load(version.read(PARAMS))
+    params |= {"methods": on_as_a_word(params.get("methods", {}))}
     content = Content(version, flatten(_with_the_name_of_data(params)), dict(PINNED.findall(pinned)))
     for path in version.paths:
         name = PurePosixPath(path)
