@@ -114,8 +114,11 @@ def edit_metric(root: Path, with_passport: bool = False) -> None:
 # --- what holds
 
 
-def test_every_link_of_a_finished_project_holds(whole):
+def test_every_link_of_a_finished_project_holds_and_each_file_is_hashed_once(whole, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(links, "sha256_file", lambda path: hashed.append(path) or sha256_file(path))
     found = walk.audit(whole)
+    assert len(hashed) == len(set(hashed)) > 15
     assert found.state is State.HOLDS
     assert len(found.numbers) == len([row for row in table.read(whole / LEDGERS[1]) if row.ours_mean]) > 10
     assert set(ARTEFACTS) <= {*found.hashes, *found.links}
@@ -155,13 +158,6 @@ def test_words_choose_rows_by_their_name_or_by_a_part_of_it(whole):
     }
     with pytest.raises(ValueError, match=r"expected a number with 'resnet'.*ledger\.csv"):
         chosen("resnet")
-
-
-def test_each_file_is_hashed_once(whole, monkeypatch):
-    hashed = []
-    monkeypatch.setattr(links, "sha256_file", lambda path: hashed.append(path) or sha256_file(path))
-    walk.audit(whole)
-    assert len(hashed) == len(set(hashed)) > 15
 
 
 # --- what does not
