@@ -11,6 +11,7 @@ import pytest
 import tiny_project
 import yaml
 from safetensors.numpy import load_file, save_file
+from test_content import replace_passport
 from tiny_project import DATASET, LEDGERS
 from typer.testing import CliRunner
 
@@ -85,20 +86,10 @@ def the(found: list[links.Link], path: str, check: str) -> str:
 def forge(path: Path, change) -> None:
     """Change a passport in place and seal it again, as a forger would who knows how passports are made."""
     passport = formats.read_passport(path)
-    for key in ("seal", "content") if path.suffix != ".json" else ("seal",):
-        passport.pop(key)
     change(passport)
-    if path.suffix == ".json":
-        path.write_text(canonical_json(sealed(passport)), encoding="utf-8")
-    elif path.suffix == ".h5":
-        with h5py.File(path, "a") as file:
-            file.attrs["passport"] = canonical_json(sealed(passport, content=formats.of_hdf5(file)))
-    elif path.suffix == ".safetensors":
-        proof = sealed(passport, content=formats.content_of(path))
-        save_file(load_file(path), path, metadata={"passport": canonical_json(proof)})
-    else:
-        text = formats.META.sub("", path.read_text(encoding="utf-8"))
-        path.write_text(formats.html_with_passport(text, sealed(passport, content=formats.of_html(text))))
+    content = {} if path.suffix == ".json" else {"content": formats.content_of(path)}
+    kept = {key: value for key, value in passport.items() if key not in ("seal", *content)}
+    replace_passport(path, sealed(kept, **content))
 
 
 def edit_metric(root: Path, with_passport: bool = False) -> None:
