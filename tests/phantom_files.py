@@ -1,5 +1,6 @@
 """Phantoms that several tests read, drawn once for all processes of a session."""
 
+import numpy as np
 import pytest
 
 
@@ -15,3 +16,10 @@ def drawn(phantom, *others):
         return made_once(f"raw-{phantom.name}", make)
 
     return raw
+
+
+def best_dice(mask: np.ndarray, image: np.ndarray, levels) -> float:
+    """The best Dice with a mask that a threshold on the image reaches, from above or from below."""
+    bright = [image >= level for level in levels]
+    found = [each for level in bright for each in (level, ~level)]
+    return max(2 * (mask & each).sum() / (mask.sum() + each.sum()) for each in found)

@@ -7,25 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from latent_anatomy.corruptions.augment import NAMES as CORRUPTIONS
 from latent_anatomy.data.cohorts import Replicate
 from latent_anatomy.ledger import papers
 
 PAPER = Path(__file__).parents[1] / "papers" / "unoranic.yaml"
 ORDER = ("bloodmnist", "breastmnist", "dermamnist", "pneumoniamnist", "retinamnist")
-CORRUPTIONS = (
-    "PixelDropout",
-    "GaussianBlur",
-    "ColorJitter",
-    "Downscale",
-    "GaussNoise",
-    "InvertImg",
-    "MotionBlur",
-    "MultiplicativeNoise",
-    "RandomBrightnessContrast",
-    "RandomGamma",
-    "Solarize",
-    "Sharpen",
-)
 
 
 @cache

@@ -11,6 +11,7 @@ import pytest
 import tiny_project
 import yaml
 from safetensors.numpy import load_file, save_file
+from test_content import replace_passport
 from tiny_project import DATASET, LEDGERS
 from typer.testing import CliRunner
 
@@ -85,20 +86,10 @@ def the(found: list[links.Link], path: str, check: str) -> str:
 def forge(path: Path, change) -> None:
     """Change a passport in place and seal it again, as a forger would who knows how passports are made."""
     passport = formats.read_passport(path)
-    for key in ("seal", "content") if path.suffix != ".json" else ("seal",):
-        passport.pop(key)
     change(passport)
-    if path.suffix == ".json":
-        path.write_text(canonical_json(sealed(passport)), encoding="utf-8")
-    elif path.suffix == ".h5":
-        with h5py.File(path, "a") as file:
-            file.attrs["passport"] = canonical_json(sealed(passport, content=formats.of_hdf5(file)))
-    elif path.suffix == ".safetensors":
-        proof = sealed(passport, content=formats.content_of(path))
-        save_file(load_file(path), path, metadata={"passport": canonical_json(proof)})
-    else:
-        text = formats.META.sub("", path.read_text(encoding="utf-8"))
-        path.write_text(formats.html_with_passport(text, sealed(passport, content=formats.of_html(text))))
+    content = {} if path.suffix == ".json" else {"content": formats.content_of(path)}
+    kept = {key: value for key, value in passport.items() if key not in ("seal", *content)}
+    replace_passport(path, sealed(kept, **content))
 
 
 def edit_metric(root: Path, with_passport: bool = False) -> None:
@@ -114,8 +105,11 @@ def edit_metric(root: Path, with_passport: bool = False) -> None:
 # --- what holds
 
 
-def test_every_link_of_a_finished_project_holds(whole):
+def test_every_link_of_a_finished_project_holds_and_each_file_is_hashed_once(whole, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(links, "sha256_file", lambda path: hashed.append(path) or sha256_file(path))
     found = walk.audit(whole)
+    assert len(hashed) == len(set(hashed)) > 15
     assert found.state is State.HOLDS
     assert len(found.numbers) == len([row for row in table.read(whole / LEDGERS[1]) if row.ours_mean]) > 10
     assert set(ARTEFACTS) <= {*found.hashes, *found.links}
@@ -155,13 +149,6 @@ def test_words_choose_rows_by_their_name_or_by_a_part_of_it(whole):
     }
     with pytest.raises(ValueError, match=r"expected a number with 'resnet'.*ledger\.csv"):
         chosen("resnet")
-
-
-def test_each_file_is_hashed_once(whole, monkeypatch):
-    hashed = []
-    monkeypatch.setattr(links, "sha256_file", lambda path: hashed.append(path) or sha256_file(path))
-    walk.audit(whole)
-    assert len(hashed) == len(set(hashed)) > 15
 
 
 # --- what does not

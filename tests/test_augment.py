@@ -64,10 +64,8 @@ def test_fixed_parameters_give_albumentations_result(oracle, kind, name):
     images = tensor(oracle[f"{kind}/images"]).float() / 255
     result = apply(name, images, recorded(oracle, kind, name)) * 255
     difference = (result.round() - tensor(oracle[f"{kind}/{name}/output"]).float()).abs()
-    if (kind, name) == (
-        "rgb",
-        "ColorJitter",
-    ):  # a tie in HSV -> RGB may fall on the other side, and a later step act on it
+    if (kind, name) == ("rgb", "ColorJitter"):
+        # a tie in HSV -> RGB may fall on the other side, and a later step act on it
         assert difference.max() <= 2 and (difference > 0).float().mean() < 1e-3
     else:
         assert difference.max() == 0

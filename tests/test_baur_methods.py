@@ -437,7 +437,8 @@ GAN = {
 def test_reconstructs_better_than_the_mean_image_and_finds_lesions(tmp_path, model):
     latent = {"latent": 16 if MODELS[model][1].get("bottleneck") == "dense" else 4}
     method = build(model, **LEARN | (GAN if model == "AnoGAN" else AUTOENCODER | latent))
-    training, (healthy, ill, masks) = heads(256, seed=0)[0], heads(32, seed=1)
+    count = 256 if model == "AnoGAN" else 128
+    training, (healthy, ill, masks) = heads(count, seed=0)[0], heads(32, seed=1)
     train(method, Data(training), Data(healthy), seed=0, settings=TrainingParams(), scratch=tmp_path)
     method.eval()
     with torch.no_grad():

@@ -1,6 +1,5 @@
 """Data sets: registered as published, refused when damaged, and phantoms that can be learnt and repeated."""
 
-import hashlib
 import importlib.util
 import os
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from phantom_files import drawn
+from raw_files import assert_checked_before_parsed, registered
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -100,19 +100,15 @@ def arrays(label_shape: tuple[int, ...] = (1,)) -> dict[str, np.ndarray]:
     return made
 
 
-def registered(folder, raw: dict[str, np.ndarray], **changes) -> MedMnist:
-    """A data set whose file in `folder` holds `raw` and has the right checksum."""
-    path = folder / "breastmnist.npz"
-    np.savez(path, **raw)
-    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-    file = RawFile(path.name, None, "sha256", checksum)
-    return replace(datasets.find("breastmnist"), file=file, **changes)
+def breastmnist(folder, raw: dict[str, np.ndarray], **changes) -> MedMnist:
+    """The data set whose file in `folder` holds `raw` and has the right checksum."""
+    return registered(datasets.find("breastmnist"), folder / "breastmnist.npz", raw, **changes)
 
 
 @pytest.mark.parametrize("label_shape", [(1,), ()])
 def test_slices_hold_the_published_images_labels_and_splits(tmp_path, label_shape):
     raw = arrays(label_shape)
-    content = registered(tmp_path, raw, labels_shape=label_shape).to_slices(tmp_path)
+    content = breastmnist(tmp_path, raw, labels_shape=label_shape).to_slices(tmp_path)
     slices_file.write(tmp_path / "x.h5", content, {})
     for split in ("train", "val", "test"):
         part = slices_file.read(tmp_path / "x.h5", split)
@@ -147,20 +143,12 @@ def nan_images() -> np.ndarray:
 def test_an_npz_of_another_layout_is_refused(tmp_path, change, message):
     raw = {key: value for key, value in (arrays() | change).items() if value is not None}
     with pytest.raises(ValueError, match=rf"(?s)breastmnist\.npz.*{message}"):
-        registered(tmp_path, raw).to_slices(tmp_path)
+        breastmnist(tmp_path, raw).to_slices(tmp_path)
 
 
 def test_a_wrong_checksum_is_refused_before_anything_is_parsed(tmp_path, monkeypatch):
-    dataset = registered(tmp_path, arrays())
-    path = tmp_path / dataset.file.name
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("parsed"))
-    with pytest.raises(
-        ValueError, match=rf"breastmnist\.npz: expected sha256 {dataset.file.checksum}, found"
-    ):
-        dataset.to_slices(tmp_path)
+    dataset = breastmnist(tmp_path, arrays())
+    assert_checked_before_parsed(dataset, tmp_path / dataset.file.name, monkeypatch)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -87,6 +87,12 @@ def dataset(url: str | None, content: bytes = CONTENT):
     return replace(datasets.find("retinamnist"), name="some-set", file=file)
 
 
+def fetched(server, folder, mirror=None):
+    """The folder after fetching what the server publishes."""
+    fetch(dataset(server.url), folder, mirror, progress=False)
+    return folder
+
+
 def whole(folder) -> bool:
     """Whether the file is there, right, and alone."""
     return os.listdir(folder) == ["file.npz"] and (folder / "file.npz").read_bytes() == CONTENT
@@ -113,8 +119,7 @@ def nothing_finished(folder) -> bool:
 def test_a_download_survives_trouble_and_is_not_repeated(server, tmp_path, trouble, asked):
     vars(server).update(trouble)
     for _ in range(2):
-        fetch(dataset(server.url), tmp_path, None, progress=False)
-        assert whole(tmp_path)
+        assert whole(fetched(server, tmp_path))
         assert asked in (..., server.ranges)
 
 
@@ -123,25 +128,24 @@ def test_a_wrong_address_is_not_asked_again(server, tmp_path):
     with pytest.raises(
         OSError, match=r"file\.npz: could not be downloaded from http.*404.*LATENT_ANATOMY_MIRROR"
     ):
-        fetch(dataset(server.url), tmp_path, None, progress=False)
+        fetched(server, tmp_path)
     assert nothing_finished(tmp_path) and len(server.ranges) == 1
 
 
 def test_giving_up_keeps_what_arrived_for_the_next_run(server, tmp_path):
     server.drop_after = [SOME] + [0] * fetching.ATTEMPTS
     with pytest.raises(OSError, match=r"file\.npz: could not be downloaded"):
-        fetch(dataset(server.url), tmp_path, None, progress=False)
+        fetched(server, tmp_path)
     assert nothing_finished(tmp_path)
     server.drop_after = []
-    fetch(dataset(server.url), tmp_path, None, progress=False)
-    assert whole(tmp_path) and server.ranges[-1] == f"bytes={SOME}-"
+    assert whole(fetched(server, tmp_path)) and server.ranges[-1] == f"bytes={SOME}-"
 
 
 def test_an_unreachable_server_is_one_clear_error(server, tmp_path):
     server.shutdown()
     server.server_close()
     with pytest.raises(OSError, match=r"file\.npz: could not be downloaded from http"):
-        fetch(dataset(server.url), tmp_path, None, progress=False)
+        fetched(server, tmp_path)
     assert nothing_finished(tmp_path)
 
 
@@ -149,26 +153,23 @@ def test_an_unreachable_server_is_one_clear_error(server, tmp_path):
 def test_other_bytes_than_registered_are_refused_and_thrown_away(server, tmp_path, published):
     server.content = published
     with pytest.raises(ValueError, match=r"file\.npz.*expected md5 \w{32}, found \w{32}"):
-        fetch(dataset(server.url), tmp_path, None, progress=False)
+        fetched(server, tmp_path)
     assert nothing_finished(tmp_path)
     server.content = CONTENT
-    fetch(dataset(server.url), tmp_path, None, progress=False)
-    assert whole(tmp_path)
+    assert whole(fetched(server, tmp_path))
 
 
 @pytest.mark.parametrize("leftover", [b"not the beginning", CONTENT + b"too long"])
 def test_a_leftover_of_something_else_costs_one_attempt(server, tmp_path, leftover):
     (tmp_path / ".file.npz.part").write_bytes(leftover)
     with pytest.raises(ValueError, match="expected md5"):
-        fetch(dataset(server.url), tmp_path, None, progress=False)
-    fetch(dataset(server.url), tmp_path, None, progress=False)
-    assert whole(tmp_path)
+        fetched(server, tmp_path)
+    assert whole(fetched(server, tmp_path))
 
 
 def test_a_leftover_that_is_whole_is_used(server, tmp_path):
     (tmp_path / ".file.npz.part").write_bytes(CONTENT)
-    fetch(dataset(server.url), tmp_path, None, progress=False)
-    assert whole(tmp_path)
+    assert whole(fetched(server, tmp_path))
 
 
 def test_progress_is_shown(server, tmp_path, capsys):
@@ -217,8 +218,7 @@ def test_a_kill_leaves_nothing_finished_and_the_next_run_goes_on(server, tmp_pat
     assert nothing_finished(tmp_path)
     arrived = part.stat().st_size
     server.stall = False
-    fetch(dataset(server.url), tmp_path, None, progress=False)
-    assert whole(tmp_path) and server.ranges == [None, f"bytes={arrived}-"]
+    assert whole(fetched(server, tmp_path)) and server.ranges == [None, f"bytes={arrived}-"]
 
 
 def test_two_fetches_at_once_download_once(server, tmp_path):
@@ -242,8 +242,7 @@ def test_a_full_disk_is_one_clear_error_and_the_next_run_goes_on(server, tmp_pat
     assert process.returncode == 1
     assert "could not be written" in errors.splitlines()[-1] and "free space" in errors.splitlines()[-1]
     assert nothing_finished(tmp_path)
-    fetch(dataset(server.url), tmp_path, None, progress=False)
-    assert whole(tmp_path)
+    assert whole(fetched(server, tmp_path))
 
 
 # ---- from a mirror folder
@@ -254,8 +253,7 @@ def test_the_mirror_comes_before_the_publisher(server, tmp_path, place):
     folder = tmp_path / "mirror" / place
     folder.mkdir(parents=True)
     (folder / "file.npz").write_bytes(CONTENT)
-    fetch(dataset(server.url), tmp_path / "raw", tmp_path / "mirror", progress=False)
-    assert whole(tmp_path / "raw") and server.ranges == []
+    assert whole(fetched(server, tmp_path / "raw", tmp_path / "mirror")) and server.ranges == []
 
 
 def test_a_wrong_file_in_the_mirror_is_refused_not_passed_over(server, tmp_path):
@@ -263,15 +261,14 @@ def test_a_wrong_file_in_the_mirror_is_refused_not_passed_over(server, tmp_path)
     mirror.mkdir()
     (mirror / "file.npz").write_bytes(CONTENT[:-1])
     with pytest.raises(ValueError, match=r"mirror/file\.npz: expected md5 .*registered under its own name"):
-        fetch(dataset(server.url), tmp_path / "raw", mirror, progress=False)
+        fetched(server, tmp_path / "raw", mirror)
     assert nothing_finished(tmp_path / "raw") and server.ranges == []
     assert "mirror/file.npz: expected md5" in datasets.unavailable(dataset(server.url), tmp_path, mirror)
 
 
 def test_what_the_mirror_lacks_comes_from_the_publisher(server, tmp_path):
     (tmp_path / "mirror").mkdir()
-    fetch(dataset(server.url), tmp_path / "raw", tmp_path / "mirror", progress=False)
-    assert whole(tmp_path / "raw")
+    assert whole(fetched(server, tmp_path / "raw", tmp_path / "mirror"))
 
 
 def test_a_full_disk_while_copying_leaves_nothing(tmp_path, monkeypatch):
@@ -293,7 +290,7 @@ def test_a_full_disk_while_copying_leaves_nothing(tmp_path, monkeypatch):
 def test_a_wrong_file_already_there_is_neither_used_nor_overwritten(server, tmp_path):
     (tmp_path / "file.npz").write_bytes(b"someone's own")
     with pytest.raises(ValueError, match=r"file\.npz: expected md5"):
-        fetch(dataset(server.url), tmp_path, None, progress=False)
+        fetched(server, tmp_path)
     assert (tmp_path / "file.npz").read_bytes() == b"someone's own" and server.ranges == []
 
 

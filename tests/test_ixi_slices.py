@@ -1,16 +1,14 @@
 """The slices of IXI: every one in its place, people in one split wherever they appear."""
 
-import hashlib
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from raw_files import assert_checked_before_parsed, registered
 
 from latent_anatomy.data import slices_check, slices_file
-from latent_anatomy.data.dataset import RawFile
 from latent_anatomy.datasets import ixi
 from latent_anatomy.datasets import registry as datasets
 
@@ -32,17 +30,14 @@ def arrays() -> dict[str, np.ndarray]:
     }
 
 
-def registered(folder, raw: dict[str, np.ndarray]):
+def ixi_slices(folder, raw: dict[str, np.ndarray]):
     """The data set with a file of these arrays in `folder`."""
-    path = folder / ixi.SLICES.name
-    np.savez(path, **raw)
-    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-    return replace(datasets.find("ixi-hh-slices"), file=RawFile(path.name, None, "sha256", checksum))
+    return registered(datasets.find("ixi-hh-slices"), folder / ixi.SLICES.name, raw)
 
 
 def test_slices_are_padded_in_the_middle_and_keep_who_and_where(tmp_path):
     raw = arrays()
-    content = registered(tmp_path, raw).to_slices(tmp_path)
+    content = ixi_slices(tmp_path, raw).to_slices(tmp_path)
     slices_check.check(content, "slices")
     assert content.images.shape == (64, 1, 128, 128) and content.images.dtype == np.uint8
     inside = content.images[:, 0, 4:124, 19:109]
@@ -56,7 +51,7 @@ def test_slices_are_padded_in_the_middle_and_keep_who_and_where(tmp_path):
 
 
 def test_people_of_different_brightness_come_out_alike(tmp_path):
-    content = registered(tmp_path, arrays()).to_slices(tmp_path)
+    content = ixi_slices(tmp_path, arrays()).to_slices(tmp_path)
     one, *others = content.images[:, 0].reshape(8, 8, 128, 128)
     for other in others:
         flat = (one > 0) & (np.abs(one.astype(int) - np.median(one[one > 0])) < 1)
@@ -64,7 +59,7 @@ def test_people_of_different_brightness_come_out_alike(tmp_path):
 
 
 def test_the_head_is_what_is_not_air(tmp_path):
-    content = registered(tmp_path, arrays()).to_slices(tmp_path)
+    content = ixi_slices(tmp_path, arrays()).to_slices(tmp_path)
     assert content.mask_names == ("head",)
     head, lit = content.masks[:, 0] == 1, content.images[:, 0] > 0
     dice = 2 * (head & lit).sum((1, 2)) / (head.sum((1, 2)) + lit.sum((1, 2)))
@@ -72,7 +67,7 @@ def test_the_head_is_what_is_not_air(tmp_path):
 
 
 def test_the_same_file_gives_the_same_bytes(tmp_path):
-    dataset = registered(tmp_path, arrays())
+    dataset = ixi_slices(tmp_path, arrays())
     for name in ("a.h5", "b.h5"):
         slices_file.write(tmp_path / name, dataset.to_slices(tmp_path), {})
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
@@ -94,15 +89,12 @@ def test_the_same_file_gives_the_same_bytes(tmp_path):
 def test_a_file_of_another_layout_is_refused(tmp_path, change, message):
     raw = {key: value for key, value in (arrays() | change).items() if value is not None}
     with pytest.raises(ValueError, match=message):
-        registered(tmp_path, raw).to_slices(tmp_path)
+        ixi_slices(tmp_path, raw).to_slices(tmp_path)
 
 
 def test_other_bytes_are_refused_before_they_are_parsed(tmp_path, monkeypatch):
-    dataset = registered(tmp_path, arrays())
-    (tmp_path / ixi.SLICES.name).write_bytes(b"no archive")
-    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("parsed"))
-    with pytest.raises(ValueError, match="expected sha256"):
-        dataset.to_slices(tmp_path)
+    dataset = ixi_slices(tmp_path, arrays())
+    assert_checked_before_parsed(dataset, tmp_path / ixi.SLICES.name, monkeypatch)
 
 
 @given(st.integers(0, 999))

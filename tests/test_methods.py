@@ -69,6 +69,13 @@ def test_every_declared_capability_works_and_keeps_the_batch(name, shape):
         assert method.anatomy(images).shape == images.shape
 
 
+def assert_same_statistics(one, other) -> None:
+    """Of all batch normalisations, but for the number of batches."""
+    for (name, ours), theirs in zip(one.named_buffers(), other.buffers(), strict=True):
+        if not name.endswith("num_batches_tracked"):
+            torch.testing.assert_close(ours, theirs)
+
+
 def released_losses(method, images, views):
     """The released order of computation: S is encoded twice, each view on its own."""
     corrupted = views[0]
@@ -97,9 +104,7 @@ def test_losses_gradients_and_running_statistics_equal_the_released_order_of_com
     torch.testing.assert_close(ours, theirs)
     for one, other in zip(method.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad)
-    for (name, one), other in zip(method.named_buffers(), twin.buffers(), strict=True):
-        if not name.endswith("num_batches_tracked"):
-            torch.testing.assert_close(one, other)
+    assert_same_statistics(method, twin)
 
 
 def test_only_the_reconstruction_loss_reaches_characteristics_encoder_and_joint_decoder():
@@ -142,38 +147,33 @@ def test_counted_moves_the_running_statistics_as_far_as_repeated_passes():
         once(images)
     for _ in range(3):
         thrice(images)
-    for (name, one), other in zip(once.named_buffers(), thrice.buffers(), strict=True):
-        if not name.endswith("num_batches_tracked"):
-            torch.testing.assert_close(one, other)
+    assert_same_statistics(once, thrice)
     assert all(layer.momentum == 0.1 for layer in once.modules() if hasattr(layer, "momentum"))
+
+
+def rates(epochs: int, batches: int) -> list[float]:
+    """The learning rate of each epoch."""
+    method = autoencoder.Method(autoencoder.Params(width=1, latent=1, epochs=epochs), GREY)
+    optimiser = method.optimisers()["all"]
+    (schedule,) = method.schedules({"all": optimiser}, batches).per_epoch
+    found = []
+    for _ in range(epochs):
+        found.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    return found
 
 
 @pytest.mark.parametrize(("batches", "peak_epoch"), [(187, 935), (9, 45), (110, 550), (74, 370), (17, 85)])
 def test_the_released_learning_rate_peaks_in_the_epoch_of_the_specification(batches, peak_epoch):
-    method = autoencoder.Method(autoencoder.Params(width=1, latent=1), GREY)
-    optimisers = method.optimisers()
-    (schedule,) = method.schedules(optimisers, batches).per_epoch
-    rates = []
-    for _ in range(1001):
-        rates.append(optimisers["all"].param_groups[0]["lr"])
-        optimisers["all"].step()
-        schedule.step()
-    assert max(range(1001), key=rates.__getitem__) == peak_epoch
-    assert rates[peak_epoch] == pytest.approx(1e-2)
-    assert rates[0] == pytest.approx(1e-4)
+    assert autoencoder.Params().epochs == 1001
+    found = rates(1001, batches)
+    assert max(range(1001), key=found.__getitem__) == peak_epoch
+    assert (found[0], found[peak_epoch]) == pytest.approx((1e-4, 1e-2))
 
 
 def test_a_shortened_run_goes_through_the_same_part_of_the_cycle():
-    rates = {}
-    for epochs in (1001, 100):
-        method = autoencoder.Method(autoencoder.Params(width=1, latent=1, epochs=epochs), GREY)
-        optimisers = method.optimisers()
-        (schedule,) = method.schedules(optimisers, 74).per_epoch
-        for _ in range(epochs):
-            rates[epochs] = optimisers["all"].param_groups[0]["lr"]
-            optimisers["all"].step()
-            schedule.step()
-    assert rates[100] == pytest.approx(rates[1001], rel=0.05)
+    assert rates(100, 74)[-1] == pytest.approx(rates(1001, 74)[-1], rel=0.05)
 
 
 def test_the_corruption_baseline_keeps_one_output_per_disease_class():

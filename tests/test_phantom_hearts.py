@@ -39,6 +39,12 @@ def short_axis(heart: Heart, pixel: float, distance: float) -> tuple[np.ndarray,
     return grid, (int(180 / pixel), int(120 / pixel), int(heart.base(0) / distance) + 1)
 
 
+def masks(labels: np.ndarray) -> list[np.ndarray]:
+    """Of the left and the right ventricle and of the muscle."""
+    names = ("left-ventricle", "right-ventricle", "myocardium")
+    return [labels == 1 + STRUCTURES.index(name) for name in names]
+
+
 def integrated(heart: Heart, e: float) -> tuple[float, float]:
     """Volumes in ml of the LV's cavity and wall: r^2 / 2 over angles and levels, by the midpoint rule."""
     theta = 2 * np.pi * (np.arange(48) + 0.5) / 48
@@ -71,7 +77,7 @@ def test_voxels_count_to_the_exact_volume(group):
     for e in (0.0, 1.0):
         distance = heart.base(e) / 40  # the last slice ends at the base
         grid, shape = short_axis(heart, 2.5, distance)
-        found = chests.labels(heart, e, grid, shape) == 1 + STRUCTURES.index("left-ventricle")
+        found, *_ = masks(chests.labels(heart, e, grid, shape))
         assert found.sum() * 2.5**2 * distance / 1000 == pytest.approx(heart.volume_ml(e), rel=0.01)
 
 
@@ -101,10 +107,7 @@ def test_a_slice_through_the_middle_is_a_ring_with_a_crescent_beside_it(group):
     for e in (0.0, 1.0):
         grid, shape = short_axis(heart, 1.5, heart.base(e) / 5)
         plane = chests.labels(heart, e, grid, shape)[..., 2]
-        cavity, right, muscle = (
-            plane == 1 + STRUCTURES.index(name)
-            for name in ("left-ventricle", "right-ventricle", "myocardium")
-        )
+        cavity, right, muscle = masks(plane)
         assert cavity.any() and right.any()
         assert (cavity | muscle)[binary_dilation(cavity)].all()  # the wall is closed
         assert np.array_equal(binary_fill_holes(muscle), cavity | muscle)
@@ -173,9 +176,7 @@ def test_noise_and_tissues_are_those_of_the_contrasts():
     heart = some("NOR", 1)[0]
     grid, shape = short_axis(heart, 3.0, 12.0)
     labels = chests.labels(heart, 0, grid, shape)
-    blood, right, muscle = (
-        labels == 1 + STRUCTURES.index(name) for name in ("left-ventricle", "right-ventricle", "myocardium")
-    )
+    blood, right, muscle = masks(labels)
     for contrast in chests.CONTRASTS:
         random = np.random.default_rng(0)
         image = chests.scan(heart, np.zeros(1), contrast, grid, shape, random)[0]

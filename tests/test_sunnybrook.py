@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from raw_files import assert_checked_before_parsed
 from tiny_hearts import take_checksums
 
 from latent_anatomy.data import slices_check
@@ -118,7 +119,4 @@ def test_a_file_of_another_layout_is_refused(tmp_path, monkeypatch, change, mess
 
 def test_other_bytes_are_refused_before_they_are_parsed(tmp_path, monkeypatch):
     dataset = stored(tmp_path, monkeypatch, arrays())
-    (tmp_path / "SCD0000401.npz").write_bytes(b"no archive")
-    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("parsed"))
-    with pytest.raises(ValueError, match="expected sha256"):
-        dataset.to_slices(tmp_path)
+    assert_checked_before_parsed(dataset, tmp_path / "SCD0000401.npz", monkeypatch)

@@ -170,32 +170,28 @@ def test_a_resplit_deals_out_whole_subjects_and_keeps_their_number(content, seed
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(slices.SPLITS[:3])), min_size=1, max_size=60))
 def test_with_one_slice_a_subject_every_class_keeps_its_slices_in_every_split(pairs):
     labels, split = map(np.array, zip(*pairs, strict=True))
-    content = Slices(
-        images=np.zeros((len(pairs), 1, 5, 5), np.uint8),
-        subject=np.array([f"subject-{i}" for i in range(len(pairs))]),
-        slice=np.zeros(len(pairs), np.int32),
-        split=split,
-        modality=np.array(["any"] * len(pairs)),
-        dataset="any",
-        task="any",
-        classes=3,
-        labels=labels.astype(np.int64),
-    )
+    content = table(split, classes=3, labels=labels.astype(np.int64))
     again = resplit(content, 3)
     assert Counter(zip(labels, again.split, strict=True)) == Counter(zip(labels, split, strict=True))
 
 
-def many(subjects: int) -> Slices:
+def table(split, **others) -> Slices:
+    """One slice of each subject, in these splits."""
+    count = len(split)
     return Slices(
-        images=np.zeros((subjects, 1, 5, 5), np.uint8),
-        subject=np.array([f"subject-{i:04}" for i in range(subjects)]),
-        slice=np.zeros(subjects, np.int32),
-        split=np.array((["train"] * 6 + ["val"] + ["test"] * 3) * (subjects // 10)),
-        modality=np.array(["any"] * subjects),
+        images=np.zeros((count, 1, 5, 5), np.uint8),
+        subject=np.array([f"subject-{i:04}" for i in range(count)]),
+        slice=np.zeros(count, np.int32),
+        split=np.array(split),
+        modality=np.full(count, "any"),
         dataset="any",
         task="any",
-        classes=0,
+        **{"classes": 0} | others,
     )
+
+
+def many(subjects: int) -> Slices:
+    return table((["train"] * 6 + ["val"] + ["test"] * 3) * (subjects // 10))
 
 
 def test_every_subject_falls_into_every_split_as_often_as_the_split_is_large():
@@ -208,11 +204,4 @@ def test_resplits_differ_from_each_other_or_are_refused():
     found = resplits(many(40), 5)
     assert len({each.split.tobytes() for each in found}) == 5
     with pytest.raises(ValueError, match=r"any: expected 200 different splits .* too few subjects"):
-        resplits(replace_split(many(10), "train"), 200)
-
-
-def replace_split(content: Slices, only: str) -> Slices:
-    """All subjects but one in one split: as many different splits as subjects."""
-    from dataclasses import replace
-
-    return replace(content, split=np.array([only] * (len(content) - 1) + ["test"]))
+        resplits(table(["train"] * 9 + ["test"]), 200)  # as many different splits as subjects
