@@ -93,6 +93,7 @@ def project(phantom, tmp_path, monkeypatch) -> Path:
     (tmp_path / "data" / "slices").mkdir(parents=True)
     (tmp_path / "data" / "slices" / phantom.name).write_bytes(phantom.read_bytes())
     (tmp_path / "tmp").mkdir()
+    (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")  # which the jobs of reports are made of
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
