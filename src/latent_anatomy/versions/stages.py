@@ -20,7 +20,7 @@ from latent_anatomy.pipeline.imaging_steps import of_subject
 from latent_anatomy.pipeline.layout import LEDGER, Artefact
 from latent_anatomy.pipeline.params import Params
 from latent_anatomy.pipeline.resolve import resolve
-from latent_anatomy.provenance.files import write_text
+from latent_anatomy.provenance.files import write_text_if_changed
 
 FILE = Path("dvc.yaml")
 HEAD = """\
@@ -62,18 +62,14 @@ def text(params: Params) -> str:
     return HEAD + yaml.dump(content, Dumper=_Plain, sort_keys=False, width=1000)
 
 
-def write(params: Params) -> bool:
-    """Write dvc.yaml where it says something else; whether it did."""
-    content = text(params)
-    if agrees(content):
-        return False
-    write_text(FILE, content)
-    return True
+def write(params: Params) -> None:
+    """Write dvc.yaml, if it says something else; ParamsError as in `text`."""
+    write_text_if_changed(FILE, text(params))
 
 
-def agrees(content: str) -> bool:
-    """Whether dvc.yaml has this content."""
-    return FILE.is_file() and FILE.read_text(encoding="utf-8") == content
+def agree(params: Params) -> bool:
+    """Whether dvc.yaml is what `write` would write."""
+    return FILE.is_file() and FILE.read_text(encoding="utf-8") == text(params)
 
 
 class _Plain(yaml.SafeDumper):

@@ -38,7 +38,7 @@ def jobs() -> None:
 
     chosen = params.load(PARAMS)
     job_files.prepare(chosen)
-    if not stages.agrees(stages.text(chosen)):
+    if not stages.agree(chosen):
         raise Disagreement(
             "dvc.yaml: expected the stages of params.yaml, found others: latent-anatomy sync stages"
         )
