@@ -4,24 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import synthetic_discs
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic_discs import (
-    SIZE,
-    Exact,
-    Oracle,
-    Stubborn,
-    run,
-    slices_of_one_modality,
-    subjects_of_three_splits,
-)
+from synthetic_discs import SIZE, Exact, Oracle, Stubborn, run
 
 from latent_anatomy.evaluation import factorised
 from latent_anatomy.evaluation.protocols import arithmetic, transfer
 
-splits = pytest.fixture(subjects_of_three_splits, scope="module")
-one_modality = pytest.fixture(slices_of_one_modality, scope="module")
+splits = pytest.fixture(synthetic_discs.subjects_of_three_splits, scope="module")
+one_modality = pytest.fixture(synthetic_discs.slices_of_one_modality, scope="module")
 
 
 # Transfer

@@ -26,14 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from latent_anatomy.corruptions import augment
-from latent_anatomy.evaluation.common import (
-    FROZEN_SEED,
-    Settings,
-    examples,
-    generator,
-    infer,
-    pictures,
-)
+from latent_anatomy.evaluation.common import FROZEN_SEED, Settings, examples, generator, infer, pictures
 from latent_anatomy.evaluation.protocol import Paired, Results, Table
 from latent_anatomy.metrics import image
 from latent_anatomy.training.method import Data
