@@ -1,5 +1,7 @@
 """Methods learn: on a phantom and within seconds each beats the predictor that has learnt nothing."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -16,10 +18,10 @@ CYCLE = {"base": 1e-3, "peak": 4e-3, "ramp_epochs": 1, "full_epochs": 30}
 
 @pytest.fixture
 def learn(tmp_path):
-    """Train a method on a phantom; returns it, and the splits."""
+    """Train a method on so many images of a phantom; returns it, and the splits."""
 
-    def learn(method: str, dataset: str, **params):
-        phantom = datasets.find(dataset)
+    def learn(method: str, dataset: str, images: int, **params):
+        phantom = replace(datasets.find(dataset), train=images)
         phantom.generate(tmp_path)
         content = phantom.to_slices(tmp_path)
         splits = splits_on(torch.device("cpu"), content)
@@ -34,7 +36,8 @@ def learn(tmp_path):
 
 @pytest.mark.slow
 def test_the_autoencoder_reconstructs_better_than_the_mean_image(learn):
-    method, splits = learn("autoencoder", "phantom-breastmnist", epochs=30, cycle=CYCLE, **SMALL)
+    """By more than 1 dB, with this and with another seed."""
+    method, splits = learn("autoencoder", "phantom-breastmnist", 256, epochs=30, cycle=CYCLE, **SMALL)
     images, mean = splits["test"].images, splits["train"].images.mean(0, keepdim=True)
     with torch.no_grad():
         ours = image.psnr(method.reconstruct(images), images).mean()
@@ -43,9 +46,9 @@ def test_the_autoencoder_reconstructs_better_than_the_mean_image(learn):
 
 @pytest.mark.slow
 def test_unoranic_takes_strong_corruptions_back(learn):
-    """Its anatomy image is nearer to the clean image than the corrupted image is."""
+    """Its anatomy image is nearer to the clean image than the corrupted image is: by about 8 dB."""
     cycle = CYCLE | {"full_epochs": 12}
-    method, splits = learn("unoranic", "phantom-bloodmnist", epochs=12, cycle=cycle, **SMALL)
+    method, splits = learn("unoranic", "phantom-bloodmnist", 128, epochs=12, cycle=cycle, **SMALL)
     images = splits["test"].images
     for name in ("InvertImg", "Solarize"):
         torch.manual_seed(1)
@@ -57,7 +60,8 @@ def test_unoranic_takes_strong_corruptions_back(learn):
 
 @pytest.mark.slow
 def test_resnet18_recognises_classes_better_than_chance(learn):
-    method, splits = learn("resnet18", "phantom-breastmnist", task="disease", epochs=3, batch_size=16)
+    """The area is about 0.98, with this and with another seed."""
+    method, splits = learn("resnet18", "phantom-breastmnist", 128, task="disease", epochs=3, batch_size=8)
     test = splits["test"]
     with torch.no_grad():
         scores = method.classify(test.images)
