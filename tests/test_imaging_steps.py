@@ -239,12 +239,18 @@ def test_an_atlas_without_brain_or_upright_planes_is_refused():
             slab.positions(atlas, slab.Params(count=3))
 
 
+def cut(values: np.ndarray, positions: list[int], size: int) -> np.ndarray:
+    return slab.slab(
+        Volume(values, grid(values.shape)), np.array(positions), slab.Params(count=len(positions), size=size)
+    )
+
+
 def test_the_front_is_up_and_the_right_side_left():
     values = np.zeros((9, 11, 8), np.float32)
     values[8, 10, 2] = 1  # right, anterior
     values[0, 10, 2] = 2  # left, anterior
     values[8, 0, 5] = 3  # right, posterior
-    found = slab.slab(Volume(values, grid(values.shape)), np.array([2, 5]), slab.Params(count=2, size=13))
+    found = cut(values, [2, 5], 13)
     assert found.shape == (2, 13, 13) and found.dtype == np.float32
     assert found[0, 1, 2] == 1 and found[0, 1, 10] == 2 and found[1, 11, 2] == 3
     assert np.count_nonzero(found) == 3
@@ -253,7 +259,7 @@ def test_the_front_is_up_and_the_right_side_left():
 @pytest.mark.parametrize(("shape", "size"), [((197, 233, 8), 256), ((99, 117, 8), 128), ((40, 40, 8), 40)])
 def test_padding_is_central_and_loses_nothing(shape, size):
     values = np.random.default_rng(0).uniform(0.1, 1, shape).astype(np.float32)
-    found = slab.slab(Volume(values, grid(shape)), np.array([3]), slab.Params(count=1, size=size))[0]
+    found = cut(values, [3], size)[0]
     rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
     for filled in (rows, columns):
         assert abs(filled[0] - (size - 1 - filled[-1])) <= 1
@@ -265,12 +271,10 @@ def test_padding_is_central_and_loses_nothing(shape, size):
 def test_only_zeros_are_cropped():
     values = np.zeros((30, 41, 8), np.float32)
     values[6:24, 6:35, 4] = 1
-    params = slab.Params(count=1, size=32)
-    found = slab.slab(Volume(values, grid(values.shape)), np.array([4]), params)
-    assert found.sum() == values.sum()
+    assert cut(values, [4], 32).sum() == values.sum()
     values[15, 0, 4] = 1
     with pytest.raises(ValueError, match=r"32 x 32.*raise `size`"):
-        slab.slab(Volume(values, grid(values.shape)), np.array([4]), params)
+        cut(values, [4], 32)
 
 
 @pytest.mark.parametrize("params", [bias.Params, normalisation.Params, slab.Params])

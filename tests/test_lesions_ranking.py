@@ -31,6 +31,12 @@ def dice(scores, lesion, threshold):
     return 2 * (above & lesion).sum() / (above.sum() + lesion.sum())
 
 
+def candidates(scores) -> set[float]:
+    """Every threshold that can make a difference."""
+    found = {0.0} | set(scores.tolist()) | set(np.nextafter(scores, np.float32(0)).tolist())
+    return {threshold for threshold in found if threshold >= 0}
+
+
 @settings(max_examples=100, deadline=None)
 @given(WITH_LESIONS)
 def test_average_precision_is_scikit_learns(both):
@@ -56,8 +62,7 @@ def test_precision_and_recall_are_scikit_learns(both):
 @given(WITH_LESIONS)
 def test_best_dice_is_the_best_of_all_thresholds(both):
     scores, lesion = both
-    candidates = {0.0} | set(scores.tolist()) | set(np.nextafter(scores, np.float32(0)).tolist())
-    every = {threshold: dice(scores, lesion, threshold) for threshold in candidates if threshold >= 0}
+    every = {threshold: dice(scores, lesion, threshold) for threshold in candidates(scores)}
     ranking = ranked(scores, lesion)
     threshold, best = best_dice([ranking])
     assert best == pytest.approx(max(every.values()))
@@ -69,10 +74,7 @@ def test_best_dice_is_the_best_of_all_thresholds(both):
 @given(st.lists(WITH_LESIONS, min_size=1, max_size=4))
 def test_best_dice_of_patients_is_the_best_of_their_mean(patients):
     scores = np.concatenate([scores for scores, _ in patients])
-    candidates = {0.0} | set(scores.tolist()) | set(np.nextafter(scores, np.float32(0)).tolist())
-    every = [
-        np.mean([dice(*both, threshold) for both in patients]) for threshold in candidates if threshold >= 0
-    ]
+    every = [np.mean([dice(*both, threshold) for both in patients]) for threshold in candidates(scores)]
     threshold, best = best_dice([ranked(*both) for both in patients])
     assert best == pytest.approx(max(every))
     assert best == pytest.approx(np.mean([dice(*both, threshold) for both in patients]))
