@@ -65,7 +65,7 @@ def test_comparison_finds_the_better_run_and_not_the_equal_one():
 
 def test_each_run_is_pooled_over_its_own_seeds():
     one, other = [arrays_of(1, 0.3)], [arrays_of(seed, 0.2) for seed in (3, 4, 5)]
-    found = paired_tests.compare({"one": one, "other": other})
+    found = compare({"one": one, "other": other})
     means = {
         "reconstruction/psnr": lambda arrays: arrays["reconstruction/psnr"].mean(),
         "probing/disease/own/auc": lambda arrays: classification.auc(

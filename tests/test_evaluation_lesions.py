@@ -231,7 +231,8 @@ def test_a_slow_reconstruction_is_made_once_for_each_slice(splits):
 def test_the_residual_of_the_reconstruction_is_the_anomaly_map(name):
     module, extra = methods.load(name), {"mapping_steps": 2} if name == "anogan" else {}
     torch.manual_seed(0)
-    method = module.Method(module.Params(width=2, blocks=2, latent=2, batch_size=4, **extra), SHAPE).eval()
+    chosen = module.Method.Params(width=2, blocks=2, latent=2, batch_size=4, **extra)
+    method = module.Method(chosen, SHAPE).eval()
     images = torch.rand(7, 1, SIZE, SIZE)
     stack = Stack(images, torch.ones(7, SIZE, SIZE, dtype=torch.bool), torch.arange(7))
     with torch.no_grad():
@@ -381,7 +382,7 @@ def test_settings_that_mean_nothing_are_refused(wrong):
 def fitted(name: str, splits: dict[str, Data], tmp_path, **params) -> nn.Module:
     module = methods.load(name)
     torch.manual_seed(0)
-    method = module.Method(module.Params(**params), SHAPE)
+    method = module.Method(module.Method.Params(**params), SHAPE)
     train(method, splits["train"], splits["val"], seed=1, settings=TrainingParams(), scratch=tmp_path / name)
     return method
 
@@ -428,7 +429,7 @@ TINY = {
     ("name", "params"), [("baur_autoencoder", TINY), ("healthy_mean", {}), ("intensity", {}), ("chance", {})]
 )
 def test_from_a_slices_file_to_metrics(tmp_path, name, params):
-    chosen = methods.load(name).Params(**params).model_dump(mode="json")
+    chosen = methods.load(name).Method.Params(**params).model_dump(mode="json")
     job = {"study": "baur", "run": name, "dataset": "phantom-test", "seed": 1, "source": "0" * 64}
     job |= {"method": name, "params": chosen, "training": {"precision": "fp32", "compile": False}}
     jobs = {kind: tmp_path / f"{kind}.json" for kind in ("train", "evaluate")}

@@ -232,7 +232,7 @@ def test_a_run_that_is_added_to_a_study_is_made_wherever_the_study_is(study):
     content["studies"][study]["runs"].append("added")
     found = params.validate(content)
     chosen = found.collection.studies[study]
-    choosing = [sweep for sweep in chosen.sweeps.values() if "added" not in sweep.runs]
+    choosing = [sweep for sweep in chosen.sweeps.values() if "added" not in (sweep.runs or ["added"])]
     elsewhere = set(chosen.tested) - {name for sweep in choosing for name in sweep.cohorts}
     assert elsewhere and "added" not in found.untrained
     for name in elsewhere:

@@ -22,14 +22,23 @@ END = {("ledger",), *(("report", study) for study in STUDIES), ("all",)}
 def of_study(study: str, collection: str, first: str = "train", runs: list[str] | None = None) -> set[tuple]:
     """The jobs of a study (of these runs) from `first` on, train or evaluate, to the paired tests."""
     chosen = COLLECTIONS[collection]["studies"].get(study, {"seeds": []})
-    seeds, everyone = [f"seed-{seed}" for seed in chosen["seeds"]], STUDIES[study]["runs"]
-    trained = set(product(chosen.get("datasets", []), everyone, seeds))
+    everyone = STUDIES[study]["runs"]
+
+    def replicates(dataset: str, run: str, fold: str = "") -> list[tuple[str, str, str]]:
+        seeds = chosen["seeds"]
+        for change in chosen.get("changes", []):
+            concerned = (run in change.get("runs", [run]), dataset in change.get("datasets", [dataset]))
+            seeds = change.get("seeds", seeds) if all(concerned) else seeds
+        return [(dataset, run, f"{fold}seed-{seed}") for seed in seeds]
+
+    trained = {job for place in product(chosen.get("datasets", []), everyone) for job in replicates(*place)}
     for sweep in chosen.get("sweeps", {}).values():
         cohorts = map(".".join, product(sweep["datasets"], sweep["splits"], map(str, sweep["labelled"])))
-        folds = [f"fold-{fold}.{seed}" for fold, seed in product(sweep["folds"], seeds)]
-        trained |= set(product(cohorts, sweep.get("runs", everyone), folds))
+        folds = [f"fold-{fold}." for fold in sweep["folds"]]
+        places = product(cohorts, sweep.get("runs", everyone), folds)
+        trained |= {job for place in places for job in replicates(*place)}
     external = [each["dataset"] for each in chosen.get("external", [])]
-    tested = trained | set(product(external, everyone, seeds))
+    tested = trained | {job for place in product(external, everyone) for job in replicates(*place)}
     found = {("evaluate", study, *job) for job in tested}
     found |= {("train", study, *job) for job in trained} if first == "train" else set()
     found = {job for job in found if runs is None or job[3] in runs}
@@ -122,7 +131,7 @@ def test_a_changed_protocol_evaluates_again_and_trains_nothing(project):
 @pytest.mark.parametrize("collection", ["real", "at-hand"])
 def test_one_word_plans_another_collection(project, collection):
     chosen = COLLECTIONS[collection]
-    project.give_raw_files(*chosen["images"], *chosen["volumes"])
+    project.give_raw_files(*chosen["images"], *chosen.get("volumes", []))
     assert project.plan("--config", f"data={collection}") == everything(collection)
 
 

@@ -9,7 +9,7 @@ from latent_anatomy.data.dataset import Dataset, find_in_mirror
 from latent_anatomy.data.download import Download
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.datasets.pool import Pool
-from latent_anatomy.pipeline.params import Params
+from latent_anatomy.pipeline.params import Params, ParamsError
 from latent_anatomy.pipeline.training_jobs import weights
 
 TIMEOUT_S = 5
@@ -44,7 +44,10 @@ def reduced(chosen: Params, raw: Path, mirror: Path | None) -> tuple[Params, lis
     )
     without = missing([*chosen.collection.datasets, *chosen.collection.pools], raw, mirror)
     said += [f"Not built: {reason}" for _, reason in without]
-    left = chosen.without([name for name, _ in without])
+    try:
+        left = chosen.without([name for name, _ in without])
+    except ParamsError as error:  # who has nothing wants to know what is missing
+        raise ParamsError("\n".join([*said, str(error)])) from error
     lost = {}
     for run, downloads in weights(left).items():
         reasons = [_unavailable(each, raw, mirror) for each in downloads]
