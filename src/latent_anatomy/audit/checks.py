@@ -45,14 +45,14 @@ class Checks:
             return [Link(path, "file", State.BROKEN if here else State.NOT_HERE, message)]
         try:
             passport = formats.read_passport(root / path)
-            found = formats.content_of(root / path) if "content" in passport else None
+            held = formats.content_of(root / path) if "content" in passport else None
             place = _place(artefact, passport, root)
         except (ValueError, OSError, LookupError) as error:
             return [Link(path, "passport", State.BROKEN, f"{error}: {self.jobs.make(artefact)}")]
         artefact = as_sealed(artefact, passport)
         make = self.jobs.make(artefact, passport)
         older = "seal" not in passport
-        links = [_content(path, passport, found, make)]
+        links = [_content(path, passport, held, make)]
         if place:
             links.append(Link(path, "place", State.BROKEN, f"{place}: {make}"))
         elif phantom := self._phantom(artefact, passport):
@@ -124,9 +124,9 @@ class Checks:
     def _unlike(
         self, artefact: Artefact, check: str, path: str, expected: str, here: bool, make: str
     ) -> Link:
-        found = self.files.sha256(path)
+        actual = self.files.sha256(path)
         message = f"expected {path} with sha256 {expected[:SHORT]}{self.files.name_of(expected)}, found "
-        message += f"{found[:SHORT]}{self.files.name_of(found, path)}: "
+        message += f"{actual[:SHORT]}{self.files.name_of(actual, path)}: "
         if check == "outputs":
             message += f"it was changed after {artefact.path} was sealed: {make}"
         elif artefact.inputs is None:
@@ -196,17 +196,17 @@ def _several(files: dict[str, str]) -> str:
     return f"{len(files)} files" if len(files) > 1 else next(iter(files.values()))
 
 
-def _content(path: str, passport: dict, found: str | None, make: str) -> Link:
+def _content(path: str, passport: dict, held: str | None, make: str) -> Link:
     if "seal" not in passport:
         message = f"older passport without a content hash, which proves nothing about the file: {make}"
         return Link(path, "passport", State.UNPROVEN, message)
-    if found is None:
+    if held is None:
         return Link(path, "passport", State.HOLDS, "as it was sealed")
-    if found == passport["content"]:
+    if held == passport["content"]:
         return Link(path, "content", State.HOLDS, "its passport was sealed for this very content")
     message = (
         f"expected the content {passport['content'][:SHORT]} that its passport was sealed for, found "
-        f"{found[:SHORT]}: it was edited, or its passport is that of another file: {make}"
+        f"{held[:SHORT]}: it was edited, or its passport is that of another file: {make}"
     )
     return Link(path, "content", State.BROKEN, message)
 

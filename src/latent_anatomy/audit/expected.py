@@ -95,13 +95,13 @@ class Jobs:
         if "modules" not in made:
             return State.UNPROVEN, f"older passport, which does not say which modules ran: {make}"
         try:
-            found = self._digest(str(commit), tuple(made["modules"]))
+            actual = self._digest(str(commit), tuple(made["modules"]))
         except ValueError as error:
             return State.BROKEN, f"at commit {short}, {error}: {make}"
-        if found == made.get("source"):
-            return State.HOLDS, f"sources {found[:SHORT]} are those of commit {short}"
+        if actual == made.get("source"):
+            return State.HOLDS, f"sources {actual[:SHORT]} are those of commit {short}"
         return State.BROKEN, (
-            f"expected sources {str(made.get('source'))[:SHORT]}, found {found[:SHORT]} at commit {short}: "
+            f"expected sources {str(made.get('source'))[:SHORT]}, found {actual[:SHORT]} at commit {short}: "
             f"they were changed while the job waited or ran: {make}"
         )
 

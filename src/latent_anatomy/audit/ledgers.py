@@ -50,19 +50,19 @@ class Ledgers:
 
     def _lying(self, folders: str) -> list[str]:
         """The places of passports of results in these folders, whether or not they are there themselves."""
-        found = [*self.root.glob(f"{folders}/metrics.json"), *self.root.glob(f"{folders}/{PASSPORT}")]
-        return sorted({path.with_name(PASSPORT).relative_to(self.root).as_posix() for path in found})
+        files = [*self.root.glob(f"{folders}/metrics.json"), *self.root.glob(f"{folders}/{PASSPORT}")]
+        return sorted({path.with_name(PASSPORT).relative_to(self.root).as_posix() for path in files})
 
     def _is_of(self, result: Artefact, study: str, dataset: str) -> bool:
         return (result.says["study"], result.says["dataset"]) == (study, dataset)
 
     def rows(self) -> list[tuple[str, Row]]:
         """(ledger's path, row) of every row with a number of ours; none of a damaged ledger: see `check`."""
-        found = []
+        rows = []
         for path in filter(self.files.here, LEDGERS):
             with suppress(*DAMAGED):
-                found += [(path, row) for row in table.read(self.root / path) if row.ours_mean]
-        return found
+                rows += [(path, row) for row in table.read(self.root / path) if row.ours_mean]
+        return rows
 
     def results_of(self, row: Row) -> list[Artefact]:
         """The results that a row is made of; for a claim, also the paired tests that decide it."""
@@ -116,8 +116,8 @@ def name(row: Row) -> str:
     return " · ".join((row.table, row.dataset, row.method, row.metric))
 
 
-def _unlike(found: Iterable[Row], expected: Iterable[Row]) -> Iterable[str]:
-    there, due = ({(row.study, name(row)): row for row in rows} for rows in (found, expected))
+def _unlike(standing: Iterable[Row], expected: Iterable[Row]) -> Iterable[str]:
+    there, due = ({(row.study, name(row)): row for row in rows} for rows in (standing, expected))
     for place, row in due.items():
         if place not in there:
             yield f"{name(row)}: missing"

@@ -67,8 +67,8 @@ class Files:
 
     def name_of(self, sha256: str, aside: str = "") -> str:
         """In words, which file but `aside`, of those hashed so far, has this hash; empty if none has."""
-        found = [path for path, known in self._hashes.items() if known == sha256 and path != aside]
-        return f", which is {found[0]}" if found else ""
+        same = [path for path, known in self._hashes.items() if known == sha256 and path != aside]
+        return f", which is {same[0]}" if same else ""
 
     def hashes(self) -> dict[str, str]:
         """All files that were hashed: path -> SHA-256."""

@@ -34,9 +34,9 @@ def subjects(files: Files, artefact: Artefact, passport: dict, make: str) -> tup
             inside = set(file["subject"].asstr()[()].tolist())
     except (ValueError, LookupError) as error:
         return State.BROKEN, f"{error}: {make}"
-    for where, found in (("in the slices", inside), ("in their passport", named(passport["inputs"]))):
-        faults = [f"no {listed(sorted(expected - found))}"] if expected - found else []
-        faults += [f"also {listed(sorted(found - expected))}"] if found - expected else []
+    for where, named_there in (("in the slices", inside), ("in their passport", named(passport["inputs"]))):
+        faults = [f"no {listed(sorted(expected - named_there))}"] if expected - named_there else []
+        faults += [f"also {listed(sorted(named_there - expected))}"] if named_there - expected else []
         if faults:
             return (
                 State.BROKEN,
@@ -58,10 +58,10 @@ def verdicts(files: Files, artefact: Artefact, passport: dict, make: str) -> tup
             expected = Path(folder, "qc.csv").read_text(encoding="utf-8")
     except (ValueError, LookupError) as error:
         return State.UNPROVEN, f"it could not be judged again: {error}: {make}"
-    found = table.read_text(encoding="utf-8", errors="replace")
-    if found == expected:
+    written = table.read_text(encoding="utf-8", errors="replace")
+    if written == expected:
         return State.HOLDS, f"{len(again)} subjects, judged again by their numbers, it is the same table"
-    differing = {line.partition(",")[0] for line in {*found.splitlines()} ^ {*expected.splitlines()}}
+    differing = {line.partition(",")[0] for line in {*written.splitlines()} ^ {*expected.splitlines()}}
     if job.get("source") != _digest(job["modules"]):
         return State.UNPROVEN, f"another gate than this checkout's judged {listed(sorted(differing))}: {make}"
     message = f"expected the verdicts that the numbers here give, found others on {listed(sorted(differing))}"

@@ -63,13 +63,13 @@ def run(dataset: str, subject: str | None, raw: Path, processes: Sequence[int], 
                 chain(dataset, chosen.name, tuple(usages), raw, Path(folder), f"chain-{number}")
                 for number in range(chains)
             ]
-            for found in side_by_side(commands):
-                for step, usage in found.items():
+            for measured in side_by_side(commands):
+                for step, usage in measured.items():
                     usages[step].setdefault(chains, []).append(usage)
 
         works = {str(chains): lambda chains=chains: measure(chains) for chains in processes}
         times = in_turns(works, repeats, 0, torch.device("cpu"))
-    found = {
+    measured = {
         "machine": conditions,
         "dataset": dataset,
         "subject": chosen.name,
@@ -87,8 +87,8 @@ def run(dataset: str, subject: str | None, raw: Path, processes: Sequence[int], 
             for chains, all_times in times.items()
         },
     }
-    print(text(found))
-    return found
+    print(text(measured))
+    return measured
 
 
 def up_to_cores() -> list[int]:
@@ -156,16 +156,16 @@ def _rates(chains: int, images: int, seconds: float) -> dict[str, float]:
     return {"volumes_per_hour": volumes, "volumes_per_hour_and_core": volumes / min(chains, cores())}
 
 
-def text(found: dict) -> str:
+def text(measured: dict) -> str:
     """The document of `run` as text."""
     lines = [
-        machine_text(found["machine"]),
-        f"{found['subject']} of {found['dataset']}, {found['images']} images; in turns, "
-        f"{found['repeats']} repeats",
+        machine_text(measured["machine"]),
+        f"{measured['subject']} of {measured['dataset']}, {measured['images']} images; in turns, "
+        f"{measured['repeats']} repeats",
         f"{'side by side':>12}  {'step':12}{'s':>8}{'quartiles':>18}{'processor s':>13}",
     ]
-    for chains in found["scaling"]:
-        for step, by_chains in found["steps"].items():
+    for chains in measured["scaling"]:
+        for step, by_chains in measured["steps"].items():
             each = by_chains[chains]
             low, high = each["seconds"]["lower_quartile"], each["seconds"]["upper_quartile"]
             lines.append(
@@ -175,8 +175,8 @@ def text(found: dict) -> str:
     lines.append(
         f"{'side by side':>12}{'s':>10}{'volumes/h':>12}{'volumes/h and core':>20}{'of the first':>14}"
     )
-    first = next(iter(found["scaling"].values()))["volumes_per_hour_and_core"]
-    for chains, each in found["scaling"].items():
+    first = next(iter(measured["scaling"].values()))["volumes_per_hour_and_core"]
+    for chains, each in measured["scaling"].items():
         rate = each["volumes_per_hour_and_core"]
         lines.append(
             f"{chains:>12}{each['seconds']['median']:10.1f}{each['volumes_per_hour']:12.1f}{rate:20.1f}"

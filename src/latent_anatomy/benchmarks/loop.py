@@ -48,7 +48,7 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         times = alternate(method, data, block, Path(folder))
     times = {what: all_times[warm_up:] for what, all_times in times.items()}
-    found = {
+    measured = {
         "machine": conditions,
         "run": name,
         "image": [channels, size, size],
@@ -58,8 +58,8 @@ def run(
         "seconds_per_step": {what: spread(all_times) for what, all_times in times.items()},
         "loop_of_bare_step": speed_ratio(times[LOOP], times[BARE]),
     }
-    print(text(found))
-    return found
+    print(text(measured))
+    return measured
 
 
 def alternate(method: nn.Module, data: Data, block: int, scratch: Path) -> dict[str, list[float]]:
@@ -102,20 +102,20 @@ def _bare(method: nn.Module, data: Data) -> dict[str, Callable[[dict[str, Batch]
     return parts | {BARE: bare_step(method)}
 
 
-def text(found: dict) -> str:
+def text(measured: dict) -> str:
     """The document of `run` as text."""
-    channels, height, width = found["image"]
-    ratio = found["loop_of_bare_step"]
-    bare = found["seconds_per_step"][BARE]["median"]
+    channels, height, width = measured["image"]
+    ratio = measured["loop_of_bare_step"]
+    bare = measured["seconds_per_step"][BARE]["median"]
     lines = [
-        machine_text(found["machine"]),
-        f"{found['run']}, {channels} x {height} x {width}, batch {found['batch']}; in turns, "
-        f"{found['repeats']} blocks of {found['block']} steps each",
+        machine_text(measured["machine"]),
+        f"{measured['run']}, {channels} x {height} x {width}, batch {measured['batch']}; in turns, "
+        f"{measured['repeats']} blocks of {measured['block']} steps each",
         f"{'':14}{'ms/step':>10}{'quartiles':>20}{'images/s':>12}{'of bare step':>14}",
     ]
-    for what, each in found["seconds_per_step"].items():
+    for what, each in measured["seconds_per_step"].items():
         quartiles = f"{each['lower_quartile'] * 1e3:.2f} to {each['upper_quartile'] * 1e3:.2f}"
-        rate = found["batch"] / each["median"]
+        rate = measured["batch"] / each["median"]
         share = each["median"] / bare
         lines.append(f"{what:14}{each['median'] * 1e3:10.2f}{quartiles:>20}{rate:12.0f}{share:14.1%}")
     interval = f"95 % interval {ratio['low']:.1%} to {ratio['high']:.1%}"

@@ -45,20 +45,20 @@ def run(
         operations[key] = counted.total / batch
     times = in_turns(works, repeats, warm_up, torch_device)
     printed = printed_seconds(Path("papers"))
-    found = {"machine": conditions, "image": [channels, size, size], "batch": batch, "repeats": repeats}
-    found["runs"] = {
+    measured = {"machine": conditions, "image": [channels, size, size], "batch": batch, "repeats": repeats}
+    measured["runs"] = {
         name: {"inference_by": kinds[name], "printed_seconds": printed.get(name)} for name in kinds
     }
     for (name, phase), all_times in times.items():
         per_sample = spread([each / batch for each in all_times])
-        found["runs"][name][phase] = {
+        measured["runs"][name][phase] = {
             "seconds_per_sample": per_sample,
             "samples_per_second": 1 / per_sample["median"],
             "operations_per_sample": operations[name, phase],
             "operations_per_second": operations[name, phase] / per_sample["median"],
         }
-    print(text(found))
-    return found
+    print(text(measured))
+    return measured
 
 
 class Operations(TorchDispatchMode):
@@ -102,21 +102,22 @@ def printed_seconds(folder: Path) -> dict[str, float]:
     return {row.run: value for row in rows for value in row.values if value is not None}
 
 
-def text(found: dict) -> str:
+def text(measured: dict) -> str:
     """The document of `run` as text."""
-    channels, height, width = found["image"]
-    length = max(map(len, found["runs"]))
+    channels, height, width = measured["image"]
+    length = max(map(len, measured["runs"]))
     columns = f"{'training':>21}{'inference':>23}{'inference':>22}{'in print':>10}"
     units = (
         f"{'samples/s':>11}{'GFLOP/s':>10}{'samples/s':>13}{'GFLOP/s':>10}{'s/sample':>12}{'+-':>10}{'':>10}"
     )
     lines = [
-        machine_text(found["machine"]),
-        f"{channels} x {height} x {width}, batch {found['batch']}; in turns, {found['repeats']} repeats",
+        machine_text(measured["machine"]),
+        f"{channels} x {height} x {width}, batch {measured['batch']}; in turns, "
+        f"{measured['repeats']} repeats",
         f"{'':{length}}{columns}",
         f"{'':{length}}{units}",
     ]
-    for name, each in found["runs"].items():
+    for name, each in measured["runs"].items():
         train, infer = each["training"], each["inference"]
         printed = "" if each["printed_seconds"] is None else f"{each['printed_seconds']:.4g}"
         time = infer["seconds_per_sample"]

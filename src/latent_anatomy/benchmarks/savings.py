@@ -70,19 +70,27 @@ def run(name: str, size: int, width: int | None, repeats: int, warm_up: int, dev
             work()
         operations[what] = counted.total
     times = in_turns(iterations | products, repeats, warm_up, torch_device)
-    found = {"machine": conditions, "run": name, "image": [1, size, size], "width": width, "repeats": repeats}
-    found["peak"] = {what: operations[what] / spread(times[what])["median"] for what in products}
-    found["ways"] = {
+    measured = {
+        "machine": conditions,
+        "run": name,
+        "image": [1, size, size],
+        "width": width,
+        "repeats": repeats,
+    }
+    measured["peak"] = {what: operations[what] / spread(times[what])["median"] for what in products}
+    measured["ways"] = {
         what: {
             "seconds": spread(times[what]),
             "operations": operations[what],
             "of_released": speed_ratio(times[what], times["as released"]),
-            "of_peak": operations[what] / spread(times[what])["median"] / found["peak"][WAYS[what].precision],
+            "of_peak": operations[what]
+            / spread(times[what])["median"]
+            / measured["peak"][WAYS[what].precision],
         }
         for what in iterations
     }
-    print(text(found))
-    return found
+    print(text(measured))
+    return measured
 
 
 def _iteration(
@@ -140,21 +148,21 @@ def _product(precision: str, device: torch.device) -> Callable[[], Tensor]:
     return lambda: matrix @ matrix
 
 
-def text(found: dict) -> str:
+def text(measured: dict) -> str:
     """The document of `run` as text."""
-    height, width = found["image"][1:]
+    height, width = measured["image"][1:]
     lines = [
-        machine_text(found["machine"]),
-        f"{found['run']}, 1 x {height} x {width}, width {found['width'] or 'of the run'}; in turns, "
-        f"{found['repeats']} repeats",
+        machine_text(measured["machine"]),
+        f"{measured['run']}, 1 x {height} x {width}, width {measured['width'] or 'of the run'}; in turns, "
+        f"{measured['repeats']} repeats",
         f"{'':18}{'iterations/s':>13}{'speed':>8}{'95 % interval':>16}{'GFLOP':>9}{'of peak':>9}",
     ]
-    for what, each in found["ways"].items():
+    for what, each in measured["ways"].items():
         speed = each["of_released"]
         interval = f"{speed['low']:.2f} to {speed['high']:.2f}"
         lines.append(
             f"{what:18}{1 / each['seconds']['median']:13.3f}{speed['ratio']:8.2f}{interval:>16}"
             f"{each['operations'] / 1e9:9.1f}{each['of_peak']:9.1%}"
         )
-    peaks = ", ".join(f"{what} {rate / 1e9:.0f} GFLOP/s" for what, rate in found["peak"].items())
+    peaks = ", ".join(f"{what} {rate / 1e9:.0f} GFLOP/s" for what, rate in measured["peak"].items())
     return "\n".join([*lines, f"Peak, the product of two large matrices: {peaks}"])

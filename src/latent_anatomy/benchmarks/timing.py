@@ -50,7 +50,7 @@ def speed_ratio(times: Sequence[float], reference: Sequence[float]) -> dict[str,
     Both (n,) seconds, of the same n >= 2 rounds. The 95 % interval is that of a percentile bootstrap over the
     rounds, which stay pairs.
     """
-    found = stats.bootstrap(
+    interval = stats.bootstrap(
         (reference, times),
         lambda one, other, axis: np.median(one, axis) / np.median(other, axis),
         paired=True,
@@ -60,7 +60,7 @@ def speed_ratio(times: Sequence[float], reference: Sequence[float]) -> dict[str,
         rng=0,
     ).confidence_interval
     ratio = float(np.median(reference) / np.median(times))
-    return {"ratio": ratio, "low": float(found.low), "high": float(found.high)}
+    return {"ratio": ratio, "low": float(interval.low), "high": float(interval.high)}
 
 
 def machine(device: torch.device) -> dict[str, object]:
@@ -75,9 +75,10 @@ def machine(device: torch.device) -> dict[str, object]:
     }
 
 
-def machine_text(found: Mapping[str, object]) -> str:
+def machine_text(conditions: Mapping[str, object]) -> str:
     """The machine in one line."""
     return (
-        f"{found['device']}; {found['cores']} cores ({found['processor']}), {found['threads']} threads of "
-        f"torch {found['torch']}; load {found['load']:.1f} at the start"
+        f"{conditions['device']}; {conditions['cores']} cores ({conditions['processor']}), "
+        f"{conditions['threads']} threads of torch {conditions['torch']}; "
+        f"load {conditions['load']:.1f} at the start"
     )

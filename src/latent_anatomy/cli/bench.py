@@ -12,7 +12,7 @@ Channels = Annotated[int, typer.Option(min=1, help="Of the images.")]
 Size = Annotated[int, typer.Option(min=1, help="Height and width of the images.")]
 Repeats = Annotated[int, typer.Option(min=2, help="Measurements of each.")]
 WarmUp = Annotated[int, typer.Option(min=0, help="Measurements before, not counted.")]
-Out = Annotated[Path | None, typer.Option(help="All that was found, JSON, to write.")]
+Out = Annotated[Path | None, typer.Option(help="All that was measured, JSON, to write.")]
 
 
 @bench.command("train")
@@ -86,8 +86,8 @@ def imaging(
     _write(out, run(dataset, subject, raw / dataset, processes or up_to_cores(), repeats))
 
 
-def _write(out: Path | None, found: dict) -> None:
+def _write(out: Path | None, measured: dict) -> None:
     from latent_anatomy.provenance.files import write_json
 
     if out is not None:
-        write_json(out, found)
+        write_json(out, measured)

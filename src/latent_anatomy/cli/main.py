@@ -129,9 +129,9 @@ def audit(
     from latent_anatomy.audit import show, walk
     from latent_anatomy.audit.links import State
 
-    found = walk.audit(Path(), words or (), again=recompute)
-    print(show.json(found) if json else show.text(found, bool(words)), end="" if json else "\n")
-    if found.state is State.BROKEN or (strict and found.state is not State.HOLDS):
+    audited = walk.audit(Path(), words or (), again=recompute)
+    print(show.json(audited) if json else show.text(audited, bool(words)), end="" if json else "\n")
+    if audited.state is State.BROKEN or (strict and audited.state is not State.HOLDS):
         raise typer.Exit(1)
 
 
@@ -141,10 +141,10 @@ def passport(file: Annotated[Path, typer.Argument(help="HDF5, safetensors, JSON,
     from latent_anatomy.provenance import formats
     from latent_anatomy.provenance.files import canonical_json
 
-    found = formats.read_passport(file)
-    if found.get("content") != (formats.content_of(file) if "content" in found else None):
+    document = formats.read_passport(file)
+    if document.get("content") != (formats.content_of(file) if "content" in document else None):
         raise ValueError(f"{file}: expected its own passport, found that of another content: it was edited")
-    print(canonical_json(found), end="")
+    print(canonical_json(document), end="")
 
 
 @app.command()

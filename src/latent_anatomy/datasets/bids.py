@@ -90,7 +90,10 @@ class Bids(Volumes):
         if folder is None:
             return ()
         split = _splits(folder, self._sums)
-        images, masks = _found(IMAGE, self._sums, folder), _found(MASK, self._sums, folder)
+        images, masks = (
+            _files_by_subject(IMAGE, self._sums, folder),
+            _files_by_subject(MASK, self._sums, folder),
+        )
         _same_images(folder, split, images)
         if stray := sorted(masks.keys() - images.keys()):
             remedy = "name the mask after the participant and session of its image"
@@ -111,23 +114,23 @@ def _participant(subject: str) -> str:
     return subject.split("_")[0]
 
 
-def _found(pattern: re.Pattern, names: dict[str, str], folder: Path) -> dict[str, dict[str, str]]:
+def _files_by_subject(pattern: re.Pattern, names: dict[str, str], folder: Path) -> dict[str, dict[str, str]]:
     """Subject -> kind (of a mask: None) -> file."""
-    found: dict[str, dict[str, str]] = {}
+    images: dict[str, dict[str, str]] = {}
     for name in sorted(names):
         match = pattern.fullmatch(name)
         if match is None:
             continue
         subject = "_".join(filter(None, (match["who"], match["when"])))
         kind = match.groupdict().get("kind")
-        own = found.setdefault(subject, {})
+        own = images.setdefault(subject, {})
         if kind in own:
             remedy = "keep the one that is meant, and write SHA256SUMS again"
             raise defect(
                 folder, f"one {kind or 'lesion mask'} of {subject}", f"{own[kind]} and {name}", remedy
             )
         own[kind] = name
-    return found
+    return images
 
 
 def _same_images(folder: Path, split: dict[str, str], images: dict[str, dict[str, str]]) -> None:

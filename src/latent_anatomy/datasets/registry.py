@@ -19,13 +19,13 @@ PACKAGES = ("latent_anatomy.datasets", "latent_anatomy.datasets.phantoms")
 
 def _listed() -> tuple[Dataset | Volumes, ...]:
     """What all files list, in the order of their names, phantoms last."""
-    found: list[Dataset | Volumes] = []
+    listed: list[Dataset | Volumes] = []
     for package in PACKAGES:
         folder = Path(__file__).parent.joinpath(*package.split(".")[2:])
         names = sorted(each.name for each in pkgutil.iter_modules([str(folder)]) if each.name != "registry")
         modules = [import_module(f"{package}.{name}") for name in names]
-        found += [dataset for module in modules for dataset in getattr(module, "DATASETS", ())]
-    return tuple(found)
+        listed += [dataset for module in modules for dataset in getattr(module, "DATASETS", ())]
+    return tuple(listed)
 
 
 DATASETS = _listed()

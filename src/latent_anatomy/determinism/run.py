@@ -88,8 +88,8 @@ def run(name: str, dataset: str, options: Options, out: Path | None) -> bool:
     print(f"{name} on {dataset}, seed {job['seed']}, {device_name(device)}, torch {torch.__version__}")
     document = {key: job[key] for key in ("study", "run", "dataset", "seed", "params", "training")}
     with terminated_as_exit():
-        same, found = same_seed(job, inputs, options, full)
-        document |= found
+        same, observed = same_seed(job, inputs, options, full)
+        document |= observed
         if options.variance:
             document["variance"] = variance(job, content, device, options, same.identical)
     if out is not None:
@@ -122,8 +122,8 @@ def variance(
     metric, values = crossed(job, content, device, seeds, options.splits)
     parts = components(values)
     print(variance_text(metric, seeds, values, parts, deterministic))
-    found = {"metric": metric, "seeds": seeds, "values": values.tolist()}
-    return found | {"components": asdict(parts), "total": parts.total}
+    document = {"metric": metric, "seeds": seeds, "values": values.tolist()}
+    return document | {"components": asdict(parts), "total": parts.total}
 
 
 def find_job(chosen: params.Params, name: str, dataset: str) -> dict:

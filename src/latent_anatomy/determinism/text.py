@@ -27,33 +27,45 @@ def same_seed_text(same: Comparison, other: Comparison | None, conditions: dict)
     return "\n".join(lines)
 
 
-def _verdict(found: Comparison) -> str:
-    if found.identical:
-        epochs = f", {len(found.validation)} validation value(s) after each epoch" if found.validation else ""
-        return (
-            f"BIT-IDENTICAL\n{len(found.tensors)} tensors and {len(found.losses)} loss(es) after each of "
-            f"{found.steps[0]} steps{epochs}"
+def _verdict(comparison: Comparison) -> str:
+    if comparison.identical:
+        epochs = (
+            f", {len(comparison.validation)} validation value(s) after each epoch"
+            if comparison.validation
+            else ""
         )
-    steps = [part.first for part in (found.losses | found.tensors).values() if part.first is not None]
+        return (
+            f"BIT-IDENTICAL\n{len(comparison.tensors)} tensors and {len(comparison.losses)} loss(es) "
+            f"after each of {comparison.steps[0]} steps{epochs}"
+        )
+    steps = [
+        part.first for part in (comparison.losses | comparison.tensors).values() if part.first is not None
+    ]
     counts = [
         f"{sum(not part.same for part in parts.values())} of {len(parts)} {what}"
         for parts, what in (
-            (found.tensors, "tensors"),
-            (found.losses, "losses"),
-            (found.validation, "validation values"),
+            (comparison.tensors, "tensors"),
+            (comparison.losses, "losses"),
+            (comparison.validation, "validation values"),
         )
         if parts
     ]
     place = f"from step {min(steps)} on" if steps else "in validation alone"
-    lengths = "" if found.steps[0] == found.steps[1] else f"; {found.steps[0]} and {found.steps[1]} steps"
+    lengths = (
+        ""
+        if comparison.steps[0] == comparison.steps[1]
+        else f"; {comparison.steps[0]} and {comparison.steps[1]} steps"
+    )
     return f"DIFFERENT, {place}\n{', '.join(counts)}{lengths}"
 
 
-def _table(found: Comparison) -> list[str]:
+def _table(comparison: Comparison) -> list[str]:
     """A line for each thing that differs, in the order in which they part, and validation at the end."""
-    trained = {f"loss {name}": part for name, part in found.losses.items()} | found.tensors
+    trained = {f"loss {name}": part for name, part in comparison.losses.items()} | comparison.tensors
     lines = sorted(_differing(trained), key=lambda each: each[1].first or math.inf)
-    lines += _differing({f"validation {name} (by epoch)": part for name, part in found.validation.items()})
+    lines += _differing(
+        {f"validation {name} (by epoch)": part for name, part in comparison.validation.items()}
+    )
     if not lines:
         return []
     width = max(len(name) for name, _ in lines)

@@ -87,12 +87,12 @@ def _from_nilearn(kind: str) -> Volume:
 
 def _from_archive(archive: Path, name: str) -> Volume:
     with zipfile.ZipFile(archive) as files:
-        found = [entry for entry in files.namelist() if entry.rsplit("/", 1)[-1] == name]
-        if len(found) != 1:
-            raise defect(archive, f"one file {name}", f"{found}", "fetch the archive again")
+        entries = [entry for entry in files.namelist() if entry.rsplit("/", 1)[-1] == name]
+        if len(entries) != 1:
+            raise defect(archive, f"one file {name}", f"{entries}", "fetch the archive again")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, name)
-            path.write_bytes(files.read(found[0]))
+            path.write_bytes(files.read(entries[0]))
             return volume.read(path)
 
 

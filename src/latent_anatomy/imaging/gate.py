@@ -111,10 +111,10 @@ def collect(paths: Iterable[Path]) -> dict[str, dict[str, float]]:
         *_, subject, step, _ = path.parts
         try:
             numbers = json.loads(path.read_text(encoding="utf-8"))
-            found = {f"{step}/{name}": _number(value) for name, value in numbers.items()}
+            own = {f"{step}/{name}": _number(value) for name, value in numbers.items()}
         except (AttributeError, TypeError, ValueError) as error:
             raise defect(path, "an object of numbers", error, "run the step again") from error
-        rows.setdefault(subject, {}).update(found)
+        rows.setdefault(subject, {}).update(own)
     return rows
 
 
@@ -155,9 +155,9 @@ def judge(rows: Rows, params: Params, excluded: Mapping[str, str] | None = None)
                 far = f"score {score:.1f}, above {params.limit:g}"
                 reasons[subject].append(f"{measure} {value:.4g}, where the median is {median:.4g}: {far}")
     unscored = f"not scored: no measure of {params.subjects} or more subjects"
-    for subject, found in scores.items():
-        reason = "; ".join(reasons[subject]) if found else unscored
-        verdicts.append(Verdict(subject, max(found, default=None), not reasons[subject], reason))
+    for subject, own in scores.items():
+        reason = "; ".join(reasons[subject]) if own else unscored
+        verdicts.append(Verdict(subject, max(own, default=None), not reasons[subject], reason))
     return sorted(verdicts, key=lambda verdict: verdict.subject)
 
 

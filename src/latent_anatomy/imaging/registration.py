@@ -187,7 +187,7 @@ def _optimised(fixed: Volume, moving: Volume, region: Volume, start: Transform, 
     levels = len(params.iterations)
     with tempfile.TemporaryDirectory() as folder:
         start.write(Path(folder, "start.txt"))
-        found = ants.registration(
+        result = ants.registration(
             ants_image(fixed),
             ants_image(moving),
             type_of_transform={"rigid": "Rigid", "affine": "Affine"}[params.transform],
@@ -202,7 +202,7 @@ def _optimised(fixed: Volume, moving: Volume, region: Volume, start: Transform, 
             aff_smoothing_sigmas=tuple(reversed(range(levels))),
             singleprecision=False,
         )
-        (path,) = found["fwdtransforms"]
+        (path,) = result["fwdtransforms"]
         itk = ants.read_transform(path)
     linear, shift = itk.parameters[:9].reshape(3, 3), itk.parameters[9:]
     matrix = np.eye(4)

@@ -92,7 +92,7 @@ def _propagated(head: Volume, atlas: Atlas, params: Params) -> NDArray[np.bool_]
     near = Volume((distance <= MARGIN_MM).astype(np.float32), atlas.t1.affine)
     fixed, template, near = (isotropic(one, params.spacing_mm) for one in (head, atlas.t1, near))
     with tempfile.TemporaryDirectory() as folder:
-        found = ants.registration(
+        result = ants.registration(
             ants_image(fixed),
             ants_image(template),
             type_of_transform="SyNOnly",
@@ -104,7 +104,7 @@ def _propagated(head: Volume, atlas: Atlas, params: Params) -> NDArray[np.bool_]
             reg_iterations=params.iterations,
             singleprecision=False,
         )
-        carried = ants.apply_transforms(ants_image(head), ants_image(atlas.brain), found["fwdtransforms"])
+        carried = ants.apply_transforms(ants_image(head), ants_image(atlas.brain), result["fwdtransforms"])
     return ndimage.binary_fill_holes(carried.numpy() >= 0.5)
 
 
@@ -118,12 +118,12 @@ def _by_command(head: Volume, command: Callable[[Path, Path], list[str]]) -> NDA
         if done.returncode or not mask.is_file():
             said = (done.stderr or done.stdout).strip()[-500:]
             raise defect(words[0], "a brain mask", f"exit code {done.returncode}: {said}", "run it by hand")
-        found = volume.read_mask(mask)
-    if found.values.shape != head.values.shape or not np.allclose(found.affine, head.affine, atol=1e-3):
+        brain = volume.read_mask(mask)
+    if brain.values.shape != head.values.shape or not np.allclose(brain.affine, head.affine, atol=1e-3):
         raise defect(
-            words[0], f"a mask on the grid of the head, {head.values.shape}", found.values.shape, "check it"
+            words[0], f"a mask on the grid of the head, {head.values.shape}", brain.values.shape, "check it"
         )
-    return found.values > 0.5
+    return brain.values > 0.5
 
 
 def _synthstrip(image: Path, mask: Path, data: Path) -> list[str]:

@@ -34,15 +34,15 @@ def given_weights(job: dict, raw: Path) -> dict[str, Path]:
 
     FileNotFoundError for a file that is not below `raw`, ValueError for other bytes.
     """
-    found = {}
+    paths = {}
     for file in registered(job.get("weights", {})):
-        found[file.name] = path = raw / file.name
+        paths[file.name] = path = raw / file.name
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path}: expected weights that {job['run']} is given, found none: fetch them"
             )
         file.verify(path)
-    return found
+    return paths
 
 
 def load_checkpoint(method: nn.Module, path: Path) -> None:
@@ -55,15 +55,15 @@ def load_checkpoint(method: nn.Module, path: Path) -> None:
             f"{path}: expected a safetensors file, found a damaged one ({error}): train again"
         ) from error
     expected = {name: tuple(tensor.shape) for name, tensor in method.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if expected != found:
+    held = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if expected != held:
         differing = sorted(
-            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+            name for name in expected.keys() | held.keys() if expected.get(name) != held.get(name)
         )
         first = differing[0]
         raise ValueError(
             f"{path}: expected the weights of this architecture, found {len(differing)} tensors that differ, "
-            f"such as {first} (expected {expected.get(first)}, found {found.get(first)}): train again"
+            f"such as {first} (expected {expected.get(first)}, found {held.get(first)}): train again"
         )
     with torch.no_grad():
         method.load_state_dict(weights)

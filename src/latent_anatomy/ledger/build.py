@@ -46,7 +46,7 @@ def build(paper: Paper, results: Results) -> list[Row]:
             for metric, note in row.metrics.items():
                 columns = enumerate(table.columns)
                 cells = [Cell(paper, table, row, metric, note, name, row.printed(n)) for n, name in columns]
-                rows += [found for cell in cells for found in cell.rows(results)]
+                rows += [row for cell in cells for row in cell.rows(results)]
                 rows += cells[0].rows_in_kind(results)
     decisions = [each for each in claims.decide(paper, results) if each.cases or not results.phantom]
     return rows + [_claim_row(paper, decision, results) for decision in decisions]

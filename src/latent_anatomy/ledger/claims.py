@@ -171,15 +171,15 @@ def _case(claim: Claim, published: str | None, dataset: str, paper: Paper, resul
     seeds = {term: results.seeds(term.run, dataset) for term in claim.terms}
     caveats = {
         f"{term.run} {text}": None
-        for term, found in seeds.items()
-        for text in departures(paper, found[0], term.metric)
+        for term, results_of_term in seeds.items()
+        for text in departures(paper, results_of_term[0], term.metric)
     }
     if claim.constant:
         values = _values(claim.constant, dataset, results).values()
         evidence = (Range(max(values) - min(values), claim.constant.within, len(values)),)
     else:
         evidence = tuple(_compare(claim.greater, term, dataset, results) for term in claim.than)
-    least = min(len(found) for found in seeds.values())
+    least = min(len(results_of_term) for results_of_term in seeds.values())
     return Case(dataset, published, published in claim.holds, evidence, tuple(caveats), least)
 
 

@@ -19,17 +19,17 @@ def departures(paper: Paper, result: Result, metric: str) -> list[str]:
     texts = [f"trained on {result.trained_on}"] if result.trained_on else []
     texts += [f"mean of {result.folds} folds"] if result.folds > 1 else []
     for difference in _differences(run.settings, result.params, f"{result.path}: params."):
-        if difference.parameter == "epochs" and difference.found < difference.expected:
-            length = f"shortened: {difference.found} of {difference.expected} epochs"
+        if difference.parameter == "epochs" and difference.ours < difference.expected:
+            length = f"shortened: {difference.ours} of {difference.expected} epochs"
             texts.append(", ".join(filter(None, (length, run.shortened))))
         else:
-            texts.append(f"{difference.parameter} {difference.found}, {run.source} {difference.expected}")
+            texts.append(f"{difference.parameter} {difference.ours}, {run.source} {difference.expected}")
     protocol = metric.split("/")[0]
     chosen = result.evaluation.get(protocol, {})
     where = f"{result.path}: evaluation.{protocol}."
     for difference in _differences(paper.evaluation.get(protocol, {}), chosen, where):
         texts.append(
-            f"{protocol} with {difference.parameter} {difference.found}, {run.source} {difference.expected}"
+            f"{protocol} with {difference.parameter} {difference.ours}, {run.source} {difference.expected}"
         )
     return texts
 
@@ -38,18 +38,18 @@ class Difference(NamedTuple):
     """A parameter that is not as in the paper's settings; nested names joined by dots."""
 
     parameter: str
-    found: object
+    ours: object
     expected: object
 
 
-def _differences(settings: dict, found: dict, where: str, prefix: str = "") -> Iterator[Difference]:
+def _differences(settings: dict, ours: dict, where: str, prefix: str = "") -> Iterator[Difference]:
     for key, value in settings.items():
-        if key not in found:
+        if key not in ours:
             raise ValueError(
                 f"{where}{prefix}{key}: expected this parameter of the paper's settings, found none: run "
                 "again, or correct the paper's file"
             )
         if isinstance(value, dict):
-            yield from _differences(value, found[key], where, f"{prefix}{key}.")
-        elif found[key] != value:
-            yield Difference(prefix + key, found[key], value)
+            yield from _differences(value, ours[key], where, f"{prefix}{key}.")
+        elif ours[key] != value:
+            yield Difference(prefix + key, ours[key], value)

@@ -99,22 +99,22 @@ def read(paths: Iterable[Path], study: str, phantom: bool) -> Results:
             elsewhere = {name: job.get(name) for name in ("trained_on", "fold")}
             result = Result(path, metrics=metrics, **elsewhere, **named)
             runs.setdefault((result.run, dataset), []).append(result)
-    for key, found in runs.items():
-        found.sort(key=lambda result: (result.seed, result.fold or 0))
-        _check_alike(found)
-        runs[key] = _over_folds(found)
+    for key, own in runs.items():
+        own.sort(key=lambda result: (result.seed, result.fold or 0))
+        _check_alike(own)
+        runs[key] = _over_folds(own)
     return Results(runs, comparisons, phantom)
 
 
-def _over_folds(found: list[Result]) -> list[Result]:
+def _over_folds(own: list[Result]) -> list[Result]:
     """One result for each seed, the mean over its folds; ValueError when seeds were run on other folds."""
     seeds: dict[int, list[Result]] = {}
-    for result in found:
+    for result in own:
         seeds.setdefault(result.seed, []).append(result)
     first, *others = [[result.fold for result in folds] for folds in seeds.values()]
     if any(other != first for other in others):
         raise ValueError(
-            f"{found[0].path}: expected the same folds of every seed, found {[first, *others]}: run all"
+            f"{own[0].path}: expected the same folds of every seed, found {[first, *others]}: run all"
         )
     return [
         replace(
@@ -197,12 +197,12 @@ def _check_kind(path: Path, passport: dict, phantom: bool) -> None:
         )
 
 
-def _check_alike(found: list[Result]) -> None:
-    first = found[0]
-    for before, after in pairwise(found):
+def _check_alike(own: list[Result]) -> None:
+    first = own[0]
+    for before, after in pairwise(own):
         if (before.seed, before.fold) == (after.seed, after.fold):
             raise ValueError(f"{after.path}: expected each seed once, found seed {after.seed} again")
-    for other in found[1:]:
+    for other in own[1:]:
         for what in ("params", "evaluation", "trained_on"):
             if getattr(other, what) != getattr(first, what):
                 raise ValueError(

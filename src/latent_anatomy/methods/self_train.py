@@ -79,10 +79,10 @@ class Method(unet.Method):
 
     def streams(self, train: Data) -> dict[str, Stream]:
         """Labelled pairs and, where there are any, images of other rows."""
-        found = super().streams(train)
+        streams = super().streams(train)
         chosen = labelled_rows.images(train, self.params.unlabelled_images, DRAW["unlabelled"])
-        others = chosen[~torch.isin(chosen, found["labelled"].indices)]
-        return found | ({"unlabelled": Stream(others, self.params.batch_size)} if len(others) else {})
+        others = chosen[~torch.isin(chosen, streams["labelled"].indices)]
+        return streams | ({"unlabelled": Stream(others, self.params.batch_size)} if len(others) else {})
 
     def training_step(self, batches: dict[str, Batch], update: Update) -> dict[str, Tensor]:
         """One step on images (N, C, H, W) float32 in [0, 1]; masks of the unlabelled do not matter."""

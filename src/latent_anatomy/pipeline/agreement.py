@@ -76,8 +76,8 @@ def _check_sweep(here: str, sweep: Sweep, methods: Iterable[str]) -> None:
                 raise ValueError(f"{here}.labelled: {name}, {fold}: {error}") from error
 
 
-def among(key: str, found: Iterable[str], allowed: Iterable[str], source: str) -> None:
+def among(key: str, names: Iterable[str], allowed: Iterable[str], source: str) -> None:
     """Raise ValueError for the first name that is not allowed."""
-    for name in found:
+    for name in names:
         if name not in allowed:
             raise ValueError(f"{key}: expected names of {source} ({', '.join(allowed)}), found {name!r}")

@@ -12,41 +12,41 @@ def artefacts(jobs: dict[str, dict]) -> dict[str, Artefact]:
 
     The steps of volumes, which make files for each subject, are below "imaging/<data set>", their gate.
     """
-    found: dict[str, Artefact] = {}
+    made: dict[str, Artefact] = {}
     for name, job in sorted(jobs.items()):
         kind = job["job"]
         if kind == "raw" and "dataset" in job:
-            found[name] = layout.raw(job["dataset"])
+            made[name] = layout.raw(job["dataset"])
         elif kind == "slice":
-            found[name] = layout.slices(job["dataset"])
+            made[name] = layout.slices(job["dataset"])
         elif kind in ("train", "evaluate"):
-            found[name] = layout.of_job(job)
-            found |= {each.job: each for each in layout.weights(job.get("weights", {}))}
+            made[name] = layout.of_job(job)
+            made |= {each.job: each for each in layout.weights(job.get("weights", {}))}
     for job in [job for _, job in sorted(jobs.items()) if job["job"] == "gate"]:
         source, excluded = datasets.find(job["dataset"]), job["excluded"]
-        found[f"imaging/{source.name}"] = layout_of_volumes.gate(source, excluded)
-        found[f"slice/{source.name}"] = layout_of_volumes.slices(source, excluded)
+        made[f"imaging/{source.name}"] = layout_of_volumes.gate(source, excluded)
+        made[f"slice/{source.name}"] = layout_of_volumes.slices(source, excluded)
     for name, job in sorted(jobs.items()):
         if job["job"] == PAIRED_TESTS:
-            results = _of(found, f"evaluate/{job['study']}/{job['dataset']}/")
-            found |= {name: layout.comparison(job["study"], job["dataset"], results)} if results else {}
+            results = _of(made, f"evaluate/{job['study']}/{job['dataset']}/")
+            made |= {name: layout.comparison(job["study"], job["dataset"], results)} if results else {}
     with_paper = [name.removeprefix(f"{LEDGER}/") for name in sorted(jobs) if name.startswith(f"{LEDGER}/")]
     if with_paper:
-        found[LEDGER] = layout.ledger(
+        made[LEDGER] = layout.ledger(
             each
             for study in with_paper
             for kind in ("evaluate", PAIRED_TESTS)
-            for each in _of(found, f"{kind}/{study}/")
+            for each in _of(made, f"{kind}/{study}/")
         )
     for name, job in sorted(jobs.items()):
         if job["job"] == "report":
             study, kinds = job["study"], ("train", "evaluate", PAIRED_TESTS)
-            shown = [each for kind in kinds for each in _of(found, f"{kind}/{study}/")]
-            shown += [found[LEDGER]] if study in with_paper else []
-            below = _of(found, "imaging/") if study == "qc" else shown
-            found[name] = replace(layout.report(study), made_of=tuple(below))
-    return found
+            shown = [each for kind in kinds for each in _of(made, f"{kind}/{study}/")]
+            shown += [made[LEDGER]] if study in with_paper else []
+            below = _of(made, "imaging/") if study == "qc" else shown
+            made[name] = replace(layout.report(study), made_of=tuple(below))
+    return made
 
 
-def _of(found: dict[str, Artefact], prefix: str) -> list[Artefact]:
-    return [artefact for name, artefact in found.items() if name.startswith(prefix)]
+def _of(made: dict[str, Artefact], prefix: str) -> list[Artefact]:
+    return [artefact for name, artefact in made.items() if name.startswith(prefix)]

@@ -53,12 +53,12 @@ def trained(
     methods: Methods, studies: Mapping[str, Study], chosen: Mapping[str, Chosen]
 ) -> dict[str, dict[str, list[str]]]:
     """Study -> data set or cohort -> runs that are trained there, with those that others stand on."""
-    found: dict[str, dict[str, dict[str, None]]] = {name: {} for name in studies}
+    runs: dict[str, dict[str, dict[str, None]]] = {name: {} for name in studies}
     for study, each in chosen.items():
         for dataset in each.trained:
             for run in each.runs(dataset, studies[study].runs):
                 place = (study, run)
                 while place is not None:
-                    found[place[0]].setdefault(dataset, {})[place[1]] = None
+                    runs[place[0]].setdefault(dataset, {})[place[1]] = None
                     place = base_of(methods, *place)
-    return {study: {name: list(runs) for name, runs in sets.items()} for study, sets in found.items()}
+    return {study: {name: list(each) for name, each in sets.items()} for study, sets in runs.items()}

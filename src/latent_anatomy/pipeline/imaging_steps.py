@@ -62,15 +62,15 @@ def jobs(imaging: Imaging, dataset: str) -> dict[str, dict]:
         blocks[name] = typed(model, block, f"imaging.steps.{name}")
         if name in own:
             blocks[name] = typed(model, block | own[name], f"imaging.datasets.{dataset}.steps.{name}")
-    for where, found in (("imaging", imaging.steps), (f"imaging.datasets.{dataset}", own)):
-        unknown = sorted(found.keys() - BLOCKS.keys())
+    for where, chosen in (("imaging", imaging.steps), (f"imaging.datasets.{dataset}", own)):
+        unknown = sorted(chosen.keys() - BLOCKS.keys())
         if unknown:
             raise ParamsError(
                 f"params.yaml: {where}.steps: expected steps among {', '.join(BLOCKS)}, found {unknown[0]!r}"
             )
     source = datasets.find(dataset)
     images = {"sliced": source.sliced, "guide": source.guide, "prepared": source.prepared}
-    found = {}
+    by_step = {}
     for step in steps(dataset):
         job = {"job": "slice" if step == "slab" else step, "dataset": dataset, "params": blocks[step]}
         if step in OF_SUBJECT:
@@ -81,18 +81,18 @@ def jobs(imaging: Imaging, dataset: str) -> dict[str, dict]:
             job["params"] = {**job["params"], "kind": "given"}
         if step == "gate":
             job |= {"excluded": excluded(imaging, dataset)}
-        found[step] = job
-    return found
+        by_step[step] = job
+    return by_step
 
 
 def excluded(imaging: Imaging, dataset: str) -> dict[str, str]:
     """Subjects that params.yaml leaves out, with the reason; ParamsError for one that is not there."""
-    found = imaging.datasets[dataset].excluded if dataset in imaging.datasets else {}
+    reasons = imaging.datasets[dataset].excluded if dataset in imaging.datasets else {}
     names = {subject.name for subject in datasets.find(dataset).subjects}
-    unknown = sorted(found.keys() - names)
+    unknown = sorted(reasons.keys() - names)
     if names and unknown:  # a user's folder that is not here has no names to compare with
         raise ParamsError(
             f"params.yaml: imaging.datasets.{dataset}.excluded: expected subjects of {dataset}, "
             f"found {unknown[0]!r}"
         )
-    return found
+    return reasons

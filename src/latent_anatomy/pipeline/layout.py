@@ -49,9 +49,9 @@ def raw(dataset: str) -> Artefact:
 
 def weights(checksums: Mapping[str, str]) -> list[Artefact]:
     """The files of others that a training is given, by download; see `data.download.Download.checksums`."""
-    found: dict[str, dict[str, str]] = {}
+    downloads: dict[str, dict[str, str]] = {}
     for name, checksum in checksums.items():
-        found.setdefault(name.split("/")[0], {})[name] = checksum
+        downloads.setdefault(name.split("/")[0], {})[name] = checksum
     return [
         Artefact(
             f"data/raw/{name}",
@@ -60,7 +60,7 @@ def weights(checksums: Mapping[str, str]) -> list[Artefact]:
             {},
             {each: f"data/raw/{each}" for each in own},
         )
-        for name, own in found.items()
+        for name, own in downloads.items()
     ]
 
 

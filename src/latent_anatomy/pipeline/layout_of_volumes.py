@@ -70,16 +70,16 @@ def _chain(
 ) -> dict[str, Artefact]:
     """Step -> its artefact, of one subject. `files` are those of each step, `below` are the raw files."""
     folder = _folder(source, subject)
-    found: dict[str, Artefact] = {}
+    chain: dict[str, Artefact] = {}
 
     def add(step: str, inputs: dict[str, str], made_of: list[Artefact]) -> Artefact:
         outputs = {name: f"{folder}/{step}/{name}" for name in [*files[step], PICTURE, NUMBERS]}
         job, says = f"imaging/{source.name}/{step}", {"job": step, "dataset": source.name}
-        found[step] = Artefact(f"{folder}/{step}/{PASSPORT}", job, says, inputs, outputs, tuple(made_of))
-        return found[step]
+        chain[step] = Artefact(f"{folder}/{step}/{PASSPORT}", job, says, inputs, outputs, tuple(made_of))
+        return chain[step]
 
     def of(step: str, name: str) -> str:
-        return found[step].outputs[volume_name(name)]
+        return chain[step].outputs[volume_name(name)]
 
     images = {name: f"{below.path}/{file}" for name, file in subject.images.items()}
     masks = {name: f"{below.path}/{file}" for name, file in subject.masks.items()}
@@ -90,12 +90,12 @@ def _chain(
         if "coregister" in files:
             moved = add("coregister", images, [corrected])
             transforms = {name: moved.outputs[name] for name in files["coregister"]}
-    registered = add("register", images | masks | transforms, [*reversed(found.values()), below])
+    registered = add("register", images | masks | transforms, [*reversed(chain.values()), below])
     brain = {"brain": of("register", "brain")} if "brain" in subject.masks else {}
     stripped = add("strip", {"image": of("register", source.guide)} | brain, [registered])
     pair = {"image": of("register", source.sliced), "brain": of("strip", "brain")}
     add("normalise", pair, [stripped, registered])
-    return found
+    return chain
 
 
 def _folder(source: Volumes, subject: Subject) -> str:

@@ -96,9 +96,9 @@ class Params(Strict):
     @property
     def collection(self) -> Collection:
         """The collection `data`, with nothing of those studies that it does not name."""
-        found = self.collections[self.data]
-        studies = {name: found.studies.get(name, NOTHING) for name in self.studies}
-        return found.model_copy(update={"studies": studies})
+        chosen = self.collections[self.data]
+        studies = {name: chosen.studies.get(name, NOTHING) for name in self.studies}
+        return chosen.model_copy(update={"studies": studies})
 
     @property
     def chosen(self) -> dict[str, Chosen]:
@@ -185,8 +185,8 @@ def faults(error: ValidationError, prefix: str = "") -> str:
     for fault in error.errors():
         key = ".".join(map(str, (*([prefix] if prefix else []), *fault["loc"])))
         message = fault["msg"].removeprefix("Value error, ")
-        found = "" if fault["type"] in ("value_error", "missing") else f", found {fault['input']!r}"
-        lines.append(f"params.yaml: {key}{': ' if key else ''}{message}{found}")
+        value = "" if fault["type"] in ("value_error", "missing") else f", found {fault['input']!r}"
+        lines.append(f"params.yaml: {key}{': ' if key else ''}{message}{value}")
     return "\n".join(lines)
 
 

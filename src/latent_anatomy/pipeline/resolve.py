@@ -110,8 +110,8 @@ def _raw(dataset: str) -> dict:
 
 def _with_bases(train: dict, replicate: Replicate) -> dict[str, dict]:
     """The job of a training under its name, and those of the runs that it stands on."""
-    found = {f"train/{train['study']}/{train['dataset']}/{train['run']}/{replicate}": train}
-    return found | _with_bases(train["on"], replicate) if "on" in train else found
+    jobs = {f"train/{train['study']}/{train['dataset']}/{train['run']}/{replicate}": train}
+    return jobs | _with_bases(train["on"], replicate) if "on" in train else jobs
 
 
 def _evaluate(params: Params, name: str, study: Study, chosen: Chosen, train: dict, dataset: str) -> dict:

@@ -50,14 +50,14 @@ def parameters(params: Params, study: str, run: str, dataset: str) -> tuple[str,
 
 def weights(params: Params) -> dict[str, list[Download]]:
     """Run -> what it is given of others, for those runs of the collection that are given any."""
-    found: dict[str, list[Download]] = {}
+    downloads: dict[str, list[Download]] = {}
     for study, sets in params.trained.items():
         for dataset, runs in sets.items():
             for run in runs:
                 if methods.takes_weights(params.methods[run]["method"]):
                     given = methods.weights(*parameters(params, study, run, dataset))
-                    found[run] = list(dict.fromkeys([*found.get(run, ()), *given]))
-    return found
+                    downloads[run] = list(dict.fromkeys([*downloads.get(run, ()), *given]))
+    return downloads
 
 
 def _check_base(key: str, method: str, base: dict | None) -> None:

@@ -40,8 +40,8 @@ class Sources:
 
     def _source(self, module: str) -> bytes | None:
         place = "/".join(module.split(".")[1:])
-        found = self._read(f"{place}.py") if place else None
-        return self._read(f"{place}/__init__.py".lstrip("/")) if found is None else found
+        text = self._read(f"{place}.py") if place else None
+        return self._read(f"{place}/__init__.py".lstrip("/")) if text is None else text
 
     def imported(self, code: str | bytes, filename: str) -> frozenset[str]:
         """The modules of this package that Python code imports; SyntaxError where it is none."""

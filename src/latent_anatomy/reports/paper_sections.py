@@ -97,15 +97,15 @@ def notes(report: Report, own: Iterable[str] = (), metric: str = "") -> Iterator
 
 def _made_otherwise(report: Report, metric: str) -> Iterator[Html]:
     """Cohorts of one split are taken together."""
-    found: dict[tuple[str, str], dict[str, None]] = {}
+    departing: dict[tuple[str, str], dict[str, None]] = {}
     for (run, dataset), seeds in report.results.runs.items():
         protocol, first = metric.split("/")[0], seeds[0]
         known = protocol in first.evaluation or protocol not in report.paper.evaluation
         if run in report.paper.runs and known:
             for words in departures(report.paper, first, metric):
                 group = ".".join(dataset.split(".", 2)[:2])
-                found.setdefault((group, words), {})[report.names[run]] = None
-    for (group, words), runs in sorted(found.items()):
+                departing.setdefault((group, words), {})[report.names[run]] = None
+    for (group, words), runs in sorted(departing.items()):
         yield join([tag("code", group), f", {', '.join(runs)}: {words}."])
 
 

@@ -30,12 +30,12 @@ def groups(runs: Mapping[str, Pictures]) -> dict[str, dict[str, Pictures]]:
 
     Without groups in which several runs have nothing but the same pictures, such as those of their input.
     """
-    found: dict[str, dict[str, dict[str, NDArray[np.uint8]]]] = {}
+    by_group: dict[str, dict[str, dict[str, NDArray[np.uint8]]]] = {}
     for run, pictures in runs.items():
         for key, images in pictures.items():
             group, _, name = key.rpartition("/")
-            found.setdefault(group, {}).setdefault(run, {})[name] = images
-    return {group: each for group, each in sorted(found.items()) if _shared(each) != _names(each)}
+            by_group.setdefault(group, {}).setdefault(run, {})[name] = images
+    return {group: each for group, each in sorted(by_group.items()) if _shared(each) != _names(each)}
 
 
 def side_by_side(runs: Mapping[str, Pictures], passport: dict) -> Html:

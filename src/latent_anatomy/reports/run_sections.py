@@ -41,7 +41,7 @@ class PairedTest:
 
 def tests_of(metrics: Mapping[str, float]) -> list[PairedTest]:
     """The paired tests in results/<study>/comparison/<data set>/metrics.json."""
-    found = []
+    tests = []
     for key, difference in metrics.items():
         if key.endswith("/difference"):
             stem = key.removesuffix("/difference")
@@ -49,8 +49,8 @@ def tests_of(metrics: Mapping[str, float]) -> list[PairedTest]:
             one, _, other = pair.partition("-minus-")
             bounds = (metrics[f"{stem}/{bound}"] for bound in ("ci_low", "ci_high", "p_value"))
             rest = (metrics.get(f"{stem}/{p}") for p in ("p_value_holm", "p_value_t"))
-            found.append(PairedTest(metric, one, other, difference, *bounds, *rest))
-    return found
+            tests.append(PairedTest(metric, one, other, difference, *bounds, *rest))
+    return tests
 
 
 def metrics(report: Report) -> Iterator[object]:

@@ -113,7 +113,7 @@ def read(
     the results are not, or the other way round.
     """
     files = sorted(map(Path, metrics_files))
-    found = results.read(files, study, phantom)
+    measured = results.read(files, study, phantom)
     job = {"job": "report", "study": study, "phantom": phantom}
     paper, rows, inputs = None, [], {}
     if papers_file:
@@ -127,7 +127,7 @@ def read(
             f"{ledger_file}: expected rows of phantoms only if phantom is set, found phantom={phantom}"
         )
     made = passport(inputs=inputs, job=job)
-    return Report(study, phantom, found, paper, rows, _by_run(arrays_files), _by_run(history_files), made)
+    return Report(study, phantom, measured, paper, rows, _by_run(arrays_files), _by_run(history_files), made)
 
 
 def history(path: str) -> dict[str, NDArray]:
@@ -143,8 +143,8 @@ def _arrays(path: str, prefix: str) -> dict[str, NDArray]:
 
 
 def _by_run(paths: Iterable[str]) -> dict[Place, list[str]]:
-    found: dict[Place, list[str]] = {}
+    by_run: dict[Place, list[str]] = {}
     for path in sorted(paths):
         _, dataset, run, _ = place_of(path)
-        found.setdefault((run, dataset), []).append(path)
-    return found
+        by_run.setdefault((run, dataset), []).append(path)
+    return by_run

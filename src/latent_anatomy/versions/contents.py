@@ -160,14 +160,14 @@ def _add_subjects(content: Content, path: str) -> None:
 
 def _add_result(content: Content, path: str) -> None:
     """Before passports had a file of their own, metrics.json held both."""
-    found = json.loads(content.version.read(path))
-    if not isinstance(found, dict):
-        raise ValueError(f"expected name -> number, found {type(found).__name__}")
-    if isinstance(found.get("passport"), dict):
-        metrics, passport = found["metrics"], found["passport"]
+    document = json.loads(content.version.read(path))
+    if not isinstance(document, dict):
+        raise ValueError(f"expected name -> number, found {type(document).__name__}")
+    if isinstance(document.get("passport"), dict):
+        metrics, passport = document["metrics"], document["passport"]
     else:
         beside = str(PurePosixPath(path).with_name(PASSPORT))
-        metrics, passport = found, json.loads(content.version.read(beside))
+        metrics, passport = document, json.loads(content.version.read(beside))
     for metric, number in metrics.items():
         if type(number) not in (int, float) or not math.isfinite(number):
             raise ValueError(f"{metric}: expected a finite number, found {number!r}")

@@ -61,8 +61,8 @@ def source(passport: dict) -> dict[str, str]:
 
 def environment(passport: dict) -> dict[str, str]:
     """Versions of Python and of the libraries, and the device."""
-    found = {name: str(value) for name, value in passport.get("environment", {}).items()}
-    return found | ({"device": passport["device"]} if "device" in passport else {})
+    named = {name: str(value) for name, value in passport.get("environment", {}).items()}
+    return named | ({"device": passport["device"]} if "device" in passport else {})
 
 
 def verdicts(content: Content) -> dict[str, str]:
@@ -135,8 +135,8 @@ class RunMetrics:
 def metrics(a: Content, b: Content) -> list[RunMetrics]:
     """All runs with a seed that both have, those of a data set together and its comparison last."""
     runs = sorted(a.results.keys() & b.results.keys(), key=lambda run: (*run[:2], run.run == COMPARISON, run))
-    found = [_run_metrics(run, a.results[run], b.results[run]) for run in runs]
-    return [each for each in found if each.seeds]
+    compared = [_run_metrics(run, a.results[run], b.results[run]) for run in runs]
+    return [each for each in compared if each.seeds]
 
 
 def _run_metrics(run: Run, a: dict[int | None, Result], b: dict[int | None, Result]) -> RunMetrics:
@@ -168,5 +168,5 @@ def _metric(name: str, a: list[dict], b: list[dict]) -> Metric:
     return Metric(name, mean_a, mean_b, *t_interval([y - x for x, y in pairs]))
 
 
-def _largest_first(found: Iterable[Metric]) -> list[Metric]:
-    return sorted(found, key=lambda metric: (-abs(metric.difference), metric.name))
+def _largest_first(rows: Iterable[Metric]) -> list[Metric]:
+    return sorted(rows, key=lambda metric: (-abs(metric.difference), metric.name))

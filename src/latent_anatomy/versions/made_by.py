@@ -75,11 +75,11 @@ def environment(a: Content, b: Content) -> Part:
     return _part("environment", "Environment", says, packages + used, body)
 
 
-def _hash_or_none(found: str | None) -> Html:
-    return ABSENT if found in (None, "None") else short(found)
+def _hash_or_none(sha256: str | None) -> Html:
+    return ABSENT if sha256 in (None, "None") else short(sha256)
 
 
-def _part(name: str, title: str, says: str, found: list, body: Html) -> Part:
-    if not found:
+def _part(name: str, title: str, says: str, differing: list, body: Html) -> Part:
+    if not differing:
         return Part(name, title, NO_DIFFERENCE, False, NOTHING + body)
     return Part(name, title, says, True, body)

@@ -29,29 +29,29 @@ def ledgers(a: Content, b: Content) -> Part:
         if missing:
             body += tag("p", f"Not compared: not here in {' and '.join(missing)}.", "quiet")
             continue
-        found = differences.ledger(a.ledgers[path], b.ledgers[path])
-        verdicts += len(found.verdicts)
-        rows += len(found.others) + len(found.appeared) + len(found.gone)
-        body += _ledger(found) or tag("p", "No difference.", "quiet")
+        changes = differences.ledger(a.ledgers[path], b.ledgers[path])
+        verdicts += len(changes.verdicts)
+        rows += len(changes.others) + len(changes.appeared) + len(changes.gone)
+        body += _ledger(changes) or tag("p", "No difference.", "quiet")
     says = counted((verdicts, "verdict changed"), (rows, "row otherwise"))
     differs = bool(verdicts or rows)
     return Part("ledger", "Ledger", says if differs else NO_DIFFERENCE, differs, body)
 
 
-def _ledger(found: differences.LedgerChanges) -> Html:
+def _ledger(changes: differences.LedgerChanges) -> Html:
     both = ("A", "B", "ours, A", "ours, B", "reason, B")
     content = []
-    if found.verdicts:
-        content.append(table((*PLACE, *both), [_two(*pair) for pair in found.verdicts]))
-    for what, rows in (("only B has", found.appeared), ("only A has", found.gone)):
+    if changes.verdicts:
+        content.append(table((*PLACE, *both), [_two(*pair) for pair in changes.verdicts]))
+    for what, rows in (("only B has", changes.appeared), ("only A has", changes.gone)):
         if rows:
             lines = [(*_place(row), _verdict(row), row.get("ours_mean", "")) for row in rows]
             content.append(
                 fold(f"{several(len(rows), 'row')} that {what}", table((*PLACE, "verdict", "ours"), lines))
             )
-    if found.others:
-        what = f"{several(len(found.others), 'row')} with the same verdict and another number or reason"
-        content.append(fold(what, table((*PLACE, *both), [_two(*pair) for pair in found.others])))
+    if changes.others:
+        what = f"{several(len(changes.others), 'row')} with the same verdict and another number or reason"
+        content.append(fold(what, table((*PLACE, *both), [_two(*pair) for pair in changes.others])))
     return join(content)
 
 
@@ -86,12 +86,12 @@ def subjects(a: Content, b: Content) -> Part:
 
 def metrics(a: Content, b: Content) -> Part:
     """Every metric of every run that both have, largest difference first."""
-    found = differences.metrics(a, b)
-    changed, total = sum(len(each.changed) for each in found), sum(map(_count, found))
-    lone = sum(len(each.only_a) + len(each.only_b) for each in found)
+    compared = differences.metrics(a, b)
+    changed, total = sum(len(each.changed) for each in compared), sum(map(_count, compared))
+    lone = sum(len(each.only_a) + len(each.only_b) for each in compared)
     body = tag("p", "Differences are B − A, intervals 95 % t intervals of them, paired by seed.", "quiet")
-    first = next((each for each in found if each.changed), None)
-    body += join(_run(each, opened=each is first) for each in found)
+    first = next((each for each in compared if each.changed), None)
+    body += join(_run(each, opened=each is first) for each in compared)
     results = 0
     for letter, x, y in (("A", a, b), ("B", b, a)):
         only, unknown = _only(x, y)
@@ -108,8 +108,8 @@ def metrics(a: Content, b: Content) -> Part:
     return Part("metrics", "Metrics", says or equal, bool(says), body)
 
 
-def _count(found: RunMetrics) -> int:
-    return len(found.changed) + len(found.same)
+def _count(compared: RunMetrics) -> int:
+    return len(compared.changed) + len(compared.same)
 
 
 def _only(x: Content, y: Content) -> tuple[list[str], list[str]]:
@@ -128,26 +128,28 @@ def _label(run: Run, seed: int | None = None) -> str:
     return " · ".join((*run, *([] if seed is None else [f"seed {seed}"])))
 
 
-def _run(found: RunMetrics, opened: bool) -> Html:
+def _run(compared: RunMetrics, opened: bool) -> Html:
     content = []
-    if found.changed:
-        content.append(_table(found.changed, means=len(found.seeds) > 1))
-        if len(found.seeds) > 1:
-            content += [fold(f"seed {seed}", _table(rows, means=False)) for seed, rows in found.seeds.items()]
-        summary = f"{len(found.changed)} of {several(_count(found), 'metric')} differ"
+    if compared.changed:
+        content.append(_table(compared.changed, means=len(compared.seeds) > 1))
+        if len(compared.seeds) > 1:
+            content += [
+                fold(f"seed {seed}", _table(rows, means=False)) for seed, rows in compared.seeds.items()
+            ]
+        summary = f"{len(compared.changed)} of {several(_count(compared), 'metric')} differ"
     else:
-        summary = f"all {several(_count(found), 'metric')} are exactly equal"
-    if found.same:
-        equal = f"{several(len(found.same), 'metric')} with a difference of exactly 0, the same bits"
-        content.append(folded(equal, found.same))
-    for letter, only in (("A", found.only_a), ("B", found.only_b)):
+        summary = f"all {several(_count(compared), 'metric')} are exactly equal"
+    if compared.same:
+        equal = f"{several(len(compared.same), 'metric')} with a difference of exactly 0, the same bits"
+        content.append(folded(equal, compared.same))
+    for letter, only in (("A", compared.only_a), ("B", compared.only_b)):
         if only:
-            what = "with every seed" if len(found.seeds) > 1 else "at all"
+            what = "with every seed" if len(compared.seeds) > 1 else "at all"
             content.append(
                 folded(f"{several(len(only), f'metric of {letter}')} that the other has not {what}", only)
             )
-    seeds = ", ".join(f"seed {seed}" for seed in found.seeds if seed is not None)
-    label = " · ".join(filter(None, (_label(found.run), seeds)))
+    seeds = ", ".join(f"seed {seed}" for seed in compared.seeds if seed is not None)
+    label = " · ".join(filter(None, (_label(compared.run), seeds)))
     return fold(f"{label}: {summary}", *content, opened=opened)
 
 

@@ -79,13 +79,13 @@ class Version:
 
     def with_insides(self) -> "Version":
         """The same, with the passports in the folders that hold the steps of volumes."""
-        found = {}
+        inside = {}
         for folder in self.outputs or {}:
             listing = self._cached(folder) if folder.startswith(f"{INTERIM}/") else None
             for each in json.loads(listing.read_bytes()) if listing else ():
                 if each["relpath"].endswith(f"/{PASSPORT}"):
-                    found[f"{folder}/{each['relpath']}"] = each["md5"]
-        return replace(self, inside=found)
+                    inside[f"{folder}/{each['relpath']}"] = each["md5"]
+        return replace(self, inside=inside)
 
     @property
     def _recorded(self) -> dict[str, str]:
@@ -174,10 +174,10 @@ def _cache(root: Path) -> Path | None:
 
 
 def _in_working_tree(root: Path) -> list[str]:
-    found = [path for path in root.iterdir() if path.is_file()]
-    found += [path for name in ARTEFACTS for path in (root / name).rglob("*") if path.is_file()]
-    found += (root / INTERIM).rglob(PASSPORT)
-    return [path.relative_to(root).as_posix() for path in found]
+    files = [path for path in root.iterdir() if path.is_file()]
+    files += [path for name in ARTEFACTS for path in (root / name).rglob("*") if path.is_file()]
+    files += (root / INTERIM).rglob(PASSPORT)
+    return [path.relative_to(root).as_posix() for path in files]
 
 
 def _names(output: bytes) -> list[str]:

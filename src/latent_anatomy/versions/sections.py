@@ -33,37 +33,37 @@ def counted(*counts: tuple[int, str]) -> str:
     return ", ".join(several(count, what) for count, what in counts if count)
 
 
-def folded(label: str, found: Sequence[str]) -> Html:
+def folded(label: str, entries: Sequence[str]) -> Html:
     """Names below each other, in a fold."""
-    return fold(label, join((tag("code", name) for name in found), "<br>"))
+    return fold(label, join((tag("code", name) for name in entries), "<br>"))
 
 
-def names(found: Sequence[str], what: str) -> Html:
+def names(entries: Sequence[str], what: str) -> Html:
     """A few names as they are, many in a fold."""
-    if len(found) > FEW:
-        return folded(several(len(found), what), found)
-    return join((tag("code", name) for name in found), "<br>")
+    if len(entries) > FEW:
+        return folded(several(len(entries), what), entries)
+    return join((tag("code", name) for name in entries), "<br>")
 
 
-def value(found: str | None) -> Html:
+def value(text: str | None) -> Html:
     """A value, or the word for one that a version does not have."""
-    return ABSENT if found is None else tag("code", found)
+    return ABSENT if text is None else tag("code", text)
 
 
-def short(found: str | None) -> Html:
+def short(sha256: str | None) -> Html:
     """A hash by its first digits; the whole of it shows under the pointer."""
-    return ABSENT if found is None else tag("code", found[:HASH], title=found)
+    return ABSENT if sha256 is None else tag("code", sha256[:HASH], title=sha256)
 
 
-def listing(title: str, head: str, found: Sequence[Change], cell=value) -> Html:
+def listing(title: str, head: str, changes: Sequence[Change], cell=value) -> Html:
     """A table of changes below its title, with their jobs where they have any; nothing where none are."""
-    if not found:
+    if not changes:
         return Html()
-    with_jobs = any(change.where for change in found)
+    with_jobs = any(change.where for change in changes)
     rows = [
         (tag("code", change.key), cell(change.a), cell(change.b))
         + ((names(change.where, "job"),) if with_jobs else ())
-        for change in found
+        for change in changes
     ]
     heads = (head, "A", "B", *(["jobs"] if with_jobs else []))
     shown = table(heads, rows)

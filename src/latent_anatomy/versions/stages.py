@@ -48,9 +48,9 @@ def text(params: Params) -> str:
     Raises ParamsError as `resolve`.
     """
     jobs = resolve(params)
-    found = artefacts(jobs)
+    made = artefacts(jobs)
     stages = {"parameters": PARAMETERS}
-    stages |= {name: _stage(name, artefact, params) for name, artefact in found.items()}
+    stages |= {name: _stage(name, artefact, params) for name, artefact in made.items()}
     trained = [name for name, chosen in params.collection.studies.items() if chosen.trained]
     described = {"slices": ("data/slices", "dataset", "Images, labels and splits of every data set")}
     described |= {
@@ -58,7 +58,7 @@ def text(params: Params) -> str:
     }
     keys = ("path", "type", "desc")
     kept = {name: dict(zip(keys, words, strict=True)) for name, words in described.items()}
-    content = {"stages": stages, "plots": list(_plots(found, jobs)), "artifacts": kept}
+    content = {"stages": stages, "plots": list(_plots(made, jobs)), "artifacts": kept}
     return HEAD + yaml.dump(content, Dumper=_Plain, sort_keys=False, width=1000)
 
 
@@ -132,9 +132,9 @@ def _outputs(kind: str, place: str, artefact: Artefact) -> list[str]:
     return [artefact.path, *artefact.outputs.values(), *folders.get(kind, [])]
 
 
-def _plots(found: dict[str, Artefact], jobs: dict[str, dict]) -> Iterator[dict]:
+def _plots(made: dict[str, Artefact], jobs: dict[str, dict]) -> Iterator[dict]:
     """The tables that protocols want drawn, of the runs whose methods can answer them."""
-    for name, artefact in sorted(found.items()):
+    for name, artefact in sorted(made.items()):
         for protocol in jobs[name]["evaluation"] if name.startswith("evaluate/") else ():
             asked, method = protocols.load(protocol), methods.load(jobs[name]["method"]).Method
             if any(all(hasattr(method, need.split()[0]) for need in line) for line in asked.NEEDS):

@@ -79,12 +79,12 @@ def scan(
 
 def labels(heart: Heart, e: float, grid: Array, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """(X, Y, Z) 0, or 1 + place in STRUCTURES of what the centre of a voxel lies in; grid as in `scan`."""
-    found = np.zeros((shape[2], shape[0] * shape[1]), np.uint8)
+    values = np.zeros((shape[2], shape[0] * shape[1]), np.uint8)
     for level in range(shape[2]):
         depths = heart.depths(plane(grid, shape, level), e)
         for number, name in enumerate(STRUCTURES, start=1):
-            found[level][depths[name] > 0] = number
-    return np.ascontiguousarray(found.T).reshape(shape)
+            values[level][depths[name] > 0] = number
+    return np.ascontiguousarray(values.T).reshape(shape)
 
 
 def plane(grid: Array, shape: tuple[int, int, int], level: float) -> Array:

@@ -158,13 +158,13 @@ class Heart:
         endo, epi = self.radii(theta, w, e)
         cut = base - w
         inside, whole = np.minimum(endo - rho, cut), np.minimum(epi - rho, cut)
-        found = {"left-ventricle": inside, "myocardium": np.minimum(whole, -inside)}
-        found["papillary"] = np.minimum(self._papillary(points, e), inside - 1)
+        depths = {"left-ventricle": inside, "myocardium": np.minimum(whole, -inside)}
+        depths["papillary"] = np.minimum(self._papillary(points, e), inside - 1)
         taken = whole
         for name, depth in self._others(points, e).items():
-            found[name] = np.minimum(depth, -taken)
+            depths[name] = np.minimum(depth, -taken)
             taken = np.maximum(taken, depth + WALL_MM[name])
-        return found | {"heart": taken}
+        return depths | {"heart": taken}
 
     def _papillary(self, points: Array, e: float) -> Array:
         middle, long = 0.5 * self.base(e), 0.22 * self.length

@@ -84,12 +84,12 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     anatomy, z = infer(method.anatomy, images), modality_means(method, images)
 
     areas = infer(lambda part: method.anatomy(part).float().mean(dim=(2, 3)), test.images).mean(dim=0)
-    found = {f"channels/{channel}/area": float(area) for channel, area in enumerate(areas)}
+    metrics = {f"channels/{channel}/area": float(area) for channel, area in enumerate(areas)}
     chosen = {}
     if anatomy.shape[1] > 1 and all(len(delineated(splits["val"], name)) for name in STRUCTURES):
         chosen = assigned(overlaps(method, splits["val"]))
     for structure, (channel, dice) in chosen.items():
-        found |= {f"{structure}/channel": channel, f"{structure}/overlap": dice}
+        metrics |= {f"{structure}/channel": channel, f"{structure}/overlap": dice}
 
     planes = {"image": images[shown], "channels": anatomy[shown]}
     if hasattr(method, "soft_anatomy"):
@@ -102,18 +102,18 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     for i in range(z.shape[1]):
         steps = traversal(method, anatomy, z, i)
         apart = steps[-1] - steps[0]
-        found[f"traversal/z{i}/mean_absolute_difference"] = float(apart.abs().mean())
+        metrics[f"traversal/z{i}/mean_absolute_difference"] = float(apart.abs().mean())
         related = correlation(torch.tensor(VALUES, device=steps.device), steps[:, shown])
         traversals[i] = {
             "images": steps[:, shown, 0].transpose(0, 1),
             "correlation": (related + 1) / 2,
             "difference": (apart[shown] + 1) / 2,
         }
-    by_size = sorted(traversals, key=lambda i: -found[f"traversal/z{i}/mean_absolute_difference"])
+    by_size = sorted(traversals, key=lambda i: -metrics[f"traversal/z{i}/mean_absolute_difference"])
     for i in by_size[: settings.dimensions]:
         planes |= {f"traversal/z{i}/{name}": values for name, values in traversals[i].items()}
     arrays = {f"figure/arithmetic/{name}": pictures(values) for name, values in planes.items()}
-    return Results({f"arithmetic/{name}": float(value) for name, value in found.items()}, arrays)
+    return Results({f"arithmetic/{name}": float(value) for name, value in metrics.items()}, arrays)
 
 
 def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:

@@ -53,7 +53,7 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     outputs = infer(method.classify, images)
     scores = outputs[:, :2] / outputs[:, :2].sum(dim=1, keepdim=True)
     as_released = score("released", test.labels, outputs)
-    found = score("classification/corruption", corrupted, scores) | {
+    metrics = score("classification/corruption", corrupted, scores) | {
         "classification/corruption/as_released_auc": as_released["released/auc"],
         "classification/corruption/as_released_acc": as_released["released/acc"],
     }
@@ -62,7 +62,7 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         "classification/corruption/scores": scores,
         "classification/corruption/as_released_scores": outputs,
     }
-    return _results(found, arrays, "corruption")
+    return _results(metrics, arrays, "corruption")
 
 
 def _results(metrics: dict[str, float], arrays: dict[str, Tensor], task: str) -> Results:

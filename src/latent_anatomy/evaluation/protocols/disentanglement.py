@@ -77,10 +77,10 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     method.eval()
     trained = _measure(method, splits, settings.grid)
     control = _measure(fresh(method, splits["train"], seed), splits, settings.grid)
-    found = trained | {random_name(name): value for name, value in control.items()}
+    metrics = trained | {random_name(name): value for name, value in control.items()}
     if modality.possible(splits):
-        found["modality-from-s/chance"] = modality.chance(np.array(splits["test"].modality))
-    return Results({f"disentanglement/{name}": value for name, value in found.items()})
+        metrics["modality-from-s/chance"] = modality.chance(np.array(splits["test"].modality))
+    return Results({f"disentanglement/{name}": value for name, value in metrics.items()})
 
 
 def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
@@ -96,18 +96,18 @@ def random_name(name: str) -> str:
 def _measure(encoder: nn.Module, splits: dict[str, Data], grid: int) -> dict[str, float]:
     train, test = splits["train"], splits["test"]
     s, z = pooled_anatomy(encoder, test.images, grid), modality_means(encoder, test.images)
-    found = {name: measure(s, z) for name, measure in DEPENDENCE.items()}
+    metrics = {name: measure(s, z) for name, measure in DEPENDENCE.items()}
     if modality.possible(splits):
         known = reader(array(pooled_anatomy(encoder, train.images, grid)), np.array(train.modality))
-        found["modality-from-s/accuracy"] = float(known.score(array(s), np.array(test.modality)))
+        metrics["modality-from-s/accuracy"] = float(known.score(array(s), np.array(test.modality)))
     measured = {name: ventricles(splits[name]) for name in ("train", "test")}
     if len(measured["train"][0]) >= 3 and len(np.unique(measured["test"][0])) >= 2:
         of_train, of_test = (
             volume_means(encoder, splits[name], groups) for name, (_, groups) in measured.items()
         )
         ridge = make_pipeline(StandardScaler(), RidgeCV(alphas=PENALTIES)).fit(of_train, measured["train"][0])
-        found["volume-from-z/r2"] = float(ridge.score(of_test, measured["test"][0]))
-    return found
+        metrics["volume-from-z/r2"] = float(ridge.score(of_test, measured["test"][0]))
+    return metrics
 
 
 def ventricles(data: Data) -> tuple[NDArray[np.float64], list[NDArray[np.int64]]]:

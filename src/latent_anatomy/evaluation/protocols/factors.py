@@ -44,12 +44,12 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     posteriors = [method.posterior(part) for part in batches(splits["test"].images)]
     means, log_variances = (array(torch.cat(parts)) for parts in zip(*posteriors, strict=True))
     variance, mean_variance = np.exp(log_variances).mean(axis=0), means.var(axis=0)
-    found = {f"factors/variance/z{i}": float(value) for i, value in enumerate(variance)}
-    found |= {f"factors/mean_variance/z{i}": float(value) for i, value in enumerate(mean_variance)}
+    metrics = {f"factors/variance/z{i}": float(value) for i, value in enumerate(variance)}
+    metrics |= {f"factors/mean_variance/z{i}": float(value) for i, value in enumerate(mean_variance)}
     ordered = np.sort(variance)
     parts = {"least": ordered[:1], "second": ordered[1:2], "rest": ordered[2:]}
-    found |= {f"factors/variance/{name}": float(part.mean()) for name, part in parts.items() if len(part)}
-    return Results(found, {"factors/variance": variance, "factors/mean_variance": mean_variance})
+    metrics |= {f"factors/variance/{name}": float(part.mean()) for name, part in parts.items() if len(part)}
+    return Results(metrics, {"factors/variance": variance, "factors/mean_variance": mean_variance})
 
 
 def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:

@@ -113,7 +113,7 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         thresholds["validation"] = best_dice(ranked(each for each, _ in patients("val", diseased))[1])[0]
     thresholds["oracle"] = best_dice([each for each in single if each.lesion_voxels])[0]
 
-    found = {"auprc": pooled.average_precision(), "prevalence": pooled.lesion_voxels / pooled.voxels}
+    metrics = {"auprc": pooled.average_precision(), "prevalence": pooled.lesion_voxels / pooled.voxels}
     arrays: dict[str, NDArray] = {
         "lesions/subject": np.array([patient.subject for patient in test if patient.lesion.any()])
     }
@@ -123,11 +123,13 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
             for patient in test
         ]
         measured = summary(counts)
-        found |= {name: measured.pop(name) for name in ("patients", "patients_without_lesions")}
-        found |= {f"{kind}/{name}": value for name, value in ({"threshold": threshold} | measured).items()}
+        metrics |= {name: measured.pop(name) for name in ("patients", "patients_without_lesions")}
+        metrics |= {f"{kind}/{name}": value for name, value in ({"threshold": threshold} | measured).items()}
         arrays[f"lesions/{kind}/dice"] = np.array([each.dice for each in counts if each.lesion_voxels])
-    found |= {
-        f"gap/{kind}": found["oracle/dice"] - found[f"{kind}/dice"] for kind in thresholds if kind != "oracle"
+    metrics |= {
+        f"gap/{kind}": metrics["oracle/dice"] - metrics[f"{kind}/dice"]
+        for kind in thresholds
+        if kind != "oracle"
     }
 
     counted = histogram(training, test)
@@ -138,7 +140,7 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         rebuilt = [reconstructions[row] for row in shown if row in reconstructions]
         planes["reconstruction"] = torch.stack(rebuilt) if rebuilt else infer(method.reconstruct, images)
     arrays |= {f"figure/lesions/{name}": pictures(values) for name, values in planes.items()}
-    return Results({f"lesions/{name}": value for name, value in found.items()}, arrays)
+    return Results({f"lesions/{name}": value for name, value in metrics.items()}, arrays)
 
 
 def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:

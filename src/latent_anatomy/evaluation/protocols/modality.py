@@ -68,25 +68,25 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         "z": [array(modality_means(method, data.images)) for data in (train, test)],
         "s": [array(pooled_anatomy(method, data.images, settings.grid)) for data in (train, test)],
     }
-    found, arrays = {"modality/chance": chance(true)}, {"modality/true": true}
+    metrics, arrays = {"modality/chance": chance(true)}, {"modality/true": true}
     for name, (seen, asked) in factors.items():
         predicted = reader(seen, known).predict(asked)
         correct = predicted == true
-        found[f"modality/{name}/accuracy"] = float(correct.mean())
+        metrics[f"modality/{name}/accuracy"] = float(correct.mean())
         if len(set(test.subject)) > 1:
             interval = bootstrap(
                 lambda counts, correct=correct: counts @ correct / counts.sum(axis=1), test.subject, seed=seed
             )
-            found[f"modality/{name}/accuracy_low"] = interval.low
-            found[f"modality/{name}/accuracy_high"] = interval.high
+            metrics[f"modality/{name}/accuracy_low"] = interval.low
+            metrics[f"modality/{name}/accuracy_high"] = interval.high
         arrays[f"modality/{name}/predicted"] = predicted
     seen, asked = factors["z"]
     alone = [float(reader(seen[:, [i]], known).score(asked[:, [i]], true)) for i in range(seen.shape[1])]
-    found |= {f"modality/z{i}/accuracy": accuracy for i, accuracy in enumerate(alone)}
+    metrics |= {f"modality/z{i}/accuracy": accuracy for i, accuracy in enumerate(alone)}
     ranked = sorted(alone, reverse=True)
     extremes = {"best": ranked[:1], "second": ranked[1:2], "worst": ranked[-1:]}
-    found |= {f"modality/{name}/accuracy": each[0] for name, each in extremes.items() if each}
-    return Results(found, arrays)
+    metrics |= {f"modality/{name}/accuracy": each[0] for name, each in extremes.items() if each}
+    return Results(metrics, arrays)
 
 
 def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:

@@ -127,11 +127,11 @@ def fit(
 
 def corrupted_draws(method: nn.Module, train: Data, draws: int, seed: int) -> list[tuple[Embeddings, Tensor]]:
     """Embeddings of the training images, half of them corrupted, and which are: `draws` times."""
-    found = []
+    embedded = []
     for draw in tqdm(range(draws), desc="corrupted embeddings", unit="draw", disable=None, leave=False):
         images, corrupted = _corrupt(train, seed, "draw", draw)
-        found.append((embed(method, images), corrupted))
-    return found
+        embedded.append((embed(method, images), corrupted))
+    return embedded
 
 
 def _corrupt(train: Data, *seeds: int | str) -> tuple[Tensor, Tensor]:
@@ -189,7 +189,7 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     clean = embed(method, train.images)
     draws = corrupted_draws(method, train, min(settings.draws, settings.epochs), seed)
 
-    found = {}
+    metrics = {}
     arrays = {"labels": labels["disease"], "corruption/labels": labels["corruption"]}
     for variant in settings.variants:
         for name in OWN:
@@ -207,11 +207,11 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
                     name=name,
                 )
                 scores = layer(read(tests[name], name)).softmax(dim=1)
-            found |= score(f"probing/{name}/{variant}", labels[name], scores)
+            metrics |= score(f"probing/{name}/{variant}", labels[name], scores)
             arrays[f"probing/{name}/{variant}/scores"] = scores
     stored = {name: value.cpu().numpy() for name, value in arrays.items()}
     read = stored.get("probing/disease/own/scores")
-    return Results(found, stored, {} if read is None else curves.roc(stored["labels"], read))
+    return Results(metrics, stored, {} if read is None else curves.roc(stored["labels"], read))
 
 
 def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:

@@ -39,7 +39,7 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     """Metrics as above; arrays "reconstruction/psnr" and alike (N,) float64, and the pictures."""
     method.eval()
     images = splits["test"].images
-    found, arrays = {}, {"figure/clean/original": pictures(examples(images))}
+    metrics, arrays = {}, {"figure/clean/original": pictures(examples(images))}
     for branch, prefix in (("reconstruct", ""), ("anatomy", "anatomy_")):
         if not hasattr(method, branch):
             continue
@@ -48,14 +48,14 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         name = f"reconstruction/{prefix}"
         arrays[f"{name}psnr"] = image.psnr(output, images).cpu().numpy()
         arrays[f"{name}ssim"] = image.ssim(output, images).cpu().numpy()
-        found[f"{name}psnr"] = float(arrays[f"{name}psnr"].mean())
-        found[f"{name}ssim"] = float(arrays[f"{name}ssim"].mean())
-        found[f"{name}psnr_batch"] = sum(float(image.psnr_of_mse(batch.mean())) for batch in batches) / len(
+        metrics[f"{name}psnr"] = float(arrays[f"{name}psnr"].mean())
+        metrics[f"{name}ssim"] = float(arrays[f"{name}ssim"].mean())
+        metrics[f"{name}psnr_batch"] = sum(float(image.psnr_of_mse(batch.mean())) for batch in batches) / len(
             batches
         )
         picture = "reconstruction" if branch == "reconstruct" else branch
         arrays[f"figure/clean/{picture}"] = pictures(examples(output))
-    return Results(found, arrays)
+    return Results(metrics, arrays)
 
 
 def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:

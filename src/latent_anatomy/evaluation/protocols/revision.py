@@ -79,11 +79,11 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     """Metrics as above; arrays "revision/<corruption>/<...>_psnr" (N,) float64 per image, and pictures."""
     method.eval()
     clean = splits["test"].images
-    found, arrays = {}, {}
+    metrics, arrays = {}, {}
 
     def compare(name: str, images: Tensor, reference: Tensor) -> None:
         error = image.mse(images, reference)
-        found[name] = float(image.psnr_of_mse(error.mean()))
+        metrics[name] = float(image.psnr_of_mse(error.mean()))
         arrays[name] = image.psnr_of_mse(error).cpu().numpy()
 
     for condition in ("clean", *augment.NAMES):
@@ -99,7 +99,7 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
             if condition != "clean":
                 compare(f"revision/{condition}/{branch}_vs_input_psnr", output, corrupted)
                 arrays[f"figure/{condition}/{branch}"] = pictures(examples(output))
-    return Results(found, arrays, {"psnr": by_corruption(found)})
+    return Results(metrics, arrays, {"psnr": by_corruption(metrics)})
 
 
 def by_corruption(metrics: Mapping[str, float]) -> Table:

@@ -86,7 +86,7 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         classify = disease_probe(method, splits["train"], settings.probe_epochs, seed)
 
     indices = chosen.cpu().numpy()
-    found = {}
+    metrics = {}
     arrays = {
         "robustness/images": indices,
         "robustness/labels": labels.cpu().numpy(),
@@ -95,7 +95,7 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
 
     def test_on(condition: str, corrupted: Tensor) -> None:
         scores = infer(classify, corrupted)
-        found.update(score(f"robustness/{condition}", labels, scores))
+        metrics.update(score(f"robustness/{condition}", labels, scores))
         arrays[f"robustness/{condition}/scores"] = scores.cpu().numpy()
 
     test_on("clean", images)
@@ -109,12 +109,12 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     for family, names in FAMILIES.items():
         for metric in ("auc", "acc"):
             values = [
-                found[f"robustness/{name}/{severity}/{metric}"]
+                metrics[f"robustness/{name}/{severity}/{metric}"]
                 for name in names
                 for severity in settings.severities
             ]
-            found[f"robustness/{family}/{metric}"] = sum(values) / len(values)
-    return Results(found, arrays)
+            metrics[f"robustness/{family}/{metric}"] = sum(values) / len(values)
+    return Results(metrics, arrays)
 
 
 def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:

@@ -72,7 +72,7 @@ class Counted:
 
     def where(self, column: str, value: str) -> "Counted":
         """The slices of one phase or modality."""
-        rows = [row for row, found in enumerate(getattr(self, column)) if found == value]
+        rows = [row for row, entry in enumerate(getattr(self, column)) if entry == value]
         texts = (tuple(text[row] for row in rows) for text in (self.subject, self.phase, self.modality))
         return Counted(*texts, *(each[rows] for each in (self.soft, self.rounded, self.hard, self.drawn)))
 
@@ -112,21 +112,21 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     names = ("average", *structures)
     counted = count(method, test)
     subjects, tables = counted.of_subjects()
-    found = {}
+    metrics = {}
     for kind, table in tables.items():
-        found |= summary(f"segmentation/{kind}", names, table)
+        metrics |= summary(f"segmentation/{kind}", names, table)
     for phase in sorted(set(counted.phase).intersection(PHASES)):
         table = counted.where("phase", phase).of_subjects()[1]["volume-dice"]
-        found |= summary(f"segmentation/volume-dice/{phase}", names, table)
+        metrics |= summary(f"segmentation/volume-dice/{phase}", names, table)
     modalities = sorted(set(counted.modality))
     for modality in modalities if len(modalities) > 1 else ():
         for kind, table in counted.where("modality", modality).of_subjects()[1].items():
-            found |= summary(f"segmentation/{modality.lower()}/{kind}", names, table)
+            metrics |= summary(f"segmentation/{modality.lower()}/{kind}", names, table)
     arrays = {"segmentation/subject": np.array(subjects), "segmentation/structures": np.array(structures)}
     for kind, table in tables.items():
         columns = zip(names, table.T.numpy(), strict=True)
         arrays |= {f"segmentation/{kind}/{name}": column.copy() for name, column in columns}
-    return Results(found, arrays | figures(method, test))
+    return Results(metrics, arrays | figures(method, test))
 
 
 def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
@@ -140,7 +140,7 @@ def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
 def count(method: nn.Module, data: Data) -> Counted:
     """Counts of all slices on which somebody has drawn something; ValueError when there are none."""
     rows = delineated(data)
-    found = []
+    of_parts = []
     for part in parts(rows, data):
         batch = data.batch(part)
         drawn = dice.delineated(batch.masks)
@@ -152,9 +152,9 @@ def count(method: nn.Module, data: Data) -> Counted:
             )
         planes = (soft, (soft > 0.5).float(), dice.hard(soft))
         counted = (dice.counts(plane, truth) * drawn[:, :, None] for plane in planes)
-        found.append((*counted, drawn))
+        of_parts.append((*counted, drawn))
     columns = ([text[row] for row in rows.tolist()] for text in texts(data))
-    return Counted(*map(tuple, columns), *(torch.cat(each).cpu() for each in zip(*found, strict=True)))
+    return Counted(*map(tuple, columns), *(torch.cat(each).cpu() for each in zip(*of_parts, strict=True)))
 
 
 def delineated(data: Data) -> Tensor:
@@ -195,14 +195,14 @@ def means(values: Tensor, membership: Tensor, count: int) -> Tensor:
 
 def summary(prefix: str, names: Sequence[str], table: Tensor) -> dict[str, float]:
     """Mean and SD over subjects (P, m) under "<prefix>/<name>"; nothing of what nobody has drawn."""
-    found = {}
+    metrics = {}
     for name, column in zip(names, table.T, strict=True):
         known = column[~column.isnan()]
         if len(known):
-            found[f"{prefix}/{name}"] = float(known.mean())
+            metrics[f"{prefix}/{name}"] = float(known.mean())
         if len(known) > 1:
-            found[f"{prefix}/{name}_sd"] = float(known.std())
-    return found
+            metrics[f"{prefix}/{name}_sd"] = float(known.std())
+    return metrics
 
 
 @torch.no_grad()

@@ -61,12 +61,12 @@ def possible(splits: dict[str, Data]) -> bool:
 def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task: str, seed: int) -> Results:
     """Metrics and arrays as above; ValueError when the method encodes something else."""
     method.eval()
-    found, arrays = {}, {}
+    metrics, arrays = {}, {}
     for prefix, encoder in (("", method), ("random/", untrained(method, splits["train"], seed))):
         part, stored = _measure(encoder, splits, settings, seed)
-        found |= {f"separation/{prefix}{name}": value for name, value in part.items()}
+        metrics |= {f"separation/{prefix}{name}": value for name, value in part.items()}
         arrays |= {f"separation/{prefix}{name}": value for name, value in stored.items()}
-    return Results(found, arrays)
+    return Results(metrics, arrays)
 
 
 def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
@@ -105,17 +105,17 @@ def _measure(encoder: nn.Module, splits: dict[str, Data], settings: Params, seed
         "corruption": {name: (embed(encoder, images), labels) for name, (images, labels) in corrupted.items()}
         | {"train": (pooled, torch.cat([labels for _, labels in draws]))},
     }
-    found, arrays = {}, {}
+    metrics, arrays = {}, {}
     for task, sets in tasks.items():
         for name in EMBEDDINGS:
             features = {split: embeddings[name] for split, (embeddings, _) in sets.items()}
             labels = {split: known for split, (_, known) in sets.items()}
             scores = read(features, labels)
-            found |= score(f"{task}_from_{name}", labels["test"], scores)
+            metrics |= score(f"{task}_from_{name}", labels["test"], scores)
             arrays[f"{task}_from_{name}/scores"] = scores.float().cpu().numpy()
     one, other = (clean["test"][0][name] for name in EMBEDDINGS)
-    found |= {"linear_cka": linear_cka(one, other), "linear_cka_unbiased": linear_cka_unbiased(one, other)}
-    return found, arrays
+    metrics |= {"linear_cka": linear_cka(one, other), "linear_cka_unbiased": linear_cka_unbiased(one, other)}
+    return metrics, arrays
 
 
 def read(features: dict[str, Tensor], labels: dict[str, Tensor]) -> Tensor:

@@ -86,7 +86,7 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     def accuracy(shown: Tensor, expected: NDArray) -> float:
         return float(classifier.score(appearance(shown, settings.grid), expected))
 
-    found = {
+    metrics = {
         "recognised_real": accuracy(images, true),
         "recognised_reconstructed": accuracy(transferred(method, images, styles), true),
     }
@@ -99,13 +99,13 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         recognised += [accuracy(results, np.full(len(rows), target))] * len(rows)
         dices += anatomy_dice(method, test, rows, results)
         shown.append(examples(test, source, target, settings.examples))
-    found |= {"recognised": float(np.mean(recognised)), "anatomy-dice": float(np.mean(dices))}
+    metrics |= {"recognised": float(np.mean(recognised)), "anatomy-dice": float(np.mean(dices))}
 
     direction, sources, targets = (np.concatenate(parts) for parts in zip(*shown, strict=True))
     planes = {"source": rows_of(test, sources), "style": rows_of(test, targets)}
     planes["result"] = transferred(method, planes["source"], styles[targets])
     arrays = {f"figure/transfer/{name}": pictures(values) for name, values in planes.items()}
-    metrics = {f"transfer/{name}": value for name, value in found.items()}
+    metrics = {f"transfer/{name}": value for name, value in metrics.items()}
     return Results(metrics, arrays | {"transfer/direction": direction})
 
 

@@ -115,17 +115,17 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         return zeros.index_add(0, membership, pixels.cpu().double() * pixel_ml).numpy()
 
     true = millilitres(areas["test"])
-    found, arrays = {}, {"volume/subject": subjects, "volume/true_ml": true}
+    metrics, arrays = {}, {"volume/subject": subjects, "volume/true_ml": true}
     for name, (encoder, reader) in _trained(method, splits, rows, areas, unit, settings, seed).items():
         predicted = millilitres(unit * read(reader, _anatomy(encoder, test, rows["test"])))
         measured = agreement(predicted, true, subjects, derived_seed(seed, name))
-        found |= {f"volume/{name}/{key}": value for key, value in measured.items()}
+        metrics |= {f"volume/{name}/{key}": value for key, value in measured.items()}
         arrays[f"volume/{name}/ml"] = predicted
         if name == "fine-tuned":
             table = segmentation.count(encoder, test).of_subjects()[1]["slice-dice"]
             names = ("average", *test.mask_names)
-            found |= segmentation.summary(f"volume/{name}/slice-dice", names, table)
-    return Results(found, arrays)
+            metrics |= segmentation.summary(f"volume/{name}/slice-dice", names, table)
+    return Results(metrics, arrays)
 
 
 def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:

@@ -18,9 +18,9 @@ def run(params: Path, place: Place) -> None:
     numbers, pairs = {}, []
     for name, path in images.items():
         raw = volume.read(path)
-        corrected, found = bias.correct(raw, settings)
+        corrected, measured = bias.correct(raw, settings)
         volume.write(out / volume_name(name), corrected)
-        numbers |= {f"{name}/{key}": value for key, value in found.items()}
+        numbers |= {f"{name}/{key}": value for key, value in measured.items()}
         numbers[f"{name}/replaced"] = raw.replaced
         pairs.append((raw, corrected))
     picture = pictures.before_after(*pairs[list(images).index(job["sliced"])])
