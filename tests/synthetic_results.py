@@ -62,11 +62,12 @@ def result(run: str, dataset: str, seed: int = 1, shift: float = 0.0) -> dict:
 
 
 def comparison(dataset: str, values: dict[str, tuple[float, float]]) -> dict:
-    """Job and metrics of a comparison; values: key -> (difference, p)."""
+    """Job and metrics of a comparison; values: key -> (difference, p over trainings)."""
     metrics = {}
     for key, (difference, p) in values.items():
-        metrics |= {f"{key}/difference": difference, f"{key}/p_value": p}
-        metrics |= {f"{key}/ci_low": difference - 0.1, f"{key}/ci_high": difference + 0.1}
+        metrics |= {f"{key}/difference": difference, f"{key}/p_value": p / 2, f"{key}/p_value_trainings": p}
+        for start, half in (("ci", 0.05), ("trainings", 0.1)):
+            metrics |= {f"{key}/{start}_low": difference - half, f"{key}/{start}_high": difference + half}
     return {
         "study": "unoranic",
         "dataset": dataset,

@@ -109,6 +109,11 @@ def comparison(dataset: str, runs: tuple[str, ...]) -> dict:
             metrics |= {f"{stem}/difference": difference, f"{stem}/ci_low": difference - 0.02}
             metrics |= {f"{stem}/ci_high": difference + 0.02, f"{stem}/p_value": 0.001}
             metrics |= {f"{stem}/p_value_t": 0.0005, f"{stem}/p_value_holm": 0.006}
+            metrics |= {
+                f"{stem}/trainings_low": difference - 0.03,
+                f"{stem}/trainings_high": difference + 0.03,
+            }
+            metrics |= {f"{stem}/p_value_trainings": 0.002, f"{stem}/p_value_trainings_holm": 0.012}
     return {"study": "sdnet", "dataset": dataset, "metrics": metrics, "job": "paired-tests"}
 
 

@@ -120,11 +120,12 @@ def test_tumours_get_no_verdict_against_the_papers_lesions(tmp_path):
     """Not even where the very same number comes out."""
     rows = build(write(tmp_path, *(result(run, "lgg-flair") for run in (*MODELS, *BASELINES))))
     own = [row for row in rows if row.dataset == "lgg-flair"]
-    assert {(row.verdict, row.paper, row.difference) for row in own} == {("in kind", "", "")}
+    assert {(row.paper, row.difference) for row in own} == {("", "")}
+    assert {row.verdict for row in own if row.metric != "claim"} == {"in kind"}
     assert sorted(row.method for row in own if row.metric == DICE) == sorted(MODELS)
     row = pick(own, method="sae3", metric=DICE)
     assert row.reason.startswith(f"not data of the paper: {datasets.find('lgg-flair').note}")
-    assert "one seed" in row.reason
+    assert "one training" in row.reason
     paper_rows = [row for row in rows if row.dataset == "tum-ms"]
     assert {row.verdict for row in paper_rows} == {"not run"}
     assert len(paper_rows) == 8 + 8 + 8 + 1 + 10
@@ -139,9 +140,8 @@ def test_claims_are_tested_in_kind_and_their_rows_say_on_what(tmp_path):
     assert "lgg-flair, not data of the paper: low-grade gliomas" in held.reason
     assert "after Holm" in held.reason and "in the paper" not in held.reason.split("after Holm")[1]
     assert pick(rows, table="Claim: spatial beats dense, AE", dataset="tum-ms").verdict == "not run"
-    contents[MODELS.index("dae")]["metrics"][DICE] = 0.9  # without tests the point estimates decide
-    row = pick(build(write(tmp_path, *contents)), table="Claim: AnoVAEGAN is the best", **where)
-    assert row.ours_mean == "0/1" and "by the point estimates" in row.reason
+    row = pick(build(write(tmp_path, *contents)), table="Claim: AnoVAEGAN is the best", dataset="lgg-flair")
+    assert (row.ours_mean, row.verdict) == ("", "undecided"), "one training each"
 
 
 def test_what_was_made_otherwise_than_in_print_is_in_the_reason(tmp_path):

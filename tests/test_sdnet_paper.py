@@ -239,14 +239,20 @@ def test_other_folds_and_other_data_are_in_kind(tmp_path):
     names = ("acdc-frames.disjoint.6", "acdc-frames-96.published.6", "sunnybrook.loo.50")
     rows = build(write(tmp_path, *(result("sdnet", name, 0) for name in names)))
     own = [row for row in rows if row.dataset in names]
-    assert {row.verdict for row in own} == {"in kind"}
+    assert {row.verdict for row in own if row.metric != "claim"} == {"in kind"}
+    assert {row.verdict for row in own if row.metric == "claim"} <= {"undecided"}, "one training of each"
     assert {(row.paper, row.difference) for row in own} == {("", "")}
     assert {row.table for row in own if row.metric == DICE} >= {"Table 1", "Table 2"}
 
 
 def test_a_claim_about_few_labels_is_decided_on_cohorts_with_as_many(tmp_path):
     names = ("acdc-frames-96.published.6", "acdc-frames-96.published.100", "sunnybrook.loo.25")
-    contents = [result(run, name, 0) for run in ("unet", "sdnet") for name in names]
+    contents = [
+        result(run, name, fold, shift=0.001 * fold)
+        for run in ("unet", "sdnet")
+        for name in names
+        for fold in range(3)
+    ]
     few = "Claim: SDNet beats the U-Net with few labels"
     rows = [row for row in build(write(tmp_path, *contents)) if row.table == few and row.dataset in names]
     assert {row.dataset: row.verdict for row in rows} == {names[0]: "in kind", names[2]: "in kind"}

@@ -27,11 +27,13 @@ def result(run: str, seed: int, psnr: float, dataset: str = "phantom-bloodmnist"
 
 
 def comparison(dataset: str = "phantom-bloodmnist") -> dict:
-    """Job and metrics of paired tests, one of them certain."""
+    """Job and metrics of paired tests, one of them certain over trainings."""
     metrics = {}
     for metric, p in (("reconstruction/psnr", 0.01), ("reconstruction/ssim", 0.4)):
         stem = f"{metric}/{NAUGHTY}-minus-ae"
-        values = {"difference": 0.25, "ci_low": 0.1, "ci_high": 0.4, "p_value": p / 2, "p_value_holm": p}
+        values = {"difference": 0.25, "ci_low": 0.1, "ci_high": 0.4, "p_value": 0.001, "p_value_holm": 0.002}
+        values |= {"trainings_low": 0.05, "trainings_high": 0.45, "p_value_trainings": p / 2}
+        values["p_value_trainings_holm"] = p
         metrics |= {f"{stem}/{key}": value for key, value in values.items()}
     return {"study": "mine", "dataset": dataset, "metrics": metrics, "job": "paired-tests"}
 
@@ -84,8 +86,9 @@ def test_without_a_paper_it_shows_runs_metrics_tests_curves_and_pictures(tmp_pat
     assert "# mine" in text and "<b>Phantoms.</b>" in text
     assert "21.5 ± 0.71" in text, "mean and standard deviation over the seeds 1 and 2"
     assert "depth / of / a / key" in text and "test images 40" in text
-    certain, folded = text.split("1 that are not certain")
+    certain, folded = text.split("1 differences of which nothing is certain")
     assert "+0.25 [+0.1, +0.4]" in certain and "0.0100" in certain and "0.4000" in folded
+    assert "for these trainings" in certain and "[+0.05, +0.45]" in certain
     assert figures(shown) == 1, "the learning curve of the run that was not fitted in one go"
     # Seen by all, then of each run; five masks each; no group in which nobody has anything of its own.
     assert text.count("<img ") == 1 + 2 + 2

@@ -21,11 +21,11 @@ INDEX = "paired"
 
 
 class Scores(NamedTuple):
-    """Metric -> by which arrays runs are compared; these arrays; and of how many folds they are."""
+    """Metric -> by which arrays runs are compared; these arrays; and, of several folds, those of each."""
 
     paired: dict[str, Paired]
     arrays: dict[str, NDArray]
-    folds: int = 1
+    folds: tuple["Scores", ...] = ()
 
 
 def of(arrays: Mapping[str, NDArray], paired: Mapping[str, Paired]) -> Scores:
@@ -83,4 +83,4 @@ def pooled(folds: Sequence[Scores]) -> Scores:
                 "evaluate all folds by the same protocols, or compare them by themselves"
             )
     arrays = {name: np.concatenate([fold.arrays[name] for fold in folds]) for name in first.arrays}
-    return Scores(first.paired, arrays, len(folds))
+    return Scores(first.paired, arrays, tuple(folds) if len(folds) > 1 else ())

@@ -34,5 +34,6 @@ def run(params: Path, results: Path, metrics: Path, passport: Path) -> None:
         )
     proof = provenance.passport(inputs=inputs, job=job)
     tested = {key: scores.pooled([scores.read(path) for path in paths]) for key, paths in files.items()}
-    write_json(metrics, compare({run: [tested[run, seed] for seed in seeds[run]] for run in job["runs"]}))
+    runs = {run: [tested[run, seed] for seed in seeds[run]] for run in job["runs"]}
+    write_json(metrics, compare(runs, job["without_randomness"]))
     write_json(passport, sealed(proof, outputs=hashes({"metrics": metrics})))

@@ -18,8 +18,11 @@ from latent_anatomy.ledger.papers import PHANTOM, Paper, Table
 from latent_anatomy.ledger.results import Results
 from latent_anatomy.ledger.table import COLUMNS, Row
 from latent_anatomy.statistics.inference import t_interval
+from latent_anatomy.statistics.trainings import LEAST
 
 DECIMALS = 4  # of ours; the paper's numbers keep their own
+ONE = "one training, which says nothing about the method"
+FEW = f"undecided, for which each run needs {LEAST} trainings"
 ROUNDING = 1e-9  # so that a difference of exactly the tolerance is within it
 
 
@@ -106,7 +109,7 @@ class Cell:
             self.note,
             datasets.find(dataset).note,
             *departures(self.paper, results.seeds(self.row.run, dataset)[0], self.metric),
-            "one seed, so no interval" if len(values) == 1 else "",
+            _how_few(results.seeds(self.row.run, dataset)),
             remark,
         ]
         difference = sum(values) / len(values) - float(self.printed)
@@ -123,7 +126,7 @@ class Cell:
         seeds = results.seeds(self.row.run, dataset)
         reasons = [self.note, *departures(self.paper, seeds[0], self.metric)]
         if not results.phantom:
-            reasons = [_what_else(dataset), *reasons, "one seed, so no interval" if len(seeds) == 1 else ""]
+            reasons = [_what_else(dataset), *reasons, _how_few(seeds)]
         verdict = "phantom" if results.phantom else "in kind"
         return self._row(dataset, **self._ours(dataset, results), verdict=verdict, reason=_joined(reasons))
 
@@ -170,13 +173,17 @@ def _outcome(case: claims.Case) -> str:
         where += f", {_what_else(where)}"
     elif real and case.dataset != case.published:
         where += f" in place of {case.published}"
-    outcome = "holds" if case.held else "does not hold"
-    if real and case.published and not (case.held or case.expected):
+    outcome = ("holds" if case.held else "does not hold") if case.decided else FEW
+    if real and case.published and case.decided and not (case.held or case.expected):
         outcome += ", nor does it in the paper"
-    caveats = [*case.caveats, *(["one seed"] if case.seeds == 1 else [])]
+    caveats = [*case.caveats, *(["one seed of each fold"] if case.decided and case.seeds == 1 else [])]
     return f"{where}: {outcome}, {', '.join(map(str, case.evidence))}" + (
         f" ({', '.join(caveats)})" if caveats else ""
     )
+
+
+def _how_few(seeds: list[measured.Result]) -> str:
+    return ONE if len(seeds) == 1 and seeds[0].folds == 1 else ""
 
 
 def _what_else(dataset: str) -> str:

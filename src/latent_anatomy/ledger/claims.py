@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from latent_anatomy.data.cohorts import labelled_of
 from latent_anatomy.ledger.departures import departures
 from latent_anatomy.ledger.papers import Claim, Paper, Term
-from latent_anatomy.ledger.results import Results
+from latent_anatomy.ledger.results import Result, Results
 from latent_anatomy.statistics.inference import holm
+from latent_anatomy.statistics.trainings import LEAST, over_folds, over_trainings
 
 LEVEL = 0.05  # after Holm's correction over all comparisons that decide the claims of one paper
 
@@ -16,8 +17,8 @@ LEVEL = 0.05  # after Holm's correction over all comparisons that decide the cla
 class Comparison:
     """`greater` of a claim minus one of its opponents, on one data set.
 
-    `p` and `interval` are those of the paired comparison, or None where only the point estimates (means
-    over the seeds) are known. `p` is adjusted by `decide`.
+    `p` and `interval` are those over trainings and subjects (see `statistics.trainings`), or None where there
+    are too few trainings to decide anything. `p` is adjusted by `decide`.
     """
 
     opponent: str
@@ -27,12 +28,16 @@ class Comparison:
 
     @property
     def held(self) -> bool:
-        return self.difference > 0 and (self.p is None or self.p < LEVEL)
+        return self.difference > 0 and self.decided and self.p < LEVEL
+
+    @property
+    def decided(self) -> bool:
+        return self.p is not None
 
     def __str__(self) -> str:
         text = f"{self.difference:+.4f} over {self.opponent}"
-        if self.p is None:
-            return f"{text} by the point estimates, no paired test"
+        if not self.decided:
+            return text
         return f"{text} [{self.interval[0]:+.4f}, {self.interval[1]:+.4f}], p {self.p:.4f} after Holm"
 
 
@@ -43,10 +48,15 @@ class Range:
     width: float
     within: float
     conditions: int
+    trainings: int
 
     @property
     def held(self) -> bool:
-        return self.width <= self.within
+        return self.decided and self.width <= self.within
+
+    @property
+    def decided(self) -> bool:
+        return self.trainings >= LEAST
 
     def __str__(self) -> str:
         return f"range {self.width:.4f} over {self.conditions} conditions, bound {self.within:g}"
@@ -70,6 +80,11 @@ class Case:
     def held(self) -> bool:
         return all(evidence.held for evidence in self.evidence)
 
+    @property
+    def decided(self) -> bool:
+        """Whether there are trainings enough to say so."""
+        return all(evidence.decided for evidence in self.evidence)
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -81,8 +96,9 @@ class Decision:
 
     @property
     def held(self) -> str:
-        """On how many of the data sets that were run it holds, such as "2/3"."""
-        return f"{sum(case.held for case in self.cases)}/{len(self.cases)}"
+        """On how many of the data sets that decide it it holds, such as "2/3"; "" where none does."""
+        decided = [case for case in self.cases if case.decided]
+        return f"{sum(case.held for case in decided)}/{len(decided)}" if decided else ""
 
     @property
     def in_kind(self) -> bool:
@@ -94,11 +110,14 @@ class Decision:
         """Reproduced: holds exactly where the paper's own numbers say so; better: there and elsewhere."""
         if not self.cases:
             return "not run"
+        decided = [case for case in self.cases if case.decided]
+        if not decided:
+            return "undecided"
         if self.in_kind:
             return "in kind"
-        if not all(case.held for case in self.cases if case.expected):
+        if not all(case.held for case in decided if case.expected):
             return "not reproduced"
-        return "better" if any(case.held for case in self.cases if not case.expected) else "reproduced"
+        return "better" if any(case.held for case in decided if not case.expected) else "reproduced"
 
 
 def decide(paper: Paper, results: Results) -> list[Decision]:
@@ -176,7 +195,8 @@ def _case(claim: Claim, published: str | None, dataset: str, paper: Paper, resul
     }
     if claim.constant:
         values = _values(claim.constant, dataset, results).values()
-        evidence = (Range(max(values) - min(values), claim.constant.within, len(values)),)
+        trainings = sum(seed.folds for seed in seeds[claim.constant])
+        evidence = (Range(max(values) - min(values), claim.constant.within, len(values), trainings),)
     else:
         evidence = tuple(_compare(claim.greater, term, dataset, results) for term in claim.than)
     least = min(len(results_of_term) for results_of_term in seeds.values())
@@ -184,13 +204,31 @@ def _case(claim: Claim, published: str | None, dataset: str, paper: Paper, resul
 
 
 def _compare(greater: Term, opponent: Term, dataset: str, results: Results) -> Comparison:
-    """By the paired comparison, in which a classifier answers under the name of the other's probe."""
+    """By the comparison over trainings and subjects, in which a classifier answers under the other's probe.
+
+    Of a metric without scores of subjects, over trainings alone.
+    """
     paired = results.comparisons.get(dataset, {})
     for one, other, sign in ((greater, opponent, 1), (opponent, greater, -1)):
         key = f"{greater.metric}/{one.run}-minus-{other.run}"
-        if f"{key}/difference" in paired:
-            bounds = sorted(sign * paired[f"{key}/{bound}"] for bound in ("ci_low", "ci_high"))
+        if f"{key}/p_value_trainings" in paired:
+            bounds = sorted(sign * paired[f"{key}/trainings_{bound}"] for bound in ("low", "high"))
             difference = sign * paired[f"{key}/difference"]
-            return Comparison(opponent.run, difference, tuple(bounds), paired[f"{key}/p_value"])
-    ours, theirs = (_values(term, dataset, results)[term.metric] for term in (greater, opponent))
-    return Comparison(opponent.run, ours - theirs)
+            return Comparison(opponent.run, difference, tuple(bounds), paired[f"{key}/p_value_trainings"])
+    ours, theirs = (_of_trainings(term, results.seeds(term.run, dataset)) for term in (greater, opponent))
+    if min(len(ours), len(theirs)) < LEAST:
+        return Comparison(opponent.run, sum(ours) / len(ours) - sum(theirs) / len(theirs))
+    if greater.run == opponent.run or results.seeds(greater.run, dataset)[0].folds >= LEAST:
+        # Two metrics of each training, or trainings on the same folds.
+        interval = over_folds([one - other for one, other in zip(ours, theirs, strict=True)])
+    else:
+        interval = over_trainings(ours, theirs)
+    return Comparison(opponent.run, interval.estimate, (interval.low, interval.high), interval.p)
+
+
+def _of_trainings(term: Term, seeds: list[Result]) -> list[float]:
+    """A metric of each seed, or of each fold, in the mean over the seeds, where there are several folds."""
+    if seeds[0].folds < LEAST:
+        return [seed.metrics[term.metric] for seed in seeds]
+    folds = zip(*(seed.of_folds for seed in seeds), strict=True)
+    return [sum(each[term.metric] for each in fold) / len(seeds) for fold in folds]

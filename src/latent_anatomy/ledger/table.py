@@ -9,7 +9,7 @@ from pathlib import Path
 from latent_anatomy.ledger.papers import PHANTOM
 from latent_anatomy.provenance.files import write_text
 
-VERDICTS = ("reproduced", "better", "not reproduced", "in kind", "not run", "phantom")
+VERDICTS = ("reproduced", "better", "not reproduced", "undecided", "in kind", "not run", "phantom")
 WITHOUT_PAPER = ("in kind", "phantom")  # verdicts of rows that have nothing of the paper
 
 

@@ -29,6 +29,7 @@ class Method(nn.Module):
     """Capability `anomaly_map`."""
 
     Params = Params
+    DETERMINISTIC = True
 
     def __init__(self, params: Params, shape: Shape):
         super().__init__()

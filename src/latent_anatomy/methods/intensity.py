@@ -15,6 +15,7 @@ class Method(nn.Module):
     """Capability `anomaly_map`."""
 
     Params = FittedParams  # nothing to choose
+    DETERMINISTIC = True
 
     def __init__(self, params: FittedParams, shape: Shape):
         super().__init__()

@@ -13,7 +13,7 @@ from latent_anatomy.evaluation import registry as protocols
 from latent_anatomy.pipeline import imaging_steps, reports
 from latent_anatomy.pipeline.params import Params, ParamsError, Study, typed
 from latent_anatomy.pipeline.selection import Chosen
-from latent_anatomy.pipeline.training_jobs import training, weights
+from latent_anatomy.pipeline.training_jobs import deterministic, training, weights
 from latent_anatomy.provenance.sources import source_digest
 
 PACKAGE = "latent_anatomy"
@@ -38,7 +38,7 @@ def resolve(params: Params) -> dict[str, dict]:
     for name, chosen in params.collection.studies.items():
         study = params.studies[name]
         for dataset, trained_on in chosen.tested.items():
-            jobs[f"paired-tests/{name}/{dataset}"] = _paired_tests(name, study, chosen, dataset)
+            jobs[f"paired-tests/{name}/{dataset}"] = _paired_tests(params, name, chosen, dataset)
             for run in chosen.runs(dataset, study.runs):
                 for replicate in chosen.replicates(dataset, run):
                     train = _with_source(training(params, name, run, trained_on, replicate))
@@ -139,17 +139,18 @@ def _evaluate(params: Params, name: str, study: Study, chosen: Chosen, train: di
     return _with_source({**train, "job": "evaluate", "dataset": dataset, **elsewhere, "evaluation": asked})
 
 
-def _paired_tests(name: str, study: Study, collection: Chosen, dataset: str) -> dict:
-    folds, runs = collection.folds(dataset), collection.runs(dataset, study.runs)
-    changed = {run: seeds for run in runs if (seeds := collection.seeds_of(dataset, run)) != collection.seeds}
+def _paired_tests(params: Params, name: str, chosen: Chosen, dataset: str) -> dict:
+    folds, runs = chosen.folds(dataset), chosen.runs(dataset, params.studies[name].runs)
+    changed = {run: seeds for run in runs if (seeds := chosen.seeds_of(dataset, run)) != chosen.seeds}
     job = {
         "job": "paired-tests",
         "study": name,
         "dataset": dataset,
         **({} if folds == [None] else {"folds": folds}),
         "runs": runs,
-        "seeds": collection.seeds,
+        "seeds": chosen.seeds,
         **({"seeds_of": changed} if changed else {}),
+        "without_randomness": [run for run in runs if deterministic(params, run)],
     }
     return _with_source(job)
 

@@ -60,6 +60,11 @@ def weights(params: Params) -> dict[str, list[Download]]:
     return downloads
 
 
+def deterministic(params: Params, run: str) -> bool:
+    """Whether a run's seed decides nothing."""
+    return getattr(methods.load(params.methods[run]["method"]).Method, "DETERMINISTIC", False)
+
+
 def _check_base(key: str, method: str, base: dict | None) -> None:
     """ParamsError unless a run stands on another just where its method asks for one, and on one that can."""
     asked = getattr(methods.load(method).Method, "ON", None)

@@ -14,10 +14,12 @@ from latent_anatomy.reports import figures, tables
 from latent_anatomy.reports.markup import Html, fold, join, tag
 from latent_anatomy.reports.pictures import groups, side_by_side
 from latent_anatomy.reports.study import Report, history
+from latent_anatomy.statistics.trainings import LEAST
 
 LEVEL = 0.05  # of a p-value after Holm's correction
 MANY = 14  # columns of a table; the others are folded
 DATA = "data"  # metrics of the data set, which are no protocol's
+OVER_TRAININGS = ("trainings_low", "trainings_high", "p_value_trainings_holm")
 CURVES = ("train/", "val/", "rate/")
 
 
@@ -25,7 +27,8 @@ CURVES = ("train/", "val/", "rate/")
 class PairedTest:
     """One run minus another in a metric, over test subjects; `p_holm` is adjusted for its whole data set.
 
-    `p_t` is Student's, where the protocol has it printed beside the permutation test.
+    `p_t` is Student's, where the protocol has it printed beside the permutation test. `over_trainings` is the
+    interval over trainings and subjects with its adjusted p-value, None where there are too few trainings.
     """
 
     metric: str
@@ -37,6 +40,11 @@ class PairedTest:
     p: float
     p_holm: float | None
     p_t: float | None
+    over_trainings: tuple[float, float, float] | None
+
+    @property
+    def certain(self) -> bool:
+        return self.over_trainings is not None and self.over_trainings[2] < LEVEL
 
 
 def tests_of(metrics: Mapping[str, float]) -> list[PairedTest]:
@@ -49,7 +57,9 @@ def tests_of(metrics: Mapping[str, float]) -> list[PairedTest]:
             one, _, other = pair.partition("-minus-")
             bounds = (metrics[f"{stem}/{bound}"] for bound in ("ci_low", "ci_high", "p_value"))
             rest = (metrics.get(f"{stem}/{p}") for p in ("p_value_holm", "p_value_t"))
-            tests.append(PairedTest(metric, one, other, difference, *bounds, *rest))
+            over = tuple(metrics.get(f"{stem}/{name}") for name in OVER_TRAININGS)
+            over = None if None in over else over
+            tests.append(PairedTest(metric, one, other, difference, *bounds, *rest, over))
     return tests
 
 
@@ -101,18 +111,21 @@ def _spread(values: list[float]) -> str:
 
 
 def paired_tests(report: Report) -> Iterator[object]:
-    """The differences between runs that are certain after Holm's correction; all others folded."""
+    """The differences that hold over trainings and subjects after Holm's correction; all others folded."""
     shown = False
     for dataset in report.datasets:
         tests = tests_of(report.results.comparisons.get(dataset, {}))
-        certain = [test for test in tests if test.p_holm is not None and test.p_holm < LEVEL]
-        rest = [test for test in tests if test not in certain]
+        certain = [test for test in tests if test.certain]
+        rest = [test for test in tests if not test.certain]
         if tests:
             shown = True
             yield tag("h3", dataset)
-            yield _tests(report, certain) if certain else f"None of {len(tests)} differences is certain."
+            if not any(test.over_trainings for test in tests):
+                yield f"Fewer than {LEAST} trainings of each: what follows is about these trainings alone."
+            else:
+                yield _tests(report, certain) if certain else f"None of {len(tests)} differences is certain."
         if rest:
-            yield fold(f"{len(rest)} that are not certain", _tests(report, rest))
+            yield fold(f"{len(rest)} differences of which nothing is certain", _tests(report, rest))
     if not shown:
         yield "No paired tests were given; they need two runs, and two test subjects or more."
 
@@ -120,13 +133,16 @@ def paired_tests(report: Report) -> Iterator[object]:
 def _tests(report: Report, tests: Iterable[PairedTest]) -> Html:
     tests = list(tests)
     with_t = any(test.p_t is not None for test in tests)
-    head = ["metric", "runs", "difference", *(["t-test"] if with_t else []), "permutation", "after Holm"]
+    head = ["metric", "runs", "difference, for these trainings"]
+    head += [*(["t-test"] if with_t else []), "permutation", "after Holm", "over trainings", "after Holm"]
     lines = []
     for test in tests:
         one, other = (report.names.get(run, run) for run in (test.one, test.other))
         difference = f"{test.difference:+.4g} [{test.low:+.4g}, {test.high:+.4g}]"
         p_values = [test.p_t, test.p, test.p_holm] if with_t else [test.p, test.p_holm]
         cells = ["" if p is None else f"{p:.4f}" for p in p_values]
+        low, high, p = test.over_trainings or (None, None, None)
+        cells += ["too few", ""] if low is None else [f"[{low:+.4g}, {high:+.4g}]", f"{p:.4f}"]
         lines.append([test.metric, f"{one} - {other}", difference, *cells])
     return tables.plain(head, lines)
 

@@ -10,6 +10,7 @@ SHADES = {
     "reproduced": "#d5efe3",
     "better": "#d3e5f5",
     "not reproduced": "#fadfcf",
+    "undecided": "#f2f2f2",
     "in kind": "#e9e1f3",
     "not run": "#f2f2f2",
     "phantom": "#fff6cc",

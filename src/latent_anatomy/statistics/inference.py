@@ -23,12 +23,13 @@ LEAST_DEFINED = 0.95  # part of the resamples for which a statistic must be defi
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its confidence interval and a two-sided p-value of its being zero."""
+    """An estimate with its confidence interval, a two-sided p-value of its being zero, its standard error."""
 
     estimate: float
     low: float
     high: float
     p: float
+    error: float
 
 
 def t_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
@@ -79,7 +80,7 @@ def bootstrap(
     low, high = np.quantile(values, tails)
     beyond = min(np.sum(values <= 0), np.sum(values >= 0))
     p = min(1.0, 2 * (beyond + 1) / (len(values) + 1))
-    return Interval(estimate, float(low), float(high), float(p))
+    return Interval(estimate, float(low), float(high), float(p), float(values.std(ddof=1)))
 
 
 def _evaluate(statistic: Statistic, draws: NDArray, membership: NDArray) -> NDArray:

@@ -176,6 +176,7 @@ class Method(Protocol):
     """What the loop needs. Optional beside it: `streams(train)`, `validate(data)`, `selection`.
 
     A method with `fit(train: Data) -> None` needs none of it: it is given the training split, once.
+    It may say DETERMINISTIC = True, that its seed decides nothing: one fit stands for many in a comparison.
 
     `streams(train: Data) -> dict[str, Stream]`: without it, one stream "train" over everything.
     `validate(data: Data) -> dict[str, Tensor]`: scalars, written to the history after each epoch; the last
