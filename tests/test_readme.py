@@ -37,7 +37,8 @@ def of_tool(tool: str) -> list[str]:
     return sorted({line for page in ALL_PAGES for line in printed(page, tool)})
 
 
-VERDICTS = ("reproduced", "better", "not reproduced", "in kind", "not run")  # the columns of README's table
+# The columns of the table in README.md.
+VERDICTS = ("reproduced", "better", "not reproduced", "undecided", "in kind", "not run")
 COMMANDS = sorted({line for page in PAGES for line in printed(page)})
 
 
@@ -151,7 +152,11 @@ def test_the_readme_is_short():
 
 def test_the_table_of_verdicts_counts_the_ledger_and_each_study_has_a_number_of_it():
     """Each row of the README: study, rows by verdict, metric of run on data set, in print, ours."""
-    row = r"^\| \[`(.*)`\]\(.*\)" + r" \| (\d+)" * 5 + r" \| `(.*)` of `(.*)` on `(.*)` \| (.*) \| (.*) \|$"
+    row = (
+        r"^\| \[`(.*)`\]\(.*\)"
+        + r" \| (\d+)" * len(VERDICTS)
+        + r" \| `(.*)` of `(.*)` on `(.*)` \| (.*) \| (.*) \|$"
+    )
     studies = set()
     for study, *counts, metric, run, dataset, paper, ours in rows("README.md", row):
         of_study = [each for each in LEDGER if each["study"] == study]
