@@ -223,6 +223,25 @@ def test_the_committed_stages_are_those_of_params_yaml(monkeypatch):
     assert tables.format("resnet18", "revision.psnr") not in plots  # it reconstructs nothing
 
 
+@pytest.mark.slow
+def test_a_commit_of_params_yaml_carries_its_stages(tmp_path):
+    for name in ("params.yaml", "dvc.yaml", "papers", "notebooks", ".githooks"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        copy(ROOT / name, tmp_path / name)
+    commands = tmp_path / "commands"
+    commands.mkdir()
+    (commands / "latent-anatomy").write_text(f'#!/bin/sh\nexec {sys.executable} -m latent_anatomy "$@"\n')
+    (commands / "latent-anatomy").chmod(0o755)
+    project = Project(tmp_path, commands)
+    (tmp_path / "src").symlink_to(ROOT / "src")
+    git(project, "init", "-q")
+    git(project, "config", "core.hooksPath", ".githooks")
+    project.choose("collections", "phantom", "studies", "baur", "seeds", value=[7])
+    git(project, "add", "params.yaml")
+    git(project, "commit", "-m", "Another seed")
+    assert "phantom-brain/sae3/seed-7" in git(project, "show", "HEAD:dvc.yaml")
+
+
 def test_no_output_may_outlive_a_stage_that_failed():
     assert "persist:" not in (ROOT / "dvc.yaml").read_text()
 
