@@ -108,6 +108,7 @@ def test_numbers_keep_the_decimals_that_the_paper_gives_them(paper):
         (lambda c: c["claims"][0]["holds"].__setitem__(0, "phantom-bloodmnist"), "found the phantom"),
         (lambda c: c["claims"][0].pop("than"), r"claims\.0.*either greater and than, or constant"),
         (lambda c: c["claims"][0].update(fails=["retinamnist"]), "each data set once"),
+        (lambda c: c["claims"][0]["holds"].__setitem__(0, "blodmnist"), "found 'blodmnist'"),
         (lambda c: c["runs"]["ae"]["released"].pop("epochs"), r"runs\.ae.*whole number of epochs"),
         (lambda c: c.pop("claims"), "claims: Field required"),
     ],

@@ -167,6 +167,7 @@ class Paper(Strict):
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Paper":
+        columns = list(dict.fromkeys(name for table in self.tables for name in table.columns))
         for table in self.tables:
             self._check(table.table, [] if table.not_run else [row.run for row in table.rows], table.columns)
             for row in table.rows:
@@ -174,6 +175,12 @@ class Paper(Strict):
                     self.tolerance(metric)
         for claim in self.claims:
             self._check(claim.claim, [term.run for term in claim.terms], claim.datasets)
+            for dataset in claim.datasets:
+                if dataset not in columns:
+                    raise ValueError(
+                        f"{claim.claim}: expected data sets of the paper's tables ({', '.join(columns)}), "
+                        f"found {dataset!r}"
+                    )
         for dataset in self.private:
             if dataset not in self.datasets:
                 names = ", ".join(self.datasets)
