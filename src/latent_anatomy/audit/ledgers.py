@@ -61,7 +61,7 @@ class Ledgers:
         rows = []
         for path in filter(self.files.here, LEDGERS):
             with suppress(*DAMAGED):
-                rows += [(path, row) for row in table.read(self.root / path) if row.ours_mean]
+                rows += [(path, row) for row in table.read(self.root / path) if row.n_seeds != "0"]
         return rows
 
     def results_of(self, row: Row) -> list[Artefact]:

@@ -27,7 +27,7 @@ def _numbers(audit: Audit) -> Iterator[str]:
     if len(audit.numbers) > ONE_BY_ONE:
         return
     for number in audit.numbers:
-        yield f"{name(number.row)}: {number.row.ours_mean}, {audit.of(number).upper()}"
+        yield f"{name(number.row)}: {number.row.ours_mean or number.row.verdict}, {audit.of(number).upper()}"
         if number.shown.state is not State.HOLDS:
             yield f"  {number.shown.path}: {number.shown.message}"
     yield ""
