@@ -242,7 +242,8 @@ def test_runs_are_compared_on_the_same_images(files, tmp_path):
         run_train(files, **own)
         run_evaluate(files, **own)
     job = {"job": "paired-tests", "study": "unoranic", "dataset": "phantom-test",
-           "runs": ["unoranic", "autoencoder"], "seeds": [1], "source": "0"}  # fmt: skip
+           "runs": ["unoranic", "autoencoder"], "seeds": [1], "without_randomness": [],
+           "source": "0"}  # fmt: skip
     (tmp_path / "compare.json").write_text(json.dumps(job))
     folder, out = tmp_path / "results" / "phantom-test", (tmp_path / "out.json", tmp_path / "passport.json")
     (tmp_path / "arrays.npz").unlink()  # of the scores alone
