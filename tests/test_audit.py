@@ -111,7 +111,9 @@ def test_every_link_of_a_finished_project_holds_and_each_file_is_hashed_once(who
     found = walk.audit(whole)
     assert len(hashed) == len(set(hashed)) > 15
     assert found.state is State.HOLDS
-    assert len(found.numbers) == len([row for row in table.read(whole / LEDGERS[1]) if row.n_seeds != "0"]) > 10
+    assert (
+        len(found.numbers) == len([row for row in table.read(whole / LEDGERS[1]) if row.n_seeds != "0"]) > 10
+    )
     assert set(ARTEFACTS) <= {*found.hashes, *found.links}
 
 
