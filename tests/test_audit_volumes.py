@@ -13,11 +13,11 @@ import yaml
 from test_audit import broken, forge, the
 from tiny_volumes import DATASET, EXCLUDED, FAILED, OTHER
 
-from latent_anatomy.audit import links, show
-from latent_anatomy.audit import walk as audit
+from latent_anatomy.audit import links, prove, raw_files, show
 from latent_anatomy.audit.checks import Checks
 from latent_anatomy.audit.expected import Jobs
 from latent_anatomy.audit.links import Files, State
+from latent_anatomy.audit.walk import Walk
 from latent_anatomy.data.cohorts import Replicate
 from latent_anatomy.data.dataset import MIRROR_VARIABLE
 from latent_anatomy.datasets import registry as datasets
@@ -52,7 +52,7 @@ def project(finished, tmp_path, monkeypatch):
 
 def below_slices(root: Path) -> list[links.Link]:
     """The broken links of the slices and of all that they are made of."""
-    walk = audit.Walk(Checks(Files(root), Jobs(root)))
+    walk = Walk(Checks(Files(root), Jobs(root)))
     walk.down(layout.slices(DATASET))
     return [link for each in walk.links.values() for link in each if link.state is State.BROKEN]
 
@@ -73,7 +73,7 @@ def reseal(path: Path, *names: str) -> None:
 def test_every_link_of_volumes_holds_and_each_file_is_hashed_once(project, monkeypatch):
     hashed = []
     monkeypatch.setattr(links, "sha256_file", lambda path: hashed.append(path) or sha256_file(path))
-    found = audit.audit(project)
+    found = prove.audit(project)
     assert [each for links in found.links.values() for each in links if each.state is not State.HOLDS] == []
     assert len(hashed) == len(set(hashed))
     judged = [f"sub-{number:02}" for number in range(1, 6) if f"sub-{number:02}" != EXCLUDED]
@@ -84,7 +84,7 @@ def test_every_link_of_volumes_holds_and_each_file_is_hashed_once(project, monke
 
 
 def test_a_number_of_another_data_set_rests_on_the_models_own(project):
-    number = next(each for each in audit.audit(project, [OTHER]).numbers if each.row.dataset == OTHER)
+    number = next(each for each in prove.audit(project, [OTHER]).numbers if each.row.dataset == OTHER)
     model = "models/baur/bids-tiny/dae/seed-1/model.safetensors"
     own = [f"data/{kind}/{name}" for kind in ("slices", "raw") for name in (DATASET, OTHER)]
     assert {model, *(f"{path}.h5" if "slices" in path else path for path in own), GATE} < {*number.chain}
@@ -93,7 +93,7 @@ def test_a_number_of_another_data_set_rests_on_the_models_own(project):
 
 
 def test_it_says_whose_checksum_it_is(project):
-    [link] = Checks(Files(project), Jobs(project)).raw(layout.raw(DATASET))
+    [link] = raw_files.check(Files(project), Jobs(project), layout.raw(DATASET))
     assert link.message.endswith("files: sha256 of the user's SHA256SUMS")
 
 
@@ -263,7 +263,7 @@ def test_an_external_result_that_hides_what_it_was_trained_on_is_found(project):
 def states(project: Path) -> dict[str, set[State]]:
     return {
         path: {link.state for link in each if link.state is not State.HOLDS}
-        for path, each in audit.audit(project).links.items()
+        for path, each in prove.audit(project).links.items()
     }
 
 
@@ -305,6 +305,6 @@ def test_the_commands_bring_what_is_not_here(project):
 
 @pytest.mark.slow
 def test_a_test_on_another_data_set_run_again_gives_the_same_metrics(project):
-    found = audit.audit(project, [OTHER, "dae"], again=True)
+    found = prove.audit(project, [OTHER, "dae"], recompute=True)
     [link] = [link for link in found.links[EXTERNAL.path] if link.check == "recompute"]
     assert link.state is State.HOLDS, link.message

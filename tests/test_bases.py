@@ -14,7 +14,7 @@ from conftest import jobs_of
 from rich_project import DATASET, OTHER, POOL, content
 from safetensors.torch import load_file
 
-from latent_anatomy.audit import walk
+from latent_anatomy.audit import prove
 from latent_anatomy.audit.links import State
 from latent_anatomy.pipeline import params, resolve
 from latent_anatomy.provenance import formats
@@ -137,7 +137,7 @@ def test_checkpoints_hold_what_they_stand_on_as_it_was(rich):
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_methods")
 def test_an_audit_walks_down_to_the_first_run_and_to_all_that_a_run_was_given(rich, tmp_path):
-    found = walk.audit(rich)
+    found = prove.audit(rich)
     assert set(found.states.values()) == {State.HOLDS}, [
         link for links in found.links.values() for link in links if link.state is not State.HOLDS
     ]
@@ -151,7 +151,7 @@ def test_an_audit_walks_down_to_the_first_run_and_to_all_that_a_run_was_given(ri
     shutil.copy(project / model("twice", seed=2), project / model("twice"))
     shutil.copy(project / f"data/slices/{DATASET}.h5", project / f"data/slices/{OTHER}.h5")
     (project / "data/raw/teacher/teacher.txt").write_text("0.5")
-    broken = {path for path, state in walk.audit(project).states.items() if state is State.BROKEN}
+    broken = {path for path, state in prove.audit(project).states.items() if state is State.BROKEN}
     given = {f"models/unoranic/{name}/given/seed-1/model.safetensors" for name in (DATASET, POOL)}
     above = {model("twice"), model("elsewhere", "sdnet")}
     sliced = {f"data/slices/{name}.h5" for name in (OTHER, POOL)}

@@ -19,14 +19,9 @@ rule ledger:
         " 2>&1 | tee {log} >&2"
 
 
-# No inputs, no script from elsewhere, and no cell with a random name: same numbers, same bytes.
 REPORT = (
-    '(parameters={params.notebook:q}; papermill {input.notebook} - -y "$parameters" --progress-bar'
-    " | jupyter nbconvert --stdin --stdout --to html --no-input"
-    " --TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=injected-parameters"
-    " --HTMLExporter.require_js_url= --HTMLExporter.mathjax_url="
-    " | latent-anatomy seal --params {input.params} --notebook {input.notebook}"
-    ' --parameters "$parameters" --out {output}) 2>&1 | tee {log} >&2'
+    "latent-anatomy report --params {input.params} --notebook {input.notebook}"
+    " --parameters {params.notebook:q} --out {output} 2>&1 | tee {log} >&2"
 )
 
 

@@ -13,9 +13,6 @@ from latent_anatomy.data.slices import Slices
 from latent_anatomy.methods import registry as methods
 from latent_anatomy.training.method import Data, Shape, frozen
 
-# As the rule has it: the number of threads can change the last bit of a result.
-ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB")}
-
 
 def choose_device(name: str) -> torch.device:
     """ "auto" is the GPU where there is one; a named device that is missing raises ValueError.
