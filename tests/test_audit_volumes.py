@@ -10,7 +10,7 @@ import pytest
 import tiny_project
 import tiny_volumes
 import yaml
-from test_audit import broken, forge, the
+from test_audit import broken, commit, forge, the
 from tiny_volumes import DATASET, EXCLUDED, FAILED, OTHER
 
 from latent_anatomy.audit import links, prove, raw_files, show
@@ -272,6 +272,7 @@ def as_cloned(project: Path) -> None:
         path.unlink()
     for folder in ("data", "models", "reports"):
         shutil.rmtree(project / folder)
+    commit(project)
 
 
 def test_a_clone_has_committed_results_and_nothing_is_broken(project):

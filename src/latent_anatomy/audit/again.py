@@ -79,7 +79,7 @@ class Again:
         then = {name: version for name, version in passport["environment"].items() if name not in OWN}
         now = {name: metadata.version(name) for name in then}
         others = [f"{name} {then[name]} then, {now[name]} now" for name in then if then[name] != now[name]]
-        job, commit = passport["job"], self.jobs.history.at(str(passport["source"].get("commit")))
+        job, commit = passport["job"], self.jobs.history.of(passport)
         modules = job.get("modules", ())
         try:
             if job.get("source") == source_digest(*modules):

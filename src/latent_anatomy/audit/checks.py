@@ -9,6 +9,7 @@ import h5py
 from latent_anatomy.audit import subjects
 from latent_anatomy.audit.expected import Jobs
 from latent_anatomy.audit.links import Files, Link, State, listed, several
+from latent_anatomy.audit.origins import Origins
 from latent_anatomy.ledger.papers import PHANTOM
 from latent_anatomy.pipeline.layout import Artefact, as_sealed
 from latent_anatomy.pipeline.layout_of_volumes import QC
@@ -23,6 +24,7 @@ class Checks:
 
     def __init__(self, files: Files, jobs: Jobs) -> None:
         self.files, self.jobs = files, jobs
+        self.origins = Origins(files.root, jobs.history)
 
     def artefact(self, artefact: Artefact, here: bool) -> list[Link]:
         """All links of an artefact with a passport.
@@ -44,7 +46,7 @@ class Checks:
         make = self.jobs.make(artefact, passport)
         older = "seal" not in passport
         links = [
-            Link(path, "passport", *self.jobs.seal(passport, make))
+            Link(path, "passport", *self.origins.seal(passport, make))
             if older
             else _content(path, passport, held, make)
         ]
@@ -56,9 +58,9 @@ class Checks:
         else:  # it was made by the job of this name
             links.append(Link(path, "job", *self.jobs.parameters(artefact, passport)))
         if not older or passport["source"].get("dirty"):
-            links.append(Link(path, "sources", *self.jobs.sources(passport, make)))
+            links.append(Link(path, "sources", *self.origins.sources(passport, make)))
         if not older:
-            links.append(Link(path, "environment", *self.jobs.environment(path, passport, make)))
+            links.append(Link(path, "environment", *self.origins.environment(path, passport, make)))
         roles = {role: role for role in passport["inputs"]} if artefact.inputs is None else artefact.inputs
         if QC in roles:  # slices of volumes
             roles = subjects.passed(roles, passport)

@@ -1,6 +1,5 @@
-"""What a passport says of its job, held against params.yaml, the git history and the lock."""
+"""What a passport says of its job, held against params.yaml; and commands that help."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -8,31 +7,25 @@ from pathlib import Path
 
 import yaml
 
-from latent_anatomy.audit.git_history import Commit, History
-from latent_anatomy.audit.links import State, listed
+from latent_anatomy.audit.git_history import History, known
+from latent_anatomy.audit.links import Found, State, listed
 from latent_anatomy.pipeline import layout, params, resolve
 from latent_anatomy.pipeline.layout import Artefact
 from latent_anatomy.provenance.formats import read_passport
-from latent_anatomy.provenance.passport import LIBRARIES, pins
+from latent_anatomy.provenance.sources import running_sources
 
-SHORT = 12  # digits of a hash in a message
 SHOWN = 3  # differing parameters in a message
 SOURCES = ("modules", "source")
 NOTHING = "nothing"  # in the place of a parameter that is not there
-CORRECTIONS = "docs/corrections.md"
-PASSPORTS = "latent_anatomy.provenance.passport"  # the module that seals, where a commit has one
-
-Found = tuple[State, str, str]  # what a check came to: state, what was found, what to do
 
 
 class Jobs:
-    """The jobs of every collection of params.yaml; the commits that passports name; commands that help."""
+    """The jobs of every collection of params.yaml; the history around them; commands that help."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.params = params.load(root / "params.yaml")
         self.history = History(root)
-        self._digests: dict[tuple[str, tuple[str, ...]], str] = {}
 
     @cached_property
     def collections(self) -> dict[str, dict[str, dict]]:
@@ -83,7 +76,7 @@ class Jobs:
             return State.HOLDS, f"{seed}as params.yaml has it for {alike}{note}", ""
         name, fault = min(faults.items(), key=lambda each: len(each[1]))
         make = self.make(artefact)
-        if self._older(passport, fault):
+        if self._older(passport, having[name], fault):
             names = listed([key for key, _, _ in fault])
             return (
                 State.UNPROVEN,
@@ -99,103 +92,16 @@ class Jobs:
             make,
         )  # older ones had other jobs
 
-    def _older(self, passport: dict, fault: list[tuple[str, object, object]]) -> bool:
-        """Whether it only lacks parameters which the sources of its commit did not know."""
-        there, modules = self._at(passport), passport["job"].get("modules")
+    def _older(self, passport: dict, job: dict, fault: list[tuple[str, object, object]]) -> bool:
+        """Whether it only lacks parameters which the job's sources know, and those of its commit did not."""
+        there, modules = self.history.of(passport), passport["job"].get("modules")
         if there is None or not modules or any(one != NOTHING for _, one, _ in fault):
             return False
-        with suppress(ValueError):  # sources that the commit does not have are told by `sources`
-            return not any(there.has(tuple(modules), key.rpartition(".")[2]) for key, _, _ in fault)
+        with suppress(ValueError):  # sources that the commit does not have are told by `origins`
+            names = [key.rpartition(".")[2] for key, _, _ in fault]
+            then, now = known(there.sources, modules, names), known(running_sources(), job["modules"], names)
+            return not then and now == set(names)
         return False
-
-    def _at(self, passport: dict) -> Commit | None:
-        return self.history.at(str(passport["source"].get("commit")))
-
-    def seal(self, passport: dict, make: str) -> Found:
-        """What a missing seal says: that it was taken off, unless the passport is older than seals are."""
-        there = self._at(passport)
-        if there is not None and there.has((PASSPORTS,), "sealed"):
-            commit = passport["source"]["commit"][:SHORT]
-            return State.BROKEN, f"expected the seal that the code of commit {commit} sets, found none", make
-        return (
-            State.UNPROVEN,
-            "older passport without a content hash, which proves nothing about the file",
-            make,
-        )
-
-    def sources(self, passport: dict, make: str) -> Found:
-        """Whether the sources that ran are those of the commit, as git has them."""
-        made, source = passport["job"], passport["source"]
-        commit, dirty = source.get("commit"), source.get("dirty")
-        if commit is None:
-            return State.UNPROVEN, "made outside a git checkout, so that nobody knows the sources", make
-        short = str(commit)[:SHORT]
-        if dirty:
-            said = f"expected the sources of a commit, found some that differed from {short}"
-            return State.BROKEN, said, f"commit them, and then {make}"
-        if self._at(passport) is None:
-            return State.UNPROVEN, f"commit {short} not in this repository", "fetch it with git"
-        if "modules" not in made:
-            return State.UNPROVEN, "older passport, which does not say which modules ran", make
-        try:
-            actual = self._digest(str(commit), tuple(made["modules"]))
-        except ValueError as error:
-            return State.BROKEN, f"at commit {short}, {error}", make
-        if actual == made.get("source"):
-            return State.HOLDS, f"sources {actual[:SHORT]} are those of commit {short}", ""
-        said = f"expected sources {str(made.get('source'))[:SHORT]}, found {actual[:SHORT]} at commit {short}"
-        return State.BROKEN, f"{said}: they were changed while the job waited or ran", make
-
-    def _digest(self, commit: str, modules: tuple[str, ...]) -> str:
-        """Of the sources at a commit, which the jobs of all subjects share."""
-        if (commit, modules) not in self._digests:
-            self._digests[commit, modules] = self.history.at(commit).sources.digest(*modules)
-        return self._digests[commit, modules]
-
-    def environment(self, path: str, passport: dict, make: str) -> Found:
-        """Whether the lock of the environment is that of the commit, and pins the versions that ran."""
-        environment = dict(passport["environment"])
-        lock, commit = environment.pop("lock", None), str(passport["source"].get("commit"))[:SHORT]
-        ran = ", ".join(f"{name} {version}" for name, version in sorted(environment.items()))
-        if lock is None:
-            return State.UNPROVEN, f"no lock is named; what ran: {ran}", ""
-        there = self._at(passport)
-        if there is None:
-            return (
-                State.UNPROVEN,
-                f"lock {lock[:SHORT]}, of a commit that is not in this repository; {ran}",
-                "",
-            )
-        if there.lock is None or hashlib.sha256(there.lock).hexdigest() != lock:
-            return State.UNPROVEN, f"lock {lock[:SHORT]} is not that of commit {commit}; what ran: {ran}", ""
-        environment.pop("python", None)
-        pinned = pins(there.lock.decode())
-        others = [
-            f"{name} {version} where it pins {pinned.get(name.lower())}"
-            for name, version in sorted(environment.items())
-            if version != pinned.get(name.lower())
-        ]
-        if others and f"`{path}`, seal {str(passport.get('seal'))[:SHORT]}" in self._corrections:
-            return (
-                State.UNPROVEN,
-                f"lock {lock[:SHORT]}, but {', '.join(others)}, which {CORRECTIONS} says",
-                "",
-            )
-        if others:
-            said = (
-                f"expected the versions of the lock {lock[:SHORT]} that it names, found {', '.join(others)}"
-            )
-            return State.BROKEN, said, make
-        if unnamed := set(LIBRARIES.get(passport["job"].get("job"), ())) - environment.keys():
-            return State.UNPROVEN, f"it does not name the versions of {listed(sorted(unnamed))}", make
-        threads = passport.get("threads")
-        by = "" if threads is None else f", {threads} thread" + ("s" if threads != 1 else "")
-        return State.HOLDS, f"lock {lock[:SHORT]} of that commit; {ran}; on {passport.get('device')}{by}", ""
-
-    @cached_property
-    def _corrections(self) -> str:
-        path = self.root / CORRECTIONS
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
 
     def make(self, artefact: Artefact, passport: dict | None = None) -> str:
         """The command that makes an artefact again, whatever Snakemake thinks of it.

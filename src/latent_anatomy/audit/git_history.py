@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import tarfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,16 +31,10 @@ class Commit:
     def lock(self) -> bytes | None:
         return self._files.get(LOCK.name)
 
-    def has(self, modules: tuple[str, ...], name: str) -> bool:
-        """Whether a field, a key or a function `name` stands in the modules, or in what they import.
-
-        ValueError for a module that was not there.
-        """
-        known = re.compile(
-            rf"^\s+{re.escape(name)}\s*:|[\"']{re.escape(name)}[\"']|def {re.escape(name)}\(", re.M
-        )
-        reached = self.sources.reached(*modules)
-        return any(known.search(self.sources.text(module).decode()) for module in reached)
+    @property
+    def seals(self) -> bool:
+        """Whether passports that were made by these sources have a seal."""
+        return b"def sealed(" in (self.sources.text(f"{PACKAGE}.provenance.passport") or b"")
 
     def unpack(self, folder: Path) -> Path:
         """Write it all below `folder`; the folder that Python has to look in for the package."""
@@ -87,6 +82,10 @@ class History:
         """The paths of the results that the last commit has."""
         return frozenset(self.committed("results"))
 
+    def of(self, passport: dict) -> Commit | None:
+        """The commit that a passport names; None as in `at`."""
+        return self.at(str(passport["source"].get("commit")))
+
     def committed(self, *places: str) -> dict[str, str]:
         """Path below `root` -> the object that the last commit has of it, of the files in these places."""
         listed = self._git("ls-tree", "-r", "-z", "HEAD", "--", *places).stdout.decode()
@@ -131,6 +130,16 @@ class History:
         archive.check_returncode()
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
             return Commit({each.name: tar.extractfile(each).read() for each in tar if each.isfile()})
+
+
+def known(sources: Sources, modules: Iterable[str], names: Iterable[str]) -> set[str]:
+    """Of `names`, those which stand as a field or as a key in the modules, or in what they import.
+
+    ValueError for a module that is not there.
+    """
+    text = b"\n".join(map(sources.text, sources.reached(*modules))).decode()
+    pattern = r"^\s+{0}\s*:|[\"']{0}[\"']"
+    return {name for name in names if re.search(pattern.format(re.escape(name)), text, re.MULTILINE)}
 
 
 def _object(path: Path, like: str) -> str:

@@ -43,6 +43,9 @@ class Link:
         return f"{self.said}: {self.remedy}" if self.remedy else self.said
 
 
+Found = tuple[State, str, str]  # what a check came to: state, what was found, what to do
+
+
 def worst(states: Iterable[State]) -> State:
     """The state of a chain of links: that of its weakest."""
     return max(states, key=list(State).index, default=State.HOLDS)

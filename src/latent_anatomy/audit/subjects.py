@@ -5,8 +5,7 @@ from pathlib import Path
 
 import h5py
 
-from latent_anatomy.audit.expected import Found
-from latent_anatomy.audit.links import Files, State, listed
+from latent_anatomy.audit.links import Files, Found, State, listed
 from latent_anatomy.imaging import gate
 from latent_anatomy.pipeline.layout import Artefact
 from latent_anatomy.pipeline.layout_of_volumes import QC
