@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import h5py
@@ -11,8 +10,8 @@ import numpy as np
 import pytest
 import tiny_project
 import yaml
+from forger import MODEL, OTHER, RAW, REPORT, RESULT, SLICES, commit, forge, rename
 from safetensors.numpy import load_file, save_file
-from test_content import replace_passport
 from tiny_project import DATASET, LEDGERS
 from typer.testing import CliRunner
 
@@ -20,7 +19,6 @@ from latent_anatomy.audit import links, prove, raw_files
 from latent_anatomy.audit.links import Files, State
 from latent_anatomy.cli import main
 from latent_anatomy.data import slices_file
-from latent_anatomy.data.cohorts import Replicate
 from latent_anatomy.data.dataset import RawFile
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.datasets.phantoms.medmnist import PhantomMedMnist
@@ -29,14 +27,8 @@ from latent_anatomy.ledger import table
 from latent_anatomy.pipeline import layout
 from latent_anatomy.provenance import formats
 from latent_anatomy.provenance.files import canonical_json, sha256_file
-from latent_anatomy.provenance.passport import sealed
 
-RESULT = layout.result("unoranic", DATASET, "ae", Replicate(1))
-OTHER = layout.result("unoranic", DATASET, "ae", Replicate(2))
-MODEL, SLICES = RESULT.made_of
-RAW = f"data/raw/{DATASET}/{DATASET}.npz"
 COMPARISON = f"results/unoranic/comparison/{DATASET}"
-REPORT = "reports/unoranic.html"
 ARTEFACTS = (
     RAW, SLICES.path, MODEL.path, MODEL.outputs["history"], *RESULT.outputs.values(), RESULT.path,
     f"{COMPARISON}/metrics.json", f"{COMPARISON}/passport.json", *LEDGERS, REPORT,
@@ -84,15 +76,6 @@ def the(found: list[links.Link], path: str, check: str) -> str:
     """The message of the one broken link of `path` about `check`."""
     [message] = [link.message for link in found if (link.path, link.check) == (path, check)]
     return message
-
-
-def forge(path: Path, change) -> None:
-    """Change a passport in place and seal it again, as a forger would who knows how passports are made."""
-    passport = formats.read_passport(path)
-    change(passport)
-    content = {} if path.suffix == ".json" else {"content": formats.content_of(path)}
-    kept = {key: value for key, value in passport.items() if key not in ("seal", *content)}
-    replace_passport(path, sealed(kept, **content))
 
 
 def edit_metric(root: Path, with_passport: bool = False) -> None:
@@ -319,23 +302,6 @@ def test_a_missing_link_is_found(project, path):
 # --- phantoms under a real name
 
 
-def rename(project: Path, chain: bool) -> layout.Artefact:
-    """Put a phantom's result under the name of a real data set, with or without all that it is made of."""
-    real = layout.result("unoranic", "breastmnist", "ae", Replicate(1))
-    pairs = [(RESULT, real)]
-    if chain:
-        pairs = [(SLICES, real.made_of[1]), (MODEL, real.made_of[0]), (RESULT, real)]
-        (project / "data/raw/breastmnist").mkdir(parents=True)
-        shutil.copy(project / RAW, project / "data/raw/breastmnist/breastmnist.npz")
-    for old, new in pairs:
-        for source, target in zip(
-            (old.path, *old.outputs.values()), (new.path, *new.outputs.values()), strict=True
-        ):
-            (project / target).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(project / source, project / target)
-    return real
-
-
 def test_a_phantom_in_the_folder_of_a_real_data_set_is_found(project):
     real = rename(project, chain=False)
     found = broken(project)
@@ -381,13 +347,6 @@ def test_a_whole_chain_under_a_real_name_ends_at_the_publishers_checksum(project
 
 
 # --- what is not here, or cannot be proven
-
-
-def commit(project: Path, subject: str = "Results") -> None:
-    """Commit everything, results of phantoms too."""
-    git = ["git", "-C", str(project), "-c", "user.name=test", "-c", "user.email=test@example.org"]
-    for words in (["add", "-f", "results", "papers", "params.yaml"], ["commit", "-q", "-m", subject]):
-        subprocess.run([*git, *words], check=True)
 
 
 def only_git(project: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 import tiny_project
 import tiny_volumes
 import yaml
-from test_audit import broken, commit, forge, the
+from forger import commit, forge
+from test_audit import broken, the
 from tiny_volumes import DATASET, EXCLUDED, FAILED, OTHER
 
 from latent_anatomy.audit import links, prove, raw_files, show

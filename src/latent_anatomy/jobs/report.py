@@ -36,7 +36,7 @@ def run(params: Path, notebook: Path, parameters: str, out: Path) -> None:
             raise ValueError(f"{path}: expected a path in the repository, found an absolute one: shorten it")
     inputs = {Path(path).as_posix(): Path(path) for path in files}
     proof = passport(inputs=inputs, job=read_job(params, "report")) | {"parameters": given}
-    text = html(notebook, parameters)
+    text = html(notebook, json.dumps(given, sort_keys=True))  # in the order that the passport keeps
     write_text(out, formats.html_with_passport(text, sealed(proof, content=formats.of_html(text))))
 
 
