@@ -4,6 +4,7 @@
 that is not what stands here. docs/audit.md has the same list, and `test_tamper.py` holds the two together.
 """
 
+import hashlib
 import json
 import shutil
 import sys
@@ -281,6 +282,13 @@ def fewer_inputs(root: Path) -> None:
     forge(root / RESULT.path, lambda proof: proof["inputs"].pop("model"))
 
 
+def no_modules(root: Path) -> None:
+    forge(
+        root / MODEL.path, lambda proof: proof["job"].update(modules=[], source=hashlib.sha256().hexdigest())
+    )
+    reseal(root)
+
+
 def in_arrays(role: str):
     def do(root: Path) -> None:
         path = root / RESULT.outputs[role]
@@ -375,9 +383,8 @@ KINDS = (
     Kind(
         "a good seed under the name of a bad one, evaluated anew, resealed",
         copied_seed,
-        RETRAIN,
-        "is another",
-        why=TRAINED,
+        AUDIT,
+        "the same in ae/seed-1 and ae/seed-2",
     ),
     Kind("the table of losses edited, resealed", history, RETRAIN, "history.csv is another", why=TRAINED),
     Kind(
@@ -482,6 +489,12 @@ KINDS = (
         passport(MODEL, job={"source": "0" * 64}),
         AUDIT,
         "expected sources 0000",
+    ),
+    Kind(
+        "modules left out of the passport, so that nobody asks for their sources",
+        no_modules,
+        AUDIT,
+        "left out",
     ),
     Kind(
         "a commit that nobody has, resealed",

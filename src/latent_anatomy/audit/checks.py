@@ -58,7 +58,13 @@ class Checks:
         else:  # it was made by the job of this name
             links.append(Link(path, "job", *self.jobs.parameters(artefact, passport)))
         if not older or passport["source"].get("dirty"):
-            links.append(Link(path, "sources", *self.origins.sources(passport, make)))
+            links.append(
+                Link(
+                    path,
+                    "sources",
+                    *self.origins.sources(passport, self.jobs.modules(artefact, passport), make),
+                )
+            )
         if not older:
             links.append(Link(path, "environment", *self.origins.environment(path, passport, make)))
         roles = {role: role for role in passport["inputs"]} if artefact.inputs is None else artefact.inputs

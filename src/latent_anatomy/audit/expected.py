@@ -103,6 +103,13 @@ class Jobs:
             return not then and now == set(names)
         return False
 
+    def modules(self, artefact: Artefact, passport: dict) -> list[str]:
+        """The modules that the job in a passport runs today, none where params.yaml has another job."""
+        alike = (
+            job for job in self._having(artefact).values() if not any(_differences(passport["job"], job))
+        )
+        return next(alike, {}).get("modules", [])
+
     def make(self, artefact: Artefact, passport: dict | None = None) -> str:
         """The command that makes an artefact again, whatever Snakemake thinks of it.
 

@@ -1,6 +1,7 @@
 """What a passport says of where it was made, held against the git history and the lock."""
 
 import hashlib
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -31,8 +32,11 @@ class Origins:
             make,
         )
 
-    def sources(self, passport: dict, make: str) -> Found:
-        """Whether the sources that ran are those of the commit, as git has them."""
+    def sources(self, passport: dict, due: Iterable[str], make: str) -> Found:
+        """Whether the sources that ran are those of the commit, as git has them.
+
+        `due` are the modules that such a job runs now; those that the commit has must have been among them.
+        """
         made, source = passport["job"], passport["source"]
         commit, dirty = source.get("commit"), source.get("dirty")
         if commit is None:
@@ -45,6 +49,9 @@ class Origins:
             return State.UNPROVEN, f"commit {short} not in this repository", "fetch it with git"
         if "modules" not in made:
             return State.UNPROVEN, "older passport, which does not say which modules ran", make
+        there = self.history.of(passport).sources
+        if unnamed := [each for each in due if each not in made["modules"] and there.text(each) is not None]:
+            return State.BROKEN, f"expected that {listed(unnamed)} ran, found it left out", make
         try:
             actual = self._digest(str(commit), tuple(made["modules"]))
         except ValueError as error:

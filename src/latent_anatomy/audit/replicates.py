@@ -10,6 +10,7 @@ from latent_anatomy.audit.expected import Jobs
 from latent_anatomy.audit.links import Link, State, listed
 from latent_anatomy.pipeline import layout
 from latent_anatomy.pipeline.layout import COMPARISON, PASSPORT
+from latent_anatomy.pipeline.training_jobs import deterministic
 
 
 def place(study: str, dataset: str) -> str:
@@ -72,9 +73,25 @@ def _check(jobs: Jobs, study: str, dataset: str, here: set[str]) -> Link | None:
     if not lying(jobs.root, str(Path(tests.path).parent)):
         said = f"expected paired tests between these {len(here)} results, found none"
         return Link(path, "replicates", State.BROKEN, said, jobs.command(name, [tests.path]))
+    for one, other in _twins(jobs, path, here):
+        said = f"expected that another seed gives other numbers, found the same in {one} and {other}"
+        return Link(
+            path, "replicates", State.BROKEN, said, jobs.command(name, [f"{path}/{other}/{PASSPORT}"])
+        )
     return Link(
         path, "replicates", State.HOLDS, f"{len(due[name])} results, all that params.yaml has for {name}"
     )
+
+
+def _twins(jobs: Jobs, path: str, here: set[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of results of one run that are byte by byte the same, but for runs without randomness."""
+    seen: dict[tuple[str, bytes], str] = {}
+    for each in sorted(here):
+        run, metrics = each.partition("/")[0], jobs.root / path / each / "metrics.json"
+        if run in jobs.params.methods and not deterministic(jobs.params, run) and metrics.is_file():
+            first = seen.setdefault((run, metrics.read_bytes()), each)
+            if first != each:
+                yield first, each
 
 
 def _due(jobs: Jobs, collection: str, study: str, dataset: str) -> set[str]:
