@@ -289,6 +289,11 @@ def no_modules(root: Path) -> None:
     reseal(root)
 
 
+def unnamed_scores(root: Path) -> None:
+    forge(root / RESULT.path, lambda proof: proof["outputs"].pop("scores"))
+    in_arrays("scores")(root)
+
+
 def in_arrays(role: str):
     def do(root: Path) -> None:
         path = root / RESULT.outputs[role]
@@ -317,8 +322,8 @@ def in_ledger(change: Callable[[str], str]):
     return do
 
 
-OWN_HASHES = "every hash and seal above it is made anew, so that only the value itself contradicts"
-TRAINED = "only the training says which weights come out of it"
+OWN_HASHES = "only the value itself contradicts"
+TRAINED = "only training says what comes out of it"
 MADE_UP = "f" * 40
 KINDS = (
     Kind("a number of metrics.json edited", numbers, AUDIT, "changed after"),
@@ -409,6 +414,9 @@ KINDS = (
         UNPROVEN,
     ),
     Kind("an input deleted from the passport", fewer_inputs, AUDIT, "expected model in its passport"),
+    Kind(
+        "an output left out of the passport, and edited", unnamed_scores, AUDIT, "scores.npz in its passport"
+    ),
     Kind(
         "labels reversed in the slices, everything resealed",
         in_slices("labels", lambda labels: 1 - labels),

@@ -11,7 +11,7 @@ from latent_anatomy.audit.expected import Jobs
 from latent_anatomy.audit.links import Files, Link, State, listed, several
 from latent_anatomy.audit.origins import Origins
 from latent_anatomy.ledger.papers import PHANTOM
-from latent_anatomy.pipeline.layout import Artefact, as_sealed
+from latent_anatomy.pipeline.layout import TABLES, Artefact, as_sealed
 from latent_anatomy.pipeline.layout_of_volumes import QC
 from latent_anatomy.provenance import formats
 
@@ -42,7 +42,7 @@ class Checks:
             place = _place(artefact, passport, root)
         except (ValueError, OSError, LookupError) as error:
             return [Link(path, "passport", State.BROKEN, str(error), self.jobs.make(artefact))]
-        artefact = as_sealed(artefact, passport)
+        usual, artefact = artefact, as_sealed(artefact, passport)
         make = self.jobs.make(artefact, passport)
         older = "seal" not in passport
         links = [
@@ -50,6 +50,9 @@ class Checks:
             if older
             else _content(path, passport, held, make)
         ]
+        if unnamed := [] if older else self._unnamed(usual, artefact):
+            said = f"expected {listed(unnamed)} in its passport, found them left out"
+            links.append(Link(path, "outputs", State.BROKEN, said, make))
         if place:
             links.append(Link(path, "place", State.BROKEN, place, make))
         elif phantom := self._phantom(artefact, passport):
@@ -58,13 +61,8 @@ class Checks:
         else:  # it was made by the job of this name
             links.append(Link(path, "job", *self.jobs.parameters(artefact, passport)))
         if not older or passport["source"].get("dirty"):
-            links.append(
-                Link(
-                    path,
-                    "sources",
-                    *self.origins.sources(passport, self.jobs.modules(artefact, passport), make),
-                )
-            )
+            due = self.jobs.modules(artefact, passport)
+            links.append(Link(path, "sources", *self.origins.sources(passport, due, make)))
         if not older:
             links.append(Link(path, "environment", *self.origins.environment(path, passport, make)))
         roles = {role: role for role in passport["inputs"]} if artefact.inputs is None else artefact.inputs
@@ -76,6 +74,12 @@ class Checks:
         for check, expected in (("inputs", roles), ("outputs", artefact.outputs)):
             links += self._hashes(artefact, check, expected, passport, here)
         return links
+
+    def _unnamed(self, usual: Artefact, sealed: Artefact) -> list[str]:
+        """Files that lie where the artefact's outputs belong, of which its passport does not speak."""
+        tables = sorted((self.files.root / usual.path).parent.glob(f"{TABLES}/*.csv"))
+        lying = [*usual.outputs.values(), *(path.relative_to(self.files.root).as_posix() for path in tables)]
+        return [path for path in lying if self.files.here(path) and path not in sealed.outputs.values()]
 
     def _phantom(self, artefact: Artefact, passport: dict) -> str:
         """By what an artefact with the name of a real data set is one of a phantom; empty if by nothing."""
