@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -187,6 +188,23 @@ def test_changed_and_new_sources_make_a_tree_dirty(tmp_path, monkeypatch, change
     change(tmp_path)
     found = passport.commit()
     assert found["dirty"] is dirty and len(found["commit"]) == 40
+
+
+def test_a_verb_computes_with_one_thread_whoever_calls_it(tmp_path):
+    """And a passport says with how many, as torch knows it."""
+    program = (
+        "import torch\n"
+        "from latent_anatomy.cli import main\n"
+        "from latent_anatomy.provenance import passport\n"
+        "job = {'job': 'gate'}\n"
+        "print(passport.passport(inputs={}, job=job)['threads'])\n"
+        "main.app(['sync', 'stages', '--help'], standalone_mode=False)\n"
+        "print(passport.passport(inputs={}, job=job)['threads'])\n"
+    )
+    environment = os.environ | {f"{name}_NUM_THREADS": "3" for name in ("OMP", "MKL", "OPENBLAS")}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    lines = done.stdout.split("\n")
+    assert (lines[0], lines[-2]) == ("3", "1"), done.stderr
 
 
 @given(VALUES, st.sampled_from(["inputs", "job", "content", "seal"]))
