@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import tamper
 import tiny_project
 import tiny_volumes
 import yaml
@@ -14,7 +16,7 @@ from forger import commit, forge
 from test_audit import broken, the
 from tiny_volumes import DATASET, EXCLUDED, FAILED, OTHER
 
-from latent_anatomy.audit import links, prove, raw_files, show
+from latent_anatomy.audit import again, links, prove, raw_files, show
 from latent_anatomy.audit.checks import Checks
 from latent_anatomy.audit.expected import Jobs
 from latent_anatomy.audit.links import Files, State
@@ -22,6 +24,7 @@ from latent_anatomy.audit.walk import Walk
 from latent_anatomy.data.cohorts import Replicate
 from latent_anatomy.data.dataset import MIRROR_VARIABLE
 from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.imaging import atlas, bias, registration, stripping, volume
 from latent_anatomy.pipeline import layout, layout_of_volumes
 from latent_anatomy.pipeline.imaging_steps import OF_SUBJECT
 from latent_anatomy.provenance.files import sha256_file
@@ -258,6 +261,37 @@ def test_an_external_result_that_hides_what_it_was_trained_on_is_found(project):
     assert "expected trained_on in its passport" in the(found, EXTERNAL.path, "inputs")
 
 
+def test_a_volume_edited_between_two_steps_and_resealed_is_found_where_the_step_is_made_again(
+    project, monkeypatch
+):
+    for module, name in (
+        (bias, "correct"),
+        (registration, "register"),
+        (stripping, "strip"),
+        (atlas, "load"),
+    ):
+        monkeypatch.setattr(module, name, getattr(module, name))  # which are put back after the test
+    tiny_volumes.replace_slow_parts([])
+    monkeypatch.setattr(again, "verb", tamper.in_process)
+    chain = layout_of_volumes.steps(datasets.find(DATASET), set())["sub-01"]
+    assert [made_again(project, chain[step]).state for step in OF_SUBJECT] == [State.HOLDS] * len(OF_SUBJECT)
+    path = project / INTERIM / "sub-01/bias/flair.nii.gz"
+    head = volume.read(path)
+    volume.write(path, replace(head, values=head.values * np.float32(1.1)))
+    reseal(project / passport("sub-01", "bias"), "flair.nii.gz")
+    assert not broken_steps(project, "bias")
+    link = made_again(project, chain["bias"])
+    assert link.state is State.BROKEN and "flair.nii.gz is another" in link.message
+
+
+def made_again(project: Path, artefact: layout.Artefact) -> links.Link:
+    return again.Again(Files(project), Jobs(project), lambda what: None).link(artefact)
+
+
+def broken_steps(project: Path, step: str) -> list[links.Link]:
+    return [link for link in below_slices(project) if link.path == passport("sub-01", step)]
+
+
 # --- what is not here
 
 
@@ -307,6 +341,5 @@ def test_the_commands_bring_what_is_not_here(project):
 
 @pytest.mark.slow
 def test_a_test_on_another_data_set_run_again_gives_the_same_metrics(project):
-    found = prove.audit(project, [OTHER, "dae"], recompute=True)
-    [link] = [link for link in found.links[EXTERNAL.path] if link.check == "recompute"]
+    link = made_again(project, EXTERNAL)
     assert link.state is State.HOLDS, link.message

@@ -57,6 +57,9 @@ class Again:
 
     def _compare(self, made: "orders.Order", passport: dict, root: Path, folder: Path) -> tuple[State, str]:
         write_json(folder / "job.json", passport["job"])
+        for path, place in made.beside.items():
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            (folder / place).symlink_to(root / path)
         sources, others = self._sources(passport, folder)
         if error := verb(made.words(folder), root, sources):
             state = State.UNPROVEN if others else State.BROKEN

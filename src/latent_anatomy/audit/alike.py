@@ -42,7 +42,7 @@ def differences(before: Path, after: Path) -> Iterator[str]:
             yield f"{name} is another, its arrays aside"
     elif before.suffix in formats.CONTENTS:
         if formats.content_of(before) != formats.content_of(after):
-            yield f"{name} has another text"
+            yield f"{name} shows something else"
     elif before.read_bytes() != after.read_bytes():
         yield f"{name} is another"
 

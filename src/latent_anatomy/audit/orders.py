@@ -1,10 +1,11 @@
 """Which verb makes an artefact again, of which files, and where what it makes then lies."""
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 from latent_anatomy.audit import subjects
+from latent_anatomy.pipeline.imaging_steps import OF_SUBJECT
 from latent_anatomy.pipeline.layout import OUTPUTS, TABLES, Artefact
 from latent_anatomy.pipeline.layout_of_volumes import QC
 from latent_anatomy.provenance.formats import read_passport
@@ -19,6 +20,7 @@ class Order:
     inputs    paths in the project that it is made of
     outputs   path in the project -> path below the folder
     proof     the file below the folder that has the passport
+    beside    path in the project -> path below the folder at which the verb looks for it
     """
 
     verb: tuple[str, ...]
@@ -27,6 +29,7 @@ class Order:
     inputs: tuple[str, ...]
     outputs: dict[str, str]
     proof: str
+    beside: dict[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of(artefact: Artefact, passport: dict) -> "Order | None":
@@ -45,6 +48,21 @@ class Order:
     def device(self, folder: Path) -> str:
         """The kind of device that it was made on again."""
         return read_passport(folder / self.proof)["device"]
+
+
+def _step(artefact: Artefact, passport: dict) -> Order:
+    _, interim, dataset, subject, step, _ = PurePosixPath(artefact.path).parts
+    folder = f"data/{interim}/{dataset}"
+    made = {path: path.replace(folder, interim, 1) for path in (artefact.path, *artefact.outputs.values())}
+    proof = made.pop(artefact.path)
+    beside = {
+        path: path.replace(folder, interim, 1)
+        for path in artefact.inputs.values()
+        if path.startswith(f"{folder}/")
+    }
+    given, places = {"raw": f"data/raw/{dataset}"}, {"interim": interim}
+    verb = ("image", step, dataset, subject)
+    return Order(verb, given, places, tuple(artefact.inputs.values()), made, proof, beside)
 
 
 def _slices(artefact: Artefact, passport: dict) -> Order:
@@ -100,7 +118,7 @@ def _device(passport: dict) -> str:
     return "cpu" if passport["device"] == "cpu" else "auto"
 
 
-ORDERS = {
+ORDERS = dict.fromkeys(OF_SUBJECT, _step) | {
     "slice": _slices,
     "train": _train,
     "evaluate": _evaluate,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from latent_anatomy.audit import edits, replicates
+from latent_anatomy.audit import edits, orders, replicates
 from latent_anatomy.audit.again import Again
 from latent_anatomy.audit.checks import Checks
 from latent_anatomy.audit.expected import Jobs
@@ -23,6 +23,7 @@ from latent_anatomy.ledger.table import Row
 from latent_anatomy.pipeline import layout
 from latent_anatomy.pipeline.layout import LEDGERS
 
+REPEATED = tuple(kind for kind in orders.ORDERS if kind != "train")
 PROVEN, BROKEN, UNPROVEN = 0, 1, 3  # exit codes; 2 is that of a wrong command line
 
 
@@ -80,10 +81,10 @@ def audit(
 ) -> Audit:
     """Audit the rows of both ledgers below `root` that `words` choose, or everything.
 
-    With `recompute`, slices, evaluations, paired tests and reports behind them are made again from their
-    inputs and compared; with `retrain`, so are the checkpoints of the run of that name. `say` is told what is
-    looked at. Raises ValueError when no row is chosen, `retrain` has no checkpoint here, or params.yaml or a
-    paper's file is wrong.
+    With `recompute`, imaging steps, slices, evaluations, paired tests and reports behind them are made again
+    from their inputs and compared; with `retrain`, so are the checkpoints of the run of that name. `say` is
+    told what is looked at. Raises ValueError when no row is chosen, `retrain` has no checkpoint here, or
+    params.yaml or a paper's file is wrong.
     """
     files, jobs = Files(root), Jobs(root)
     walk, books = Walk(Checks(files, jobs), say), Ledgers(files, jobs)
@@ -141,7 +142,7 @@ def _is_word(path: str) -> bool:
 
 def _to_repeat(walk: Walk, links: dict, recompute: bool, retrain: str | None) -> list[str]:
     """The paths of those artefacts that are made again, in the order in which one is made of the other."""
-    kinds = ("slice", "evaluate", "paired-tests", "report") if recompute else ()
+    kinds = REPEATED if recompute else ()
     chosen = [
         each
         for path, each in walk.artefacts.items()
@@ -154,7 +155,7 @@ def _to_repeat(walk: Walk, links: dict, recompute: bool, retrain: str | None) ->
         raise ValueError(
             f"expected a run with checkpoints behind these numbers, found {retrain!r}: see models/"
         )
-    order = ("slice", "train", "evaluate", "paired-tests", "report")
+    order = list(orders.ORDERS)
     return [each.path for each in sorted(chosen, key=lambda each: order.index(each.says["job"]))]
 
 
