@@ -8,9 +8,12 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
+import torch
+
 from latent_anatomy.audit import alike, orders
 from latent_anatomy.audit.expected import Jobs
 from latent_anatomy.audit.links import Files, Link, State
+from latent_anatomy.jobs.inputs import device_name
 from latent_anatomy.pipeline.layout import Artefact, as_sealed
 from latent_anatomy.provenance.files import write_json
 from latent_anatomy.provenance.formats import read_passport
@@ -27,9 +30,10 @@ class Again:
         self.files, self.jobs, self.say = files, jobs, say
 
     def link(self, artefact: Artefact) -> Link:
-        """Whether the same bits come out, on the same kind of device with as many threads, which is one.
+        """Whether the same bits come out, on the same kind of device with one thread.
 
-        A difference is a break where the same sources and versions of libraries ran, else nothing is proven.
+        A difference is a break where the same sources and versions of libraries ran on a CPU, else nothing is
+        proven: a GPU does not promise bits.
         """
         path, root = artefact.path, self.files.root.resolve()
         check = "retrain" if artefact.says["job"] == "train" else "recompute"
@@ -48,6 +52,9 @@ class Again:
             return Link(path, check, State.UNPROVEN, said, self.jobs.make(artefact))
         if absent := [each for each in made.inputs if not self.files.here(each)]:
             return Link(path, check, State.NOT_HERE, f"nothing to make it of: {absent[0]} is not here")
+        if (own := passport["device"]) != "cpu" and (device := device_here()) != own:
+            said = f"it was made on {own}, and this is {device}"
+            return Link(path, check, State.UNPROVEN, said, f"audit it on {own}")
         self.say(f"{check} {path}")
         with tempfile.TemporaryDirectory() as name:
             state, said = self._compare(made, passport, root, Path(name))
@@ -64,9 +71,6 @@ class Again:
         if error := verb(made.words(folder), root, sources):
             state = State.UNPROVEN if others else State.BROKEN
             return state, f"it could not be made again: {error}{_because(others)}"
-        device = made.device(folder)
-        if device != passport["device"]:
-            return State.UNPROVEN, f"it was made on {passport['device']}, this is {device}: audit it there"
         here = [path for path in made.outputs if self.files.here(path)]
         differing = [
             each for path in here for each in alike.differences(root / path, folder / made.outputs[path])
@@ -80,8 +84,9 @@ class Again:
     def _sources(self, passport: dict, folder: Path) -> tuple[Path, list[str]]:
         """Where the package lies that made it; and what runs here otherwise than it did then, in words."""
         then = {name: version for name, version in passport["environment"].items() if name not in OWN}
-        now = {name: metadata.version(name) for name in then}
+        now = {name: _installed(name) for name in then}
         others = [f"{name} {then[name]} then, {now[name]} now" for name in then if then[name] != now[name]]
+        others += [f"on {passport['device']}"] if passport["device"] != "cpu" else []
         job, commit = passport["job"], self.jobs.history.of(passport)
         modules = job.get("modules", ())
         try:
@@ -92,6 +97,18 @@ class Again:
         if commit is None:
             return PACKAGE_ROOT.parent, ["other sources then", *others]
         return commit.unpack(folder / "sources"), others
+
+
+def device_here() -> str:
+    """The kind of device that a job gets which takes what there is."""
+    return device_name(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _installed(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return "none"
 
 
 def _because(others: Sequence[str]) -> str:

@@ -8,7 +8,6 @@ from latent_anatomy.audit import subjects
 from latent_anatomy.pipeline.imaging_steps import OF_SUBJECT
 from latent_anatomy.pipeline.layout import OUTPUTS, TABLES, Artefact
 from latent_anatomy.pipeline.layout_of_volumes import QC
-from latent_anatomy.provenance.formats import read_passport
 
 JOB = "job.json"  # in the folder in which it is made again
 
@@ -19,7 +18,6 @@ class Order:
 
     inputs    paths in the project that it is made of
     outputs   path in the project -> path below the folder
-    proof     the file below the folder that has the passport
     beside    path in the project -> path below the folder at which the verb looks for it
     """
 
@@ -28,7 +26,6 @@ class Order:
     places: dict[str, str]
     inputs: tuple[str, ...]
     outputs: dict[str, str]
-    proof: str
     beside: dict[str, str] = field(default_factory=dict)
 
     @staticmethod
@@ -45,16 +42,11 @@ class Order:
             f"--params={folder / JOB}",
         ]
 
-    def device(self, folder: Path) -> str:
-        """The kind of device that it was made on again."""
-        return read_passport(folder / self.proof)["device"]
-
 
 def _step(artefact: Artefact, passport: dict) -> Order:
     _, interim, dataset, subject, step, _ = PurePosixPath(artefact.path).parts
     folder = f"data/{interim}/{dataset}"
-    made = {path: path.replace(folder, interim, 1) for path in (artefact.path, *artefact.outputs.values())}
-    proof = made.pop(artefact.path)
+    made = {path: path.replace(folder, interim, 1) for path in artefact.outputs.values()}
     beside = {
         path: path.replace(folder, interim, 1)
         for path in artefact.inputs.values()
@@ -62,7 +54,7 @@ def _step(artefact: Artefact, passport: dict) -> Order:
     }
     given, places = {"raw": f"data/raw/{dataset}"}, {"interim": interim}
     verb = ("image", step, dataset, subject)
-    return Order(verb, given, places, tuple(artefact.inputs.values()), made, proof, beside)
+    return Order(verb, given, places, tuple(artefact.inputs.values()), made, beside)
 
 
 def _slices(artefact: Artefact, passport: dict) -> Order:
@@ -76,7 +68,7 @@ def _slices(artefact: Artefact, passport: dict) -> Order:
     else:
         verb, given = ("slice", dataset), {"raw": f"data/raw/{dataset}"}
     made = {artefact.path: "slices.h5"}
-    return Order(verb, given, {"out": "slices.h5"}, tuple(inputs.values()), made, "slices.h5")
+    return Order(verb, given, {"out": "slices.h5"}, tuple(inputs.values()), made)
 
 
 def _train(artefact: Artefact, passport: dict) -> Order:
@@ -84,7 +76,7 @@ def _train(artefact: Artefact, passport: dict) -> Order:
     given |= {"raw": "data/raw", "device": _device(passport)}
     places = {"model": "model.safetensors", "history": "history.csv", "scratch": "scratch"}
     outputs = {artefact.path: places["model"], artefact.outputs["history"]: places["history"]}
-    return Order(("train",), given, places, tuple(artefact.inputs.values()), outputs, places["model"])
+    return Order(("train",), given, places, tuple(artefact.inputs.values()), outputs)
 
 
 def _evaluate(artefact: Artefact, passport: dict) -> Order:
@@ -93,16 +85,14 @@ def _evaluate(artefact: Artefact, passport: dict) -> Order:
     }
     places = OUTPUTS | {"tables": TABLES, "passport": "passport.json"}
     outputs = {path: OUTPUTS.get(role, role) for role, path in artefact.outputs.items()}
-    return Order(("evaluate",), given, places, tuple(artefact.inputs.values()), outputs, places["passport"])
+    return Order(("evaluate",), given, places, tuple(artefact.inputs.values()), outputs)
 
 
 def _paired_tests(artefact: Artefact, passport: dict) -> Order:
     given = {"results": f"results/{artefact.says['study']}/{artefact.says['dataset']}"}
     places = {"metrics": "metrics.json", "passport": "passport.json"}
     outputs = {artefact.outputs["metrics"]: places["metrics"]}
-    return Order(
-        ("paired-tests",), given, places, tuple(artefact.inputs.values()), outputs, places["passport"]
-    )
+    return Order(("paired-tests",), given, places, tuple(artefact.inputs.values()), outputs)
 
 
 def _report(artefact: Artefact, passport: dict) -> Order | None:
@@ -111,7 +101,7 @@ def _report(artefact: Artefact, passport: dict) -> Order | None:
     [notebook] = [path for path in passport["inputs"] if path.endswith(".ipynb")]
     given = {"notebook": notebook, "parameters": json.dumps(passport["parameters"])}
     made = {artefact.path: "report.html"}
-    return Order(("report",), given, {"out": "report.html"}, tuple(passport["inputs"]), made, "report.html")
+    return Order(("report",), given, {"out": "report.html"}, tuple(passport["inputs"]), made)
 
 
 def _device(passport: dict) -> str:

@@ -7,7 +7,7 @@ docs/audit.md says what each link states and what an audit finds.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -88,12 +88,12 @@ def audit(
     """
     files, jobs = Files(root), Jobs(root)
     walk, books = Walk(Checks(files, jobs), say), Ledgers(files, jobs)
-    chosen = choose(books.rows(), words)
+    rows = choose(books.rows(), words)
     for study in (*jobs.params.studies, "qc"):
         walk.down(layout.report(study))
     walk.links |= {link.path: [link] for link in (*books.check(), *replicates.check(jobs))}
     numbers = []
-    for path, row in chosen:
+    for path, row in rows:
         shown = walk.report(row.study, path)
         results = books.results_of(row)
         places = {replicates.place(each.says["study"], each.says["dataset"]): None for each in results}
@@ -110,8 +110,10 @@ def audit(
     for link in edits.uncommitted(jobs.history):
         own = next((path for path in walk.links if link.path in _files_of(walk, path)), link.path)
         walk.links.setdefault(own, []).append(link)
+    asked = [path for path in walk.links if path.startswith((edits.PAPERS, *edits.ASKED))]
+    numbers = [replace(each, chain=(*each.chain, *_about(each, asked))) for each in numbers]
     behind = {path for number in numbers for path in number.chain}
-    links = {path: each for path, each in walk.links.items() if not words or path in behind or _is_word(path)}
+    links = {path: each for path, each in walk.links.items() if not words or path in behind}
     again = Again(files, jobs, say)
     for path in _to_repeat(walk, links, recompute, retrain):
         links[path] = [*links[path], again.link(walk.artefacts[path])]
@@ -135,9 +137,10 @@ def _files_of(walk: Walk, path: str) -> tuple[str, ...]:
     return (path,) if artefact is None else (path, *artefact.outputs.values())
 
 
-def _is_word(path: str) -> bool:
-    """Whether a link is about what all numbers rest on: what was printed, what is asked for and shown."""
-    return path.startswith((edits.PAPERS, *edits.ASKED))
+def _about(number: Number, asked: Sequence[str]) -> list[str]:
+    """Of what was edited of papers, parameters and notebooks, that which a number rests on."""
+    paper = f"{edits.PAPERS}/{number.row.study}.yaml"
+    return [path for path in asked if path == paper or not path.startswith(f"{edits.PAPERS}/")]
 
 
 def _to_repeat(walk: Walk, links: dict, recompute: bool, retrain: str | None) -> list[str]:
@@ -151,7 +154,7 @@ def _to_repeat(walk: Walk, links: dict, recompute: bool, retrain: str | None) ->
             each.says.get("job") in kinds or (each.says.get("job") == "train" and each.says["run"] == retrain)
         )
     ]
-    if retrain and not any(each.says["job"] == "train" for each in chosen):
+    if retrain and all(each.says["job"] != "train" for each in chosen):
         raise ValueError(
             f"expected a run with checkpoints behind these numbers, found {retrain!r}: see models/"
         )
