@@ -19,7 +19,7 @@ for dataset in map(datasets.find, DATASETS):
             verb="phantom" if dataset.phantom else "fetch",
             dataset=dataset.name,
         shell:
-            "latent-anatomy {params.verb} {params.dataset} --out data/raw/{params.dataset} 2>&1 | tee {log} >&2"
+            "latent-anatomy {params.verb:q} {params.dataset:q} --out data/raw/{params.dataset:q} 2>&1 | tee {log:q} >&2"
 
 
 for download in {each for given in training_jobs.weights(PARAMS).values() for each in given}:
@@ -37,5 +37,5 @@ for download in {each for given in training_jobs.weights(PARAMS).values() for ea
         params:
             download=download.name,
         shell:
-            "latent-anatomy fetch {params.download} --params .params/raw/{params.download}.json"
-            " --out data/raw/{params.download} 2>&1 | tee {log} >&2"
+            "latent-anatomy fetch {params.download:q} --params .params/raw/{params.download:q}.json"
+            " --out data/raw/{params.download:q} 2>&1 | tee {log:q} >&2"

@@ -13,20 +13,20 @@ rule ledger:
         mem_mb=1000,
         runtime=10,
     params:
-        papers=lambda wildcards, input: [f"--papers {paper}" for paper in input.papers],
+        papers=lambda wildcards, input: option("papers", input.papers),
     shell:
-        "latent-anatomy ledger {params.papers} --out {output.real} --phantom-out {output.phantom} {input.metrics}"
-        " 2>&1 | tee {log} >&2"
+        "latent-anatomy ledger {params.papers:q} --out {output.real:q} --phantom-out {output.phantom:q} {input.metrics:q}"
+        " 2>&1 | tee {log:q} >&2"
 
 
 # No inputs, no script from elsewhere, and no cell with a random name: same numbers, same bytes.
 REPORT = (
-    '(parameters={params.notebook:q}; papermill {input.notebook} - -y "$parameters" --progress-bar'
+    '(parameters={params.notebook:q}; papermill {input.notebook:q} - -y "$parameters" --progress-bar'
     " | jupyter nbconvert --stdin --stdout --to html --no-input"
     " --TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=injected-parameters"
     " --HTMLExporter.require_js_url= --HTMLExporter.mathjax_url="
-    " | latent-anatomy seal --params {input.params} --notebook {input.notebook}"
-    ' --parameters "$parameters" --out {output}) 2>&1 | tee {log} >&2'
+    " | latent-anatomy seal --params {input.params:q} --notebook {input.notebook:q}"
+    ' --parameters "$parameters" --out {output:q}) 2>&1 | tee {log:q} >&2'
 )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from latent_anatomy.data import names
 from latent_anatomy.data.slices import Slices, defect
 
 MIRROR_VARIABLE = "LATENT_ANATOMY_MIRROR"
@@ -99,6 +100,9 @@ class Subject:
     masks: dict[str, str]
     split: str
     site: str = ""
+
+    def __post_init__(self) -> None:
+        names.checked(self.name)
 
     @property
     def files(self) -> tuple[str, ...]:

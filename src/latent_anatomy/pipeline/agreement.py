@@ -20,6 +20,11 @@ def check_kinds(here: str, collection: Collection) -> None:
     sources = {name for chosen in collection.studies.values() for name in chosen.sources}
     for name in collection.pools:
         datasets.find(name)
+    for name in chain.from_iterable(chosen.datasets for chosen in collection.studies.values()):
+        if name != dataset_of(name):
+            raise ValueError(
+                f"{here}: expected data sets under datasets, found the cohort {name!r}: use sweeps"
+            )
     used = set(chain.from_iterable(name.split(SEPARATOR) for name in sources))
     listed = collection.datasets
     wrong = sorted(used - set(listed)) or sorted(name for name in listed if listed.count(name) > 1)
