@@ -49,6 +49,19 @@ class Results(NamedTuple):
     tables: Mapping[str, Table] = MappingProxyType({})
 
 
+def check(protocol: str, results: Results, paired: Mapping[str, "Paired"]) -> None:
+    """ValueError for a metric that is no number, or is not named after its protocol."""
+    for name in (*results.metrics, *paired):
+        if not name.startswith(f"{protocol}/"):
+            raise ValueError(
+                f"evaluation/protocols/{protocol}.py: expected metrics named {protocol}/..., found {name!r}: "
+                "rename it"
+            )
+    for metric, value in results.metrics.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"{metric}: expected a number, found {type(value).__name__}: return a float")
+
+
 @dataclass(frozen=True)
 class Paired:
     """The arrays by which two runs are compared under one metric, all by their names.

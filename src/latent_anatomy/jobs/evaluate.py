@@ -7,6 +7,7 @@ import numpy as np
 
 from latent_anatomy.evaluation import registry as evaluation
 from latent_anatomy.evaluation import scores as paired_scores
+from latent_anatomy.evaluation.protocol import check
 from latent_anatomy.jobs.checkpoint import load_checkpoint
 from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_job
@@ -69,9 +70,14 @@ def run(
             continue
         chosen = module.Params.model_validate(settings)
         results = module.evaluate(method, splits, chosen, content.task, derived_seed(job["seed"], protocol))
+        by = module.paired(results.arrays)
+        check(protocol, results, by)
+        shared = sorted(per_image.keys() & results.arrays.keys())
+        if again := [name for name in shared if not np.array_equal(per_image[name], results.arrays[name])]:
+            raise ValueError(f"{protocol}: expected arrays of its own, found another {again[0]!r}: rename it")
         values |= results.metrics
         per_image |= results.arrays
-        paired |= module.paired(results.arrays)
+        paired |= by
         made |= {f"{protocol}.{name}.csv": table for name, table in results.tables.items()}
     with atomic_write(arrays) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **per_image)

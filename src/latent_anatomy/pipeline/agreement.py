@@ -59,6 +59,8 @@ def check_chosen(
     among(f"{here}.evaluation", chosen.evaluation, study.evaluation, f"{where}.evaluation")
     for protocol, block in chosen.evaluation.items():
         key = f"{here}.evaluation.{protocol}.datasets"
+        if block.get("datasets") == []:
+            raise ValueError(f"{key}: expected one data set or more, found none: leave the protocol out")
         among(key, block.get("datasets", []), names, f"{here}.datasets")
     names = dict.fromkeys((*names, *trained, *map(dataset_of, trained)))
     for change in chosen.changes:

@@ -156,7 +156,7 @@ class Params(Strict):
             studies[name] = chosen.model_copy(update=update)
         collection = self.collection.model_copy(update={**kinds, "studies": studies})
         reduced = self.model_copy(update={"collections": {self.data: collection}})
-        if not reduced.chosen:
+        if not reduced.collection.datasets:
             raise ParamsError(f"params.yaml: data: none of the data sets of {self.data!r} can be had")
         return reduced
 

@@ -165,8 +165,15 @@ def png_with_passport(data: bytes, passport: dict) -> bytes:
 
 
 def _png_passport(path: Path) -> dict:
-    [chunk] = [chunk for kind, chunk in _png_chunks(path.read_bytes()) if _is_passport(kind, chunk)]
+    chunks = [chunk for kind, chunk in _png_chunks(path.read_bytes()) if _is_passport(kind, chunk)]
+    chunk = _only(chunks)
     return _opened(chunk[8 + len(PNG_KEYWORD) : -4].decode("ascii"))
+
+
+def _only(passports: list) -> object:
+    if len(passports) != 1:
+        raise ValueError(f"{len(passports) or 'no'} passports in it")
+    return passports[0]
 
 
 def of_html(text: str) -> str:
@@ -189,7 +196,7 @@ def _meta(passport: dict) -> str:
 
 
 def _html_passport(path: Path) -> dict:
-    [element] = META.finditer(path.read_bytes().decode())
+    element = _only(list(META.finditer(path.read_bytes().decode())))
     passport = _opened(unescape(element[1]))
     if _meta(passport) != element[0]:
         raise ValueError("the passport was changed after it was sealed")

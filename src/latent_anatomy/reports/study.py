@@ -16,6 +16,7 @@ from latent_anatomy.ledger.results import Results
 from latent_anatomy.pipeline.layout import place_of
 from latent_anatomy.provenance.files import digest, hashes
 from latent_anatomy.provenance.passport import passport
+from latent_anatomy.provenance.unpacking import read_npz
 from latent_anatomy.reports.display import show
 
 Place = tuple[str, str]  # run, data set or cohort
@@ -138,8 +139,8 @@ def history(path: str) -> dict[str, NDArray]:
 
 
 def _arrays(path: str, prefix: str) -> dict[str, NDArray]:
-    with np.load(path, allow_pickle=False) as arrays:
-        return {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
+    arrays = read_npz(Path(path), remedy="evaluate this run again")
+    return {key.removeprefix(prefix): values for key, values in arrays.items() if key.startswith(prefix)}
 
 
 def _by_run(paths: Iterable[str]) -> dict[Place, list[str]]:
