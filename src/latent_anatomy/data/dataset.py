@@ -183,8 +183,19 @@ def checked(dataset: "Dataset | Volumes", name: str, raw_dir: Path) -> Path:
 
 
 def find_in_mirror(dataset: Dataset, file: RawFile, mirror: Path) -> Path | None:
-    """Where `mirror` has the file: in <mirror>/<dataset>/, <mirror>/<family>/ or <mirror>/ itself."""
+    """Where `mirror` has the file: in <mirror>/<dataset>/, <mirror>/<family>/ or <mirror>/ itself.
+
+    ValueError for a link there that leads to nothing.
+    """
     for folder in (mirror / dataset.name, mirror / dataset.family, mirror):
-        if (folder / file.name).is_file():
-            return folder / file.name
+        path = folder / file.name
+        if path.is_file():
+            return path
+        if path.is_symlink():
+            raise linked_to_nothing(path)
     return None
+
+
+def linked_to_nothing(path: Path) -> ValueError:
+    """The complaint about a link whose content is elsewhere, as git-annex and DataLad leave them."""
+    return defect(path, "a file", "a link to nothing", "bring its content (`git annex get`, `datalad get`)")

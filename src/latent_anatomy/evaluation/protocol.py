@@ -15,6 +15,7 @@ knows a method only by what that can do, and exports
                          styles) depends on the test images alone: all methods and seeds are asked the same
     paired(arrays) -> {metric: Paired}
                by which of the arrays of `evaluate` two runs are compared: see `Paired`
+    MASKS      masks without which no data can answer, asked at the plan; absent where there are none
     PLOTS      name of a table -> how `dvc plots` draws it, in DVC's words; absent where there are none
     UNPAIRED   pattern of names of arrays -> why runs are not compared by them; absent where there are none
 

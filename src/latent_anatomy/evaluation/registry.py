@@ -1,6 +1,7 @@
 """Protocols: one file each in `protocols` (see `protocol`), and which of them a method can be asked."""
 
 import pkgutil
+import re
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +39,12 @@ def load(name: str) -> ModuleType:
             f"{where}: expected in NEEDS lines of {', '.join(CAPABILITIES)}, found {found}: correct it"
         )
     return module
+
+
+def masks(name: str) -> tuple[str, ...]:
+    """The masks without which no data can answer a protocol. Not imported, so that planning is quick."""
+    match = re.search(r"^MASKS = \((.*)\)", (FOLDER / f"{name}.py").read_text(encoding="utf-8"), re.MULTILINE)
+    return tuple(re.findall(r'"([^"]+)"', match[1])) if match else ()
 
 
 def capabilities(method: object) -> set[str]:

@@ -14,7 +14,7 @@ def check_kinds(here: str, collection: Collection) -> None:
     for kind, names in (("images", collection.images), ("volumes", collection.volumes)):
         unknown = [name for name in names if not datasets.known(name)]
         among(f"{here}.{kind}", unknown, datasets.NAMES, "the known data sets")
-        wrong = [name for name in names if (kind == "volumes") != hasattr(datasets.find(name), "subjects")]
+        wrong = [name for name in names if (kind == "volumes") != datasets.of_volumes(datasets.find(name))]
         if wrong:
             raise ValueError(f"{here}.{kind}: expected data sets of {kind}, found {wrong[0]!r}")
     sources = {name for chosen in collection.studies.values() for name in chosen.sources}

@@ -58,6 +58,9 @@ def _dispatch(path: Path, functions: dict) -> object:
     except (OSError, RuntimeError, LookupError, TypeError, ValueError, struct.error) as error:
         if isinstance(error, FileNotFoundError):
             raise
+        if isinstance(error, BlockingIOError):
+            found = "found it locked: wait for that one"
+            raise OSError(f"{path}: expected no other process in it, {found}") from error
         raise ValueError(
             f"{path}: expected a whole artefact with its passport, found a damaged one ({error}): "
             "make it again"
