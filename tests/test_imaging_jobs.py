@@ -5,6 +5,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from latent_anatomy.data import slices, slices_file
 from latent_anatomy.data.dataset import RawFile, Subject
 from latent_anatomy.data.slices import NOT_DELINEATED
 from latent_anatomy.datasets import registry as datasets
-from latent_anatomy.imaging import atlas, volume
+from latent_anatomy.imaging import atlas, registration, volume
 from latent_anatomy.imaging.transform import Transform, resample
 from latent_anatomy.imaging.volume import Volume
 from latent_anatomy.jobs.imaging import bias, coregister, gate, normalise, register, slab, strip
@@ -365,6 +366,37 @@ def test_another_files_bytes_are_refused_before_they_are_parsed(tmp_path, monkey
     with pytest.raises(ValueError, match="expected sha256"):
         register.run(write_jobs(tmp_path / "other", replace(dataset, prepared=True))["register"], place)
     assert not (tmp_path / "interim").exists()
+
+
+ELSEWHERE = {
+    "no affine": lambda affine: np.eye(4),
+    "mirrored": lambda affine: np.diag([-1.0, 1, 1, 1]) @ affine,
+    "two slices off": lambda affine: (
+        affine @ np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 2], [0, 0, 0, 1]])
+    ),
+}
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_a_mask_that_lies_elsewhere_is_refused_before_anything_is_registered(
+    tmp_path, monkeypatch, case, prepared
+):
+    monkeypatch.setattr(registration, "register", lambda *given: pytest.fail("it was registered"))
+    [one] = [written(tmp_path / "raw", drawings(), "one", ["lesion"])]
+    path = tmp_path / "raw/one/lesion.nii.gz"
+    mask = nibabel.load(path)
+    values, affine = np.uint8(mask.dataobj), ELSEWHERE[case](mask.affine)
+    nibabel.save(nibabel.Nifti1Image(values, affine), path)
+    dataset = with_checksums(tmp_path / "raw", [one], prepared=prepared)
+    place = Place(dataset, one, tmp_path / "raw", tmp_path / "raw/interim")
+    if not prepared:
+        shutil.copytree(tmp_path / "raw/one", place.step("bias"))
+        place.step("coregister").mkdir()
+        Transform.identity().write(place.step("coregister") / "t1.txt")
+    with pytest.raises(ValueError, match=r"lesion\.nii\.gz: expected the (place|grid) of flair\.nii\.gz"):
+        register.run(write_jobs(tmp_path / "jobs", dataset)["register"], place)
+    assert not place.step("register").exists()
 
 
 def killed_after_one_volume(job: Path, place: Place) -> None:

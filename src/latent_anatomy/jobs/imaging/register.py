@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from latent_anatomy.data.slices import NOT_DELINEATED
-from latent_anatomy.imaging import atlas, pictures, registration, volume
+from latent_anatomy.imaging import atlas, masks, pictures, registration, volume
 from latent_anatomy.imaging.transform import Transform, resample
 from latent_anatomy.imaging.volume import Volume
 from latent_anatomy.jobs.imaging.step import Place, finish
@@ -26,10 +26,12 @@ def run(params: Path, place: Place) -> None:
     images = place.raw_images() if job["prepared"] else {name: place.volume("bias", name) for name in names}
     others = [] if job["prepared"] else [name for name in names if name != sliced]
     transforms = {transform_name(name): place.step("coregister") / transform_name(name) for name in others}
-    masks = place.raw_masks()
-    proof = passport(inputs=images | masks | transforms, job=job)
+    drawn = place.raw_masks()
+    proof = passport(inputs=images | drawn | transforms, job=job)
     target = atlas.load(**job["atlas"])
     loaded = {name: volume.read(path) for name, path in images.items()}
+    raw = place.raw_images()[sliced] if drawn else None  # as it was when the masks were drawn on it
+    delineated = {name: masks.read(path, name, raw) for name, path in drawn.items()}
     # Where points of the sliced image's world lie in the world of each image.
     from_sliced = {name: Transform.identity() for name in names}
     from_sliced |= {name: Transform.read(transforms[transform_name(name)]) for name in others}
@@ -47,8 +49,8 @@ def run(params: Path, place: Place) -> None:
         volume.write(out / volume_name(name), image)
     nothing = Volume(np.full_like(target.t1.values, NOT_DELINEATED), target.t1.affine)
     for name in masks_of(place.dataset):
-        known = name in masks
-        mask = resample(volume.read_mask(masks[name]), target.t1, to_sliced, "nearest") if known else nothing
+        known = name in delineated
+        mask = resample(delineated[name], target.t1, to_sliced, "nearest") if known else nothing
         volume.write(out / volume_name(name), mask, "uint8")
     start = resample(loaded[guide], target.t1, Transform.identity(), "linear")
     numbers = {
