@@ -60,6 +60,7 @@ class Made:
     guide: str = "t1"
     prepared: bool = False
     modality: str = "MR FLAIR"
+    may_have: tuple[str, ...] = ()
     how_to_get: str = "it is made here"
 
 

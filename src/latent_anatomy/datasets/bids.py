@@ -52,6 +52,7 @@ class Bids(Volumes):
     name: str
     note = "the user's own; the files are those of the user's SHA256SUMS"
     licence = "the user's own: not to be passed on"
+    may_have = ("lesion",)
 
     @property
     def how_to_get(self) -> str:

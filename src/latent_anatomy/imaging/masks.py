@@ -21,6 +21,18 @@ from latent_anatomy.imaging.volume import Volume
 ML = {"lesion": (0, 600), "brain": (300, 2500)}
 
 
+def numbers(lesion: Volume, brain: Volume) -> dict[str, float]:
+    """Of a lesion mask in atlas space: `lesion_ml`, and `lesion_outside_percent` of it beyond the brain.
+
+    The latter is missing where no lesion is marked.
+    """
+    ill = lesion.values > 0.5
+    found = {"lesion_ml": float(ill.sum() * lesion.spacing_mm.prod() / 1000)}
+    if ill.any():
+        found["lesion_outside_percent"] = float(100 * (brain.values[ill] <= 0.5).mean())
+    return found
+
+
 def read(path: Path, kind: str, image_path: Path) -> Volume:
     """The mask of a "lesion", which may be empty, or of a "brain", on the grid of the image at `image_path`.
 
