@@ -30,7 +30,11 @@ def parameters() -> dict:
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     content["data"] = "real"
     content["imaging"] = {
-        "steps": {"atlas": {"spacing_mm": MM}, "slab": {"count": 4, "size": 32}},
+        "steps": {
+            "atlas": {"spacing_mm": MM},
+            "slab": {"count": 4, "size": 32},
+            "gate": {"measures": {"similarity_after": {"minimum": 1}}},  # of noise
+        },
         "datasets": {DATASET: {"excluded": {EXCLUDED: "moved"}}},
     }
     content["studies"]["baur"]["runs"] = list(RUNS)

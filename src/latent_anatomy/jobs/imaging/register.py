@@ -68,12 +68,15 @@ def run(params: Path, place: Place) -> None:
     volume.write(out / volume_name(FIELD), field, "uint8")
     field_of_view.write(out / COVERAGE, field, target.brain)
     start = resample(loaded[guide], target.t1, Transform.identity(), "linear")
+    in_subject = (to_guide.matrix @ target.brain.affine)[:3, :3]
     numbers = {
         "similarity_before": registration.similarity(target.t1, start, target.around),
         "similarity_after": registration.similarity(target.t1, there[guide], target.around),
         "coverage_percent": field_of_view.coverage(field, target.brain),
         "affine_scale": to_guide.scale,
         "affine_stretch": to_guide.stretch,
+        # The atlas' brain at the size that it has in the subject.
+        "native_brain_ml": float(target.brain.values.sum() * abs(np.linalg.det(in_subject)) / 1000),
     }
     ill = None
     if "lesion" in known:
