@@ -135,8 +135,8 @@ def test_the_impossible_fails_in_every_cohort_and_moves_no_median(row, reason, o
     assert verdicts == [*alone, Verdict("x", None, False, reason)]
 
 
-# Read at a third of its size, a quarter too large, with slices of another thickness, not registered, cut off in
-# mid-brain, with a lesion mask of something else, of zeros.
+# Read at a third of its size, a quarter too large, with slices of another thickness, not registered, cut off
+# in mid-brain, with a lesion mask of something else, of zeros.
 WRONG = {
     "register/affine_scale": (0.33, 2.0),
     "register/affine_stretch": (1.6,),
