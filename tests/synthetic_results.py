@@ -10,6 +10,8 @@ import numpy as np
 from latent_anatomy.corruptions.augment import NAMES as CORRUPTIONS
 from latent_anatomy.data.cohorts import Replicate
 from latent_anatomy.ledger import papers
+from latent_anatomy.provenance.files import canonical_json, sha256_file
+from latent_anatomy.provenance.passport import sealed
 
 PAPER = Path(__file__).parents[1] / "papers" / "unoranic.yaml"
 ORDER = ("bloodmnist", "breastmnist", "dermamnist", "pneumoniamnist", "retinamnist")
@@ -98,9 +100,10 @@ def write(root: Path, *contents: dict) -> list[Path]:
 def overwrite(path: Path, content: dict) -> None:
     """Write a content at `path` and beside it, whatever it is the content of."""
     job = {key: value for key, value in content.items() if key not in ("metrics", "inputs")}
-    passport = {"inputs": content.get("inputs", {}), "job": job}
     path.write_text(json.dumps(content["metrics"]), encoding="utf-8")
-    path.with_name("passport.json").write_text(json.dumps(passport), encoding="utf-8")
+    passport = {"inputs": content.get("inputs", {}), "job": job}
+    passport = sealed(passport, outputs={"metrics": sha256_file(path)})
+    path.with_name("passport.json").write_text(canonical_json(passport), encoding="utf-8")
 
 
 def write_arrays(metrics: Path, channels: int) -> Path:

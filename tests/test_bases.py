@@ -18,6 +18,7 @@ from latent_anatomy.audit import walk
 from latent_anatomy.audit.links import State
 from latent_anatomy.pipeline import params, resolve
 from latent_anatomy.provenance import formats
+from latent_anatomy.provenance.files import sha256_file
 
 CHAIN = ("ae", "shifted", "twice")
 
@@ -163,15 +164,18 @@ def test_another_checkpoint_than_the_one_that_the_job_names_is_refused(rich):
     from latent_anatomy.jobs.checkpoint import load_base
 
     job = json.loads((rich / f".params/train/unoranic/{DATASET}/shifted/seed-1.json").read_text())
+    slices = sha256_file(rich / f"data/slices/{DATASET}.h5")
     with pytest.raises(
         ValueError, match=r"expected ae as shifted stands on it, found another seed: train ae again"
     ):
-        load_base(None, job, rich / model("ae", seed=2))
+        load_base(None, job, rich / model("ae", seed=2), slices)
     with pytest.raises(ValueError, match="expected --on exactly for a run that stands on another"):
-        load_base(None, job, None)
+        load_base(None, job, None, slices)
     alone = {key: value for key, value in job.items() if key != "on"}
     with pytest.raises(ValueError, match="expected --on exactly for a run that stands on another"):
-        load_base(None, alone, rich / model("ae"))
+        load_base(None, alone, rich / model("ae"), slices)
+    with pytest.raises(ValueError, match="expected it to be made of slices 000000000000, as they are here"):
+        load_base(None, job, rich / model("ae"), "0" * 64)
 
 
 def test_what_is_stood_on_stays_in_evaluation_mode_and_without_gradients():

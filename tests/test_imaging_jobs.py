@@ -280,6 +280,10 @@ def test_nobody_who_passed_and_strangers_are_refused(cohort, tmp_path):
         (table.replace("ill,yes", "stranger,yes"), "expected one of its subjects, found 'stranger'"),
     ):
         (tmp_path / "other.csv").write_text(text)
+        proof = json.loads((tmp_path / PASSPORT).read_text())
+        whole = {key: value for key, value in proof.items() if key not in ("seal", "outputs")}
+        hashes = {"qc": sha256_file(tmp_path / "other.csv")}
+        (tmp_path / PASSPORT).write_text(canonical_json(passport.sealed(whole, outputs=hashes)))
         with pytest.raises(ValueError, match=complaint):
             slab.run(
                 cohort.dataset,

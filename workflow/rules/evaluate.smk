@@ -19,9 +19,10 @@ rule evaluate:
         mem_mb=memory,
         runtime=240,
     params:
+        job=job,
         trained_on=lambda wildcards, input: options(input, "trained_on"),
     shell:
-        "latent-anatomy evaluate --params {input.params} --slices {input.slices} --model {input.model}"
+        "latent-anatomy evaluate --params {params.job} --slices {input.slices} --model {input.model}"
         " --metrics {output.metrics} --scores {output.scores} --arrays {output.arrays} --tables {output.tables}"
         " --passport {output.passport} {params.trained_on} 2>&1 | tee {log} >&2"
 
@@ -41,7 +42,9 @@ rule paired_tests:
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        job=job,
     shell:
-        "latent-anatomy paired-tests --params {input.params}"
+        "latent-anatomy paired-tests --params {params.job}"
         " --results results/{wildcards.study}/{wildcards.dataset}"
         " --metrics {output.metrics} --passport {output.passport} 2>&1 | tee {log} >&2"

@@ -36,6 +36,7 @@ for download in {each for given in training_jobs.weights(PARAMS).values() for ea
             runtime=120,
         params:
             download=download.name,
+            job=JOBS[f".params/raw/{download.name}.json"],
         shell:
-            "latent-anatomy fetch {params.download} --params .params/raw/{params.download}.json"
+            "latent-anatomy fetch {params.download} --params {params.job}"
             " --out data/raw/{params.download} 2>&1 | tee {log} >&2"

@@ -14,9 +14,11 @@ rule slice:
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        job=job,
     shell:
         "latent-anatomy slice {wildcards.dataset} --raw data/raw/{wildcards.dataset}"
-        " --params {input.params} --out {output} 2>&1 | tee {log} >&2"
+        " --params {params.job} --out {output} 2>&1 | tee {log} >&2"
 
 
 rule pool:
@@ -34,5 +36,7 @@ rule pool:
     resources:
         mem_mb=memory,
         runtime=30,
+    params:
+        job=job,
     shell:
-        "latent-anatomy pool {input.members} --params {input.params} --out {output} 2>&1 | tee {log} >&2"
+        "latent-anatomy pool {input.members} --params {params.job} --out {output} 2>&1 | tee {log} >&2"

@@ -25,7 +25,7 @@ REPORT = (
     " | jupyter nbconvert --stdin --stdout --to html --no-input"
     " --TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=injected-parameters"
     " --HTMLExporter.require_js_url= --HTMLExporter.mathjax_url="
-    " | latent-anatomy seal --params {input.params} --notebook {input.notebook}"
+    " | latent-anatomy seal --params {params.job} --notebook {input.notebook}"
     ' --parameters "$parameters" --out {output}) 2>&1 | tee {log} >&2'
 )
 
@@ -53,6 +53,7 @@ rule report:
         mem_mb=2000,
         runtime=30,
     params:
+        job=job,
         notebook=notebook_parameters,
     shell:
         REPORT
@@ -74,6 +75,7 @@ rule qc_report:
         mem_mb=2000,
         runtime=30,
     params:
+        job=job,
         notebook=lambda wildcards, input: json.dumps(
             {"qc_files": list(input.tables), "picture_files": list(input.pictures)}
         ),

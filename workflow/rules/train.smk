@@ -18,7 +18,8 @@ rule train:
         mem_mb=memory,
         runtime=1440,
     params:
+        job=job,
         on=lambda wildcards, input: options(input, "on"),
     shell:
-        "latent-anatomy train --params {input.params} --slices {input.slices} {params.on}"
+        "latent-anatomy train --params {params.job} --slices {input.slices} {params.on}"
         " --model {output.model} --history {output.history} 2>&1 | tee {log} >&2"

@@ -12,10 +12,11 @@ rule gate:
         mem_mb=500,
         runtime=10,
     params:
+        job=job,
         subjects=lambda wildcards: option("subject", CHAINS[wildcards.dataset]),
         steps=lambda wildcards: option("step", imaging_steps.of_subject(wildcards.dataset)),
     shell:
-        "latent-anatomy image gate --params {input.params} --interim data/interim/{wildcards.dataset}"
+        "latent-anatomy image gate --params {params.job} --interim data/interim/{wildcards.dataset}"
         " {params.subjects:q} {params.steps:q} --out {output.table} --passport {output.passport}"
         " 2>&1 | tee {log} >&2"
 
@@ -35,7 +36,9 @@ rule slab:
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        job=job,
     shell:
-        "latent-anatomy image slab {wildcards.dataset} --params {input.params}"
+        "latent-anatomy image slab {wildcards.dataset} --params {params.job}"
         " --qc results/imaging/{wildcards.dataset}/qc.csv --interim data/interim/{wildcards.dataset}"
         " --out {output} 2>&1 | tee {log} >&2"

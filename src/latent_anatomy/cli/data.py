@@ -21,16 +21,20 @@ def fetch(
     from latent_anatomy.data.fetch import fetch as fetch_files
     from latent_anatomy.datasets import registry as datasets
     from latent_anatomy.jobs.job import read_job
+    from latent_anatomy.provenance.lock import alone
 
     source = datasets.find(name) if params is None else Download.of_job(read_job(params, "raw"))
-    fetch_files(source, out, mirror_folder())
+    with alone(out):
+        fetch_files(source, out, mirror_folder())
 
 
 def phantom(dataset: str, out: Annotated[Path, typer.Option(help="Folder for the files.")]) -> None:
     """Make a phantom data set, in the layout of the data set that it stands for."""
     from latent_anatomy.datasets import registry as datasets
+    from latent_anatomy.provenance.lock import alone
 
-    datasets.find(dataset).generate(out)
+    with alone(out):
+        datasets.find(dataset).generate(out)
 
 
 def slice_(
