@@ -22,7 +22,7 @@ from latent_anatomy.networks.segmentation_losses import dice_loss
 from latent_anatomy.networks.unet import UNet
 from latent_anatomy.training import labelled_rows
 from latent_anatomy.training.method import Batch, Shape
-from latent_anatomy.training.optimisers import DecayingAdam, decay_per_epoch
+from latent_anatomy.training.optimisers import DecayingAdam, Factor
 
 build = partial(synthetic_hearts.build, "unet")
 
@@ -153,7 +153,7 @@ def test_rates_decay_with_the_updates_of_each_optimiser_and_go_on_after_a_stop()
     other.load_state_dict(optimiser.state_dict())
     assert rates(other, 2) == pytest.approx([0.5 / 1.75, 0.5 / 2])
     whole = DecayingAdam([weight], lr=0.5, beta1=0.5)
-    [schedule] = decay_per_epoch({"all": whole}, 0.25).per_epoch
+    [schedule] = Factor({"all": whole}, 0.25).per_epoch
     assert rates(whole, 2) == [0.5, 0.5]
     schedule.step()
     assert rates(whole, 2) == pytest.approx([0.4, 0.4])

@@ -58,6 +58,11 @@ class Method(unet.Method):
     def streams(self, train: Data) -> dict[str, Stream]:
         return self.params.streams(train)
 
+    def pass_statistics(self, batches: dict[str, Batch]) -> None:
+        """One pass over labelled and unlabelled images each, as they are shown in training."""
+        for name in ("labelled", "unlabelled"):
+            self.network(self.params.shown_images(batches[name]))
+
     def training_step(self, batches: dict[str, Batch], update: Update) -> dict[str, Tensor]:
         """The three updates, in their order; see `Params.streams` for the batches."""
         params = self.params

@@ -113,7 +113,7 @@ class Method(nn.Module):
         }
 
     def schedules(self, optimisers: dict[str, Optimizer], steps_per_epoch: int) -> Schedules:
-        return self.params.schedules(optimisers)
+        return self.params.schedules(optimisers, steps_per_epoch)
 
     def streams(self, train: Data) -> dict[str, Stream]:
         """Labelled pairs, unlabelled images and unpaired masks."""
