@@ -38,7 +38,7 @@ STUDIED = {
     "sdnet": f"{HEARTS}.fold.50",
 }  # study -> what its methods can see
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
-NARROW = {"width": 8, "critic_width": 4, "decoder_width": 8, "latent": 8, "mapping_steps": 5}
+NARROW = {"width": 8, "critic_width": 4, "latent": 8, "mapping_steps": 5}
 CONDITIONS = {"epochs": 1, "epochs_in_params": 1, "whole": True, "threads": 1, "other_threads": None}
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 AE = {"method": "autoencoder", "width": 4, "latent": 8, "batch_size": 8}

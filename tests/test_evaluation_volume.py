@@ -293,7 +293,7 @@ def test_agreement_is_that_of_numpy_and_scipy():
     random = np.random.default_rng(2)
     true = random.normal(140, 20, 10)
     predicted = true + random.normal(3, 8, 10)
-    found = volume.agreement(predicted, true, [f"s{index}" for index in range(10)], 0)
+    found = volume.tested(predicted, true, [f"s{index}" for index in range(10)], 0)
     difference = predicted - true
     expected = {
         "mean_ml": np.mean(predicted),
@@ -313,14 +313,14 @@ def test_agreement_is_that_of_numpy_and_scipy():
 
 def test_agreement_of_what_does_not_vary():
     true, subjects = np.array([1.0, 2.0, 3.0]), ["a", "b", "c"]
-    same = volume.agreement(true, true, subjects, 0)
+    same = volume.tested(true, true, subjects, 0)
     assert same["p_value"] == same["p_permutation"] == 1
     assert same["r"] == pytest.approx(1)
-    assert "r" not in volume.agreement(np.full(3, 2.0), true, subjects, 0)
-    alone = volume.agreement(true[:1] + 2, true[:1], subjects[:1], 0)
+    assert "r" not in volume.tested(np.full(3, 2.0), true, subjects, 0)
+    alone = volume.tested(true[:1] + 2, true[:1], subjects[:1], 0)
     assert alone == {"mean_ml": 3, "true_mean_ml": 1, "bias_ml": 2, "mae_ml": 2}
-    with pytest.raises(FloatingPointError, match="finite volumes"):
-        volume.agreement(np.array([1, 2, np.nan]), true, subjects, 0)
+    with pytest.raises(FloatingPointError, match="finite values, predicted and true"):
+        volume.tested(np.array([1, 2, np.nan]), true, subjects, 0)
 
 
 # What is refused

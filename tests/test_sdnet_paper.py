@@ -168,7 +168,7 @@ def test_columns_are_cohorts_that_exist():
             dataset, split, part = name.split(".", 2)
             found, share = datasets.find(dataset), part if dataset == "mmwhs" else float(part)
             folds = [fold for fold in found.folds if fold.rpartition("-")[0] == split]
-            assert len(folds) == (1 if dataset == "mmwhs" else 3)
+            assert len(folds) == 3
             assert name_of(dataset, split, share) == name
             for fold in folds:
                 cohort = found.cohort(fold, share)

@@ -115,7 +115,6 @@ class Method(nn.Module):
         return self.params.schedules(optimisers, steps_per_epoch)
 
     def streams(self, train: Data) -> dict[str, Stream]:
-        """Labelled pairs, unlabelled images, unpaired masks; see `CriticParams.streams`."""
         streams = self.params.streams(train)
         return {"labelled": streams["labelled"]} if self.params.labelled_only else streams
 
@@ -143,8 +142,7 @@ class Method(nn.Module):
 
     def unlabelled_updates(self, batches: dict[str, Batch], update: Update) -> dict[str, Tensor]:
         """Updates 3 to 5, and their losses."""
-        params = self.params
-        images = params.shown_images(batches["unlabelled"])
+        params, images = self.params, self.params.shown_images(batches["unlabelled"])
         second = self.forward_pass(images)
         adversarial = self.adversarial_loss(second)
         unsupervised = params.lambda_adversarial * adversarial + self.reconstruction_loss(second)

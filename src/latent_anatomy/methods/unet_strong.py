@@ -7,7 +7,7 @@ The network, optimiser, rotation and end of training are those of `unet`; what i
     loss         Dice + lambda_cross_entropy x the cross-entropy of all classes, background included
     intensity    of each training image x in [0, 1], with the strength a: contrast and brightness
                  (x - mean) (1 + a u1) + mean + a u2 / 2, clamped, then gamma, x^(2^(2 a u3)), then noise of
-                 the standard deviation a |u4| / 5, clamped; u are uniform in [-1, 1], each its own of an image
+                 the standard deviation a |u4| / 5, clamped; u, of each image, are uniform in [-1, 1]
     component    of each structure, in each slice, only the largest connected part of its likeliest pixels
                  (neighbours share a side) is kept: elsewhere its probability is 0. Part of `segment`, also
                  in validation, and of no training step

@@ -71,7 +71,7 @@ class Factor:
 def annealed(step: int, steps: int, to: float) -> float:
     """Half a cosine from 1 in step 0 to `to` after `steps`, where it stays (Loshchilov 2017, no restarts).
 
-    >>> [annealed(step, 4, to=0.2) for step in (0, 2, 4, 9)]
-    [1.0, 0.6, 0.2, 0.2]
+    >>> [annealed(step, 4, to=0.5) for step in (0, 2, 4, 9)]
+    [1.0, 0.75, 0.5, 0.5]
     """
     return to + (1 - to) * (1 + math.cos(math.pi * min(step / steps, 1.0))) / 2
