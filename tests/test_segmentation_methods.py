@@ -102,6 +102,20 @@ def test_updates_in_their_order_train_exactly_their_networks_and_all_of_them(nam
     assert updates == expected
 
 
+@pytest.mark.parametrize("name", ["unet", "mask_gan", *FACTORISE])
+def test_channels_last_in_memory_change_no_more_than_the_last_bits(name):
+    """Of what comes before rounding, which makes a bit into a pixel."""
+    images, found = torch.rand(2, 1, 32, 32), []
+    for layout in (torch.channels_last, torch.contiguous_format):
+        method = build(name).eval()
+        weights = [weight for weight in method.parameters() if weight.ndim == 4 and min(weight.shape[1:]) > 1]
+        assert weights and all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+        method.to(memory_format=layout)
+        with torch.no_grad():
+            found.append(getattr(method, "soft_anatomy", method.segment)(images))
+    torch.testing.assert_close(*found, atol=1e-5, rtol=1e-5)
+
+
 # What they may see
 
 

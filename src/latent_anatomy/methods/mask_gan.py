@@ -21,6 +21,7 @@ streams are SDNet's. Where SDNet's code and its paper differ, these are paramete
 An epoch is a pass over the longest stream. The released code leaves the critic's masks out when it counts.
 """
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -48,6 +49,7 @@ class Method(unet.Method):
         planes, size = labelled_rows.structures(shape), (shape.height, shape.width)
         self.critic = MaskCritic(planes, size, params.critic_width)
         self.pool = FakePool(params.pool, planes, size)
+        self.to(memory_format=torch.channels_last)  # faster, and the same up to the last bits
 
     def optimisers(self) -> dict[str, Optimizer]:
         adam = self.params.adam

@@ -101,6 +101,7 @@ class Method(nn.Module):
         if not params.labelled_only:
             self.critic = MaskCritic(planes, size, params.critic_width)
             self.pool = FakePool(params.pool, planes, size)
+        self.to(memory_format=torch.channels_last)  # faster, and the same up to the last bits
 
     def optimisers(self) -> dict[str, Optimizer]:
         adam, modality = self.params.adam, (self.modality_encoder, self.decoder)
@@ -119,7 +120,6 @@ class Method(nn.Module):
         return {"labelled": streams["labelled"]} if self.params.labelled_only else streams
 
     def training_step(self, batches: dict[str, Batch], update: Update) -> dict[str, Tensor]:
-        """The updates of an iteration, in their order."""
         losses = self.labelled_updates(batches, update)
         if self.params.labelled_only:
             return losses

@@ -98,6 +98,7 @@ class Method(nn.Module):
         self.image_critic = MaskCritic(channels, size, params.critic_width, HALVINGS, by_place=True)
         self.image_pool = FakePool(params.pool, channels, size)
         self.mask_pool = self.image_pool if params.shared_pool else FakePool(params.pool, planes, size)
+        self.to(memory_format=torch.channels_last)  # faster, and the same up to the last bits
 
     def optimisers(self) -> dict[str, Optimizer]:
         adam = self.params.adam
