@@ -105,6 +105,6 @@ def test_same_seed_gives_same_bits(tmp_path):
 
 
 def test_it_learns_healthy_heads_and_finds_spots(tmp_path):
-    """At twice the side: of fewer pixels a likelihood with variance 1 says little beside the KL divergence."""
+    """At twice the side: of fewer pixels a likelihood of variance 1 says little beside the KL."""
     params = TINY | {"widths": (8, 16, 32, 32), "epochs": 40, "learning_rate": 5e-3, "latent": "mean"}
     assert learns(tmp_path, VAE, params, size=64)
