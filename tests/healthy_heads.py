@@ -64,7 +64,7 @@ def separates(maps: torch.Tensor, masks: torch.Tensor) -> float:
 
 
 def learns(scratch: Path, name: str, params: dict, size: int = SIZE, **others: nn.Module) -> bool:
-    """Trained on healthy heads, it redraws others better, and finds spots better, than their mean image."""
+    """Trained on healthy heads, it redraws others better than their mean, and its map finds spots better."""
     normal, unseen = heads(96, 0, size=size)[0], heads(24, 8, size=size)[0]
     ill, spots = heads(24, 9, spots=True, size=size)
     method = build(name, params, shape=Shape(1, size, size, 2), **others)
@@ -72,7 +72,9 @@ def learns(scratch: Path, name: str, params: dict, size: int = SIZE, **others: n
     mean = normal.mean(0)
     with torch.no_grad():
         redraws = (method.reconstruct(unseen) - unseen).square().mean() < (mean - unseen).square().mean()
-        finds = separates(method.anomaly_map(stack(ill)), spots) > separates((ill - mean).abs(), spots)
+        finds = separates(method.anomaly_map(stack(ill)), spots) > separates(
+            method.residual(ill, mean.expand_as(ill)), spots
+        )
     return bool(redraws and finds)
 
 

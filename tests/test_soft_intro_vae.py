@@ -1,5 +1,6 @@
 """SI-VAE: its size, its two losses as they are written, the order of its updates, and that it learns."""
 
+import numpy as np
 import pytest
 import torch
 from healthy_heads import build, heads, learns, same_bits, stack
@@ -103,10 +104,25 @@ def test_the_encoder_steps_first_and_each_leaves_the_other_untouched(warmup):
 
 def test_a_warm_up_is_a_plain_vae_and_ends():
     method, given = build(SIVAE, TINY | {"warmup_steps": 2}), {"train": Batch(heads(4, 1)[0])}
+    assert method.selection is None
     logged = [float(stepped(method, given)["kl_fake"].detach()) for _ in range(3)]
     assert logged[:2] == [0, 0] and logged[2] > 0
+    assert method.selection.value == "mse"
     loss, _, terms = method.encoder_loss(given["train"].images, torch.zeros(4, 8), introspective=False)
     torch.testing.assert_close(loss, SCALE * (0.5 * terms["sse"] + terms["kl"]))
+
+
+def test_the_warm_up_has_a_rate_of_its_own():
+    method, rates = build(SIVAE, TINY | {"warmup_steps": 2, "warmup_rate": 0.01}), []
+    optimisers = method.optimisers()
+    schedules = method.schedules(optimisers, 1).per_step
+    for _ in range(4):
+        rates.append([each.param_groups[0]["lr"] for each in optimisers.values()])
+        for optimiser, schedule in zip(optimisers.values(), schedules, strict=True):
+            optimiser.step()
+            schedule.step()
+    np.testing.assert_allclose(rates, [[0.01] * 2] * 2 + [[5e-5] * 2] * 2)
+    assert not build(SIVAE, TINY).schedules(optimisers, 1).per_step
 
 
 def test_batch_statistics_move_as_written_and_never_as_released():
@@ -150,5 +166,5 @@ def test_same_seed_gives_same_bits(tmp_path):
 @pytest.mark.slow
 def test_it_learns_healthy_heads_and_finds_spots(tmp_path):
     """After a warm-up, without which it takes far longer than a test has."""
-    params = TINY | {"widths": (4, 8, 16), "epochs": 28, "warmup_steps": 150, "learning_rate": 4e-3}
+    params = TINY | {"widths": (4, 8, 16), "epochs": 26, "warmup_steps": 132, "warmup_rate": 4e-3}
     assert learns(tmp_path, SIVAE, params | {"latent": "mean"})

@@ -20,7 +20,7 @@ r of SSE(r, r'); they stop at z, and at r' and f' before they are encoded, in th
     equal_skip      see `networks.introspective`
     latent, restore see `training.healthy`
     warmup_steps    0. Ours, for short trainings: so many steps with the first bracket of each loss alone, a
-                    plain VAE
+                    plain VAE, at `warmup_rate`; none of its epochs is kept as the best
 
 The rate of Daniel 2021 is 2e-4. The released schedule of it never takes effect, and there is none here. For
 RA the released code encodes r twice with the same weights; here that is once, and batch statistics move once.
@@ -32,11 +32,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from latent_anatomy.networks.adversarial import frozen
 from latent_anatomy.networks.introspective import Decoder, Encoder, EqualSkip, Family, Normalisation
 from latent_anatomy.training.healthy import HealthyParams, absolute, noise_like, parts, redrawn
-from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stack, Update
+from latent_anatomy.training.method import Batch, Data, Schedules, Selection, Shape, Stack, Update
 
 ALPHA = 2
 
@@ -55,6 +56,7 @@ class Params(HealthyParams):
     equal_skip: EqualSkip = Field("convolution", description="See `networks.introspective`.")
     latent: Literal["sampled", "mean"] = Field("sampled", description="What is decoded at evaluation.")
     warmup_steps: int = Field(0, ge=0, description="Steps as a plain VAE, before all others.")
+    warmup_rate: float = Field(1e-3, gt=0, description="Of both of Adam's, in the warm-up.")
 
 
 class Method(nn.Module):
@@ -64,12 +66,18 @@ class Method(nn.Module):
 
     def __init__(self, params: Params, shape: Shape):
         super().__init__()
-        self.params, self.selection = params, params.selection("mse")
+        self.params = params
         image = (shape.channels, shape.height, shape.width)
         family = Family(image, params.widths, params.features, params.normalisation, params.equal_skip)
         self.scale = 1 / (shape.channels * shape.height * shape.width)
         self.encoder, self.decoder = Encoder(family), Decoder(family)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def selection(self) -> Selection | None:
+        """How training ends; no epoch of the warm-up is a candidate."""
+        warmup = self.params.warmup_steps
+        return self.params.selection("mse") if not warmup or int(self.steps) > warmup else None
 
     def optimisers(self) -> dict[str, Optimizer]:
         networks = {"encoder": self.encoder, "decoder": self.decoder}
@@ -77,7 +85,11 @@ class Method(nn.Module):
         return {name: Adam(each.parameters(), lr=rate, fused=True) for name, each in networks.items()}
 
     def schedules(self, optimisers: dict[str, Optimizer], steps_per_epoch: int) -> Schedules:
-        return Schedules()
+        warmup, factor = self.params.warmup_steps, self.params.warmup_rate / self.params.learning_rate
+        rates = [
+            LambdaLR(each, lambda step: factor if step < warmup else 1.0) for each in optimisers.values()
+        ]
+        return Schedules(per_step=rates if warmup else [])
 
     def training_step(self, batches: dict[str, Batch], update: Update) -> dict[str, Tensor]:
         """A step of the encoder and one of the decoder on images (N, C, H, W) float32 in [0, 1]."""
