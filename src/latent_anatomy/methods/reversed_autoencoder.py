@@ -36,7 +36,7 @@ from torch import Tensor
 from latent_anatomy.data.download import Download
 from latent_anatomy.methods import soft_intro_vae
 from latent_anatomy.networks.lpips import Lpips
-from latent_anatomy.training.healthy import absolute
+from latent_anatomy.training.healthy import absolute, smooth
 from latent_anatomy.training.method import Shape, frozen
 from latent_anatomy.training.perceptual import Perceptual, load_lpips, of_lpips
 
@@ -104,12 +104,3 @@ def equalise(images: Tensor) -> Tensor:
     planes = images.flatten(0, 1).double().cpu().numpy()
     equal = np.stack([equalize_adapthist(plane) for plane in planes])
     return torch.from_numpy(equal.astype(np.float32)).view_as(images).to(images.device)
-
-
-def smooth(maps: Tensor, sigma: float) -> Tensor:
-    """Maps (N, 1, H, W), each smoothed by a Gaussian; reflected at the border."""
-    from scipy.ndimage import gaussian_filter
-
-    if not sigma:
-        return maps
-    return torch.from_numpy(gaussian_filter(maps.cpu().numpy(), (0, 0, sigma, sigma))).to(maps.device)

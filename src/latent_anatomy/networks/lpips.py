@@ -18,15 +18,20 @@ from torch import Tensor, nn
 from latent_anatomy.networks.squeezenet import SqueezeNet
 
 PLACES = {1: 64, 3: 128, 5: 256, 6: 384, 7: 384, 8: 512, 9: 512}  # maps of SqueezeNet, and their channels
-EPSILON = 1e-10
+EPSILON, SEED = 1e-10, 2018
 
 
 class Lpips(nn.Module):
-    """Images (N, 1 or 3, H, W) in [0, 1], two of each -> distances (N, 1, H, W), not below 0."""
+    """Images (N, 1 or 3, H, W) in [0, 1], two of each -> distances (N, 1, H, W), not below 0.
 
-    def __init__(self, seed: int = 0):
+    Without weights, those of the network are drawn with a fixed seed.
+    """
+
+    def __init__(self):
         super().__init__()
-        self.network = SqueezeNet(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            self.network = SqueezeNet()
         self.heads = nn.ParameterList(torch.ones(1, channels, 1, 1) for channels in PLACES.values())
 
     def forward(self, images: Tensor, others: Tensor) -> Tensor:

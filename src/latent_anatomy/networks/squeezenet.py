@@ -5,7 +5,7 @@
 fire(s, e): 1x1 to s, ReLU, then 1x1 and 3x3 to e each, ReLU, side by side. Pools are maxima of 3x3, stride 2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -18,6 +18,8 @@ TORCHVISION = {2: 3, 3: 4, 4: 6, 5: 7, 6: 9, 7: 10, 8: 11, 9: 12}  # places in t
 KERAS_MEAN = (123.68, 116.779, 103.939)  # red, green, blue, of 0 to 255
 SCALING = ((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450))  # LPIPS' shift and scale, of [-1, 1]
 
+Relu = Callable[[Tensor], Tensor]
+
 
 class Fire(nn.Module):
     """Maps (N, inputs, H, W) -> (N, 2 expand, H, W)."""
@@ -28,42 +30,40 @@ class Fire(nn.Module):
         self.expand1x1 = nn.Conv2d(squeeze, expand, 1)
         self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1)
 
-    def forward(self, features: Tensor) -> Tensor:
-        squeezed = self.squeeze(features).relu()
-        return torch.cat([self.expand1x1(squeezed).relu(), self.expand3x3(squeezed).relu()], dim=1)
+    def forward(self, features: Tensor, relu: Relu) -> Tensor:
+        squeezed = relu(self.squeeze(features))
+        return torch.cat([relu(self.expand1x1(squeezed)), relu(self.expand3x3(squeezed))], dim=1)
 
 
 class SqueezeNet(nn.Module):
     """Images (N, 1 or 3, H, W) in [0, 1] -> the maps after conv1 and all fires, or some of them.
 
     Each publisher's weights want an input of their own, (x - shift) / scale here, and pools that keep a last
-    half window (`ceil`) or not. Without weights: He's, drawn with a seed of their own.
+    half window (`ceil`) or not. Without weights: He's. `fires`: channels of each, squeezed and expanded.
     """
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, fires: Mapping[int, tuple[int, int]] = FIRES):
         super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.conv1, inputs = nn.Conv2d(3, 64, 3, stride=2), 64
-            self.fires = nn.ModuleDict()
-            for place, (squeeze, expand) in FIRES.items():
-                self.fires[str(place)], inputs = Fire(inputs, squeeze, expand), 2 * expand
-            for layer in self.modules():
-                if isinstance(layer, nn.Conv2d):
-                    nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
-                    nn.init.zeros_(layer.bias)
+        self.conv1, inputs = nn.Conv2d(3, 64, 3, stride=2), 64
+        self.fires = nn.ModuleDict()
+        for place, (squeeze, expand) in fires.items():
+            self.fires[str(place)], inputs = Fire(inputs, squeeze, expand), 2 * expand
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
         shift, scale = (torch.tensor(each).view(3, 1, 1) for each in SCALING)
         self.register_buffer("shift", (1 + shift) / 2)
         self.register_buffer("scale", scale / 2)
         self.register_buffer("ceil", torch.tensor(True))
 
-    def forward(self, images: Tensor) -> dict[int, Tensor]:
+    def forward(self, images: Tensor, relu: Relu = torch.relu) -> dict[int, Tensor]:
         """Maps by place: 1 is conv1, 2 to 9 are the fires."""
         pool = nn.MaxPool2d(3, stride=2, ceil_mode=bool(self.ceil))
-        features = self.conv1((images - self.shift) / self.scale).relu()
+        features = relu(self.conv1((images - self.shift) / self.scale))
         maps = {1: features}
         for name, fire in self.fires.items():
-            features = fire(pool(features) if int(name) in POOLED else features)
+            features = fire(pool(features) if int(name) in POOLED else features, relu)
             maps[int(name)] = features
         return maps
 

@@ -58,6 +58,15 @@ def absolute(images: Tensor, reconstructions: Tensor) -> Tensor:
     return (images.float() - reconstructions.float()).abs().mean(1, keepdim=True)
 
 
+def smooth(maps: Tensor, sigma: float) -> Tensor:
+    """Maps (N, 1, H, W), each smoothed by a Gaussian; reflected at the border."""
+    from scipy.ndimage import gaussian_filter
+
+    if not sigma:
+        return maps
+    return torch.from_numpy(gaussian_filter(maps.cpu().numpy(), (0, 0, sigma, sigma))).to(maps.device)
+
+
 def redrawn(stack: Stack, reconstruct: Callable[[Tensor], Tensor]) -> Tensor:
     """Reconstructions (S, C, H, W) of a patient's slices, some at a time."""
     return torch.cat([reconstruct(part) for part in stack.images.split(AT_ONCE)])

@@ -79,8 +79,13 @@ VGG16 = Download(
 
 def of_lpips(perceptual: Perceptual) -> tuple[Download, ...]:
     """What LPIPS on a network needs."""
-    given = {"random": (), "squeezenet-keras": (KERAS,), "squeezenet-torchvision": (TORCHVISION, HEADS)}
-    return given[perceptual]
+    heads = (HEADS,) if perceptual == "squeezenet-torchvision" else ()
+    return of_squeezenet(perceptual) + heads
+
+
+def of_squeezenet(perceptual: Perceptual) -> tuple[Download, ...]:
+    """What SqueezeNet needs."""
+    return {"random": (), "squeezenet-keras": (KERAS,), "squeezenet-torchvision": (TORCHVISION,)}[perceptual]
 
 
 def load_lpips(network: Lpips, perceptual: Perceptual, files: Mapping[str, Path]) -> None:
