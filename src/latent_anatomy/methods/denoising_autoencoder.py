@@ -22,13 +22,13 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from latent_anatomy.networks.standardised_unet import StandardisedUNet
-from latent_anatomy.training.healthy import HealthyParams, absolute, parts, redrawn
+from latent_anatomy.training.healthy import SelectedParams, absolute, parts, redrawn
 from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stack, Update
 
 BACKGROUND = 0.01  # an image is no more than that there
 
 
-class Params(HealthyParams):
+class Params(SelectedParams):
     """Parameters of DAE; the defaults are those that Bercea 2024 released for chests."""
 
     epochs: int = Field(1000, ge=1, description="Passes over the healthy images.")

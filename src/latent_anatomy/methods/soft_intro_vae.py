@@ -36,13 +36,13 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from latent_anatomy.networks.adversarial import frozen
 from latent_anatomy.networks.introspective import Decoder, Encoder, EqualSkip, Family, Normalisation
-from latent_anatomy.training.healthy import HealthyParams, absolute, noise_like, parts, redrawn
+from latent_anatomy.training.healthy import SelectedParams, absolute, noise_like, parts, redrawn
 from latent_anatomy.training.method import Batch, Data, Schedules, Selection, Shape, Stack, Update
 
 ALPHA = 2
 
 
-class Params(HealthyParams):
+class Params(SelectedParams):
     """Parameters of SI-VAE; the defaults are the released ones for brains."""
 
     learning_rate: float = Field(5e-5, gt=0, description="Of both of Adam's.")

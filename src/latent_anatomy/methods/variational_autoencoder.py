@@ -25,11 +25,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from latent_anatomy.training.healthy import HealthyParams, Plateau, absolute, noise_like, parts, redrawn
+from latent_anatomy.training.healthy import Plateau, SelectedParams, absolute, noise_like, parts, redrawn
 from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stack, Update
 
 
-class Params(HealthyParams):
+class Params(SelectedParams):
     """Parameters of the VAE; the defaults are the released ones for brains."""
 
     learning_rate: float = Field(5e-4, gt=0, description="Adam's, at first.")

@@ -38,15 +38,20 @@ class HealthyParams(MethodParams):
     batch_size: int = Field(8, ge=1, description="Images per step.")
     learning_rate: float = Field(1e-4, gt=0, description="Adam's.")
     augmentation: Literal["affine", "none"] = Field("affine", description="Of training images.")
+
+    def shown(self, images: Tensor) -> Tensor:
+        """Training images (N, C, H, W) as the networks see them."""
+        return randomly_moved(images) if self.augmentation == "affine" else images
+
+
+class SelectedParams(HealthyParams):
+    """Of those that keep the best epoch, or would."""
+
     minimum_change: float = Field(
         1e-8, ge=0, description="Of the validation error, in an epoch that is better."
     )
     patience: int = Field(500, ge=1, description="Epochs without a better one before training stops.")
     restore: bool = Field(True, description="Whether the best epoch is kept, or the last one.")
-
-    def shown(self, images: Tensor) -> Tensor:
-        """Training images (N, C, H, W) as the networks see them."""
-        return randomly_moved(images) if self.augmentation == "affine" else images
 
     def selection(self, value: str) -> Selection:
         """How training ends, by the validation value that is to be least."""
