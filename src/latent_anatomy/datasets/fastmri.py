@@ -104,7 +104,7 @@ class FastMri(Dataset):
     @property
     def how_to_get(self) -> str:
         what = "the AXT1 volumes of fastMRI's brains (fastmri.org, registration) and brain.csv of fastMRI+"
-        return supplied.how_to_get(self.name, what)
+        return supplied.how_to_get(self.name, what, "anomaly-data")
 
     @cached_property
     def files(self) -> tuple[RawFile, ...]:

@@ -80,7 +80,7 @@ class Graz(Dataset):
     @property
     def how_to_get(self) -> str:
         what = "images, Pascal VOC boxes and dataset.csv (figshare.com, 10.6084/m9.figshare.14825193)"
-        return supplied.how_to_get(self.family, what)
+        return supplied.how_to_get(self.family, what, "anomaly-data")
 
     @cached_property
     def files(self) -> tuple[RawFile, ...]:

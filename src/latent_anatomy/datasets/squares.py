@@ -38,16 +38,20 @@ def unit_range(image: NDArray) -> NDArray[np.float64]:
     return image / (65536 if image.max() > 255 else 255)
 
 
-def bright(image: NDArray, where: object) -> NDArray[np.float64]:
-    """Divided by its 98th percentile and clipped to [0, 1]; ValueError for NaN or an image of one value."""
+def varied(image: NDArray, where: object) -> None:
+    """Raise ValueError for an image with NaN or of one value."""
     if not np.isfinite(image).all() or image.min() == image.max():
         found = f"only {image.flat[0]:g}" if np.isfinite(image).all() else "NaN"
         raise defect(where, "an image of more than one finite value", found, "check the raw file")
+
+
+def bright(image: NDArray, where: object) -> NDArray[np.float64]:
+    """Divided by its 98th percentile and clipped to [0, 1]; ValueError for an image that is nearly all 0."""
+    varied(image, where)
     level = float(np.percentile(image, PERCENTILE))
     if not level > 0:
-        raise defect(
-            where, f"a {PERCENTILE:g}th percentile above 0", f"{level:g}", "leave out an image so empty"
-        )
+        expected = f"a {PERCENTILE:g}th percentile above 0"
+        raise defect(where, expected, f"{level:g}", "leave out an image so empty")
     return np.clip(image / level, 0, 1)
 
 
@@ -59,11 +63,11 @@ def squared(image: NDArray) -> NDArray:
     return np.pad(image, pad, constant_values=image.min())
 
 
-def resized(image: NDArray, size: int) -> NDArray[np.uint8]:
-    """An image (S, S) in [0, 1] as (size, size) uint8."""
+def resized(image: NDArray, size: int, smooth: bool = False) -> NDArray[np.uint8]:
+    """An image (H, W) in [0, 1] as (size, size) uint8; one that is no square is stretched to one."""
     from skimage.transform import resize
 
-    fine = resize(image.astype(np.float64), (size, size), order=1, mode="edge", anti_aliasing=False)
+    fine = resize(image.astype(np.float64), (size, size), order=1, mode="edge", anti_aliasing=smooth)
     return np.round(255 * np.clip(fine, 0, 1)).astype(np.uint8)
 
 
