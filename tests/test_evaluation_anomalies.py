@@ -248,12 +248,13 @@ def test_images_at_once_and_one_by_one_have_the_same_numbers(asked):
 def test_another_hospital_is_told_where_there_is_one(asked):
     results, data = asked
     assert "anomalies/hospital/auc" not in results.metrics
-    sites = ("there",) * 5 + ("here",) * 15
+    sites = ("there",) * 5 + ("here",) * 15  # where all the wounds are
     brighter = data["test"].stored.clone()
-    brighter[:5] += 0.2 * (brighter[:5] > 0)
+    brighter[:5] += 0.4 * (brighter[:5] > 0)
     test = replace(data["test"], site=sites, stored=brighter)
     told = anomalies.evaluate(Flat(), data | {"test": test}, anomalies.Params(), "", 0)
     assert told.metrics["anomalies/hospital/auc"] == 1
+    assert told.metrics["anomalies/hospital/detection_auc"] == 1 > told.metrics["anomalies/detection/auc"]
 
 
 def test_without_boxes_images_are_told_and_without_labels_boxes_tell_who_is_ill(asked):

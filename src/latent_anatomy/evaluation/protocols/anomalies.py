@@ -17,6 +17,7 @@ labels, where it has no box. All numbers are fractions, where the paper has per 
     anomalies/healthy/ssim                 of reconstructions of healthy test images, 7 x 7, as in Table 3
     anomalies/hospital/auc                 healthy test images of hospitals that nobody trained on against
                                            the others: what a score says of the hospital and not of disease
+    anomalies/hospital/detection_auc       anomalous images against healthy ones of their own hospitals
 
 A total is the mean over boxes: only so does Table 2 give its printed averages. False positives lie on tissue
 (mask brain, head or foreground; without any, everywhere) outside of all boxes, as the paper's masks are taken
@@ -108,10 +109,8 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         arrays |= {"detection/labels": ill.astype(np.int64), "detection/scores": scores}
         metrics |= {f"detection/{name}": value for name, value in detection(ill, score).items()}
         metrics["detection/acc"] = classification.acc(ill.astype(np.int64), scores)
-    if test.site and not ill.all():
-        elsewhere = ~np.isin(np.array(test.site), splits["train"].site)[~ill]
-        if elsewhere.any() and not elsewhere.all():
-            metrics["hospital/auc"] = detection(elsewhere, score[~ill])["auc"]
+    if test.site and ill.any() and not ill.all():
+        metrics |= {f"hospital/{name}": each for name, each in hospitals(splits, ill, score).items()}
     if reconstructions is not None and not ill.all():
         metrics["healthy/ssim"] = float(np.mean(list(ssim(test.images[~ill], reconstructions[~ill]))))
     shown = np.flatnonzero(ill)[spaced(int(ill.sum()))] if ill.any() else np.zeros(0, int)
@@ -203,6 +202,20 @@ def measured(boxes: localisation.Boxes, cap: float) -> dict[str, NDArray[np.floa
     """MEASURES of each box (B,)."""
     values = (boxes.found.astype(float), boxes.f1(), boxes.f1(most=cap), boxes.f1(scale_free=True))
     return dict(zip(MEASURES, values, strict=True))
+
+
+def hospitals(
+    splits: dict[str, Data], ill: NDArray[np.bool_], score: NDArray[np.float64]
+) -> dict[str, float]:
+    """What a score (N,) says of hospitals, and of disease within them, where there are images for it."""
+    site = np.array(splits["test"].site)
+    elsewhere, same = ~np.isin(site, splits["train"].site), np.isin(site, site[ill])
+    measured = {}
+    if elsewhere[~ill].any() and not elsewhere[~ill].all():
+        measured["auc"] = detection(elsewhere[~ill], score[~ill])["auc"]
+        if not ill[same].all():
+            measured["detection_auc"] = detection(ill[same], score[same])["auc"]
+    return measured
 
 
 def ssim(images: Tensor, reconstructions: Tensor) -> Iterator[float]:
