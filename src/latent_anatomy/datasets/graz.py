@@ -84,7 +84,7 @@ class Graz(Dataset):
 
     @cached_property
     def files(self) -> tuple[RawFile, ...]:
-        folder = supplied.folder_of(self.family)
+        folder = supplied.folder_of(self.family) or supplied.folder_of(self.name)
         if folder is None:
             return ()
         sums = supplied.listed(folder, ["**/*.png"])

@@ -58,7 +58,7 @@ class Radiography(Dataset):
 
     @cached_property
     def files(self) -> tuple[RawFile, ...]:
-        folder = supplied.folder_of(self.family)
+        folder = supplied.folder_of(self.family) or supplied.folder_of(self.name)
         if folder is None:
             return ()
         sums = supplied.listed(folder, ["**/images/*.png"])
