@@ -12,6 +12,7 @@ import pytest
 import torch
 from synthetic_bars import Classifier, Pixels, make
 from synthetic_discs import Exact, alone, subjects_of_three_splits
+from test_evaluation_anomalies import Flat
 from test_evaluation_anomalies import splits as wounds
 from test_evaluation_volume import Levels
 
@@ -60,6 +61,7 @@ ASKED = (
     (Levels, lambda: {name: alone(data) for name, data in subjects_of_three_splits().items()}),
     (Brightness, heads),
     (Brightness, wounds),
+    (Flat, wounds),
 )
 
 
