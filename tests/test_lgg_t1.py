@@ -56,7 +56,12 @@ def test_the_healthy_train_and_validate_and_patients_are_tested(raw_dir):
     slices_check.check(content, "lgg-t1")
     assert content.images.shape == (len(PEOPLE) * 8 + 3, 1, 128, 128)
     assert content.split[:-3].tolist() == [ixi.split_of(who) for who in PEOPLE for _ in range(8)]
-    assert content.subject[-3:].tolist() == ["A", "A", "B"] and content.slice[-3:].tolist() == [9, 11, 2]
+    assert content.subject[:1].tolist() == [f"ixi-hh-slices:{PEOPLE[0]}"]
+    assert content.subject[-3:].tolist() == ["lgg:A", "lgg:A", "lgg:B"] and content.slice[-3:].tolist() == [
+        9,
+        11,
+        2,
+    ]
     assert content.labels.tolist() == [0] * 64 + [0, 1, 1] and set(content.split[-3:]) == {"test"}
     assert content.site.tolist() == ["HH"] * 64 + ["DU", "DU", "HT"]
 

@@ -104,11 +104,15 @@ class FastMri(Dataset):
     @property
     def how_to_get(self) -> str:
         what = "the AXT1 volumes of fastMRI's brains (fastmri.org, registration) and brain.csv of fastMRI+"
-        return supplied.how_to_get(self.name, what, "anomaly-data")
+        return supplied.how_to_get(self.family, what, "anomaly-data")
 
     @cached_property
     def files(self) -> tuple[RawFile, ...]:
-        folder = supplied.folder_of(self.name)
+        return self.supplied_files()
+
+    def supplied_files(self) -> tuple[RawFile, ...]:
+        """Those of the user's folder; none without it."""
+        folder = supplied.folder_of(self.family) or supplied.folder_of(self.name)
         if folder is None:
             return ()
         sums = supplied.listed(folder, ["**/*.h5"])

@@ -28,6 +28,7 @@ from latent_anatomy.data import supplied  # and not the package, which has all d
 from latent_anatomy.data.dataset import Dataset, RawFile, checked
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.datasets import squares
+from latent_anatomy.datasets.healthy import beside
 from latent_anatomy.datasets.ixi import IxiSlices
 from latent_anatomy.datasets.lgg_flair import CLINICAL, head_of, known_of, normalised
 
@@ -67,11 +68,8 @@ class LggT1(Dataset):
             checked(self, file.name, raw_dir)
         file = next(file for file in self.files if file.name.startswith(f"{IXI}/"))
         healthy = replace(HEALTHY, file=file).to_slices(raw_dir)
-        ill = patients(raw_dir, self.files_of(IMAGES))
-        return joined(self.name, healthy, ill)
-
-    def files_of(self, folder: str) -> list[str]:
-        return [file.name for file in self.files if file.name.startswith(f"{folder}/")]
+        names = [file.name for file in self.files if file.name.startswith(f"{IMAGES}/")]
+        return beside(self.name, (HEALTHY.name, healthy), ("lgg", patients(raw_dir, names)))
 
 
 def patients(raw_dir: Path, names: list[str]) -> Slices:
@@ -103,27 +101,9 @@ def patients(raw_dir: Path, names: list[str]) -> Slices:
         split=np.full(len(images), "test"),
         modality=np.full(len(images), "MR T1"),
         site=known["site"],
-        dataset="",
+        dataset=LggT1.name,
         task=LggT1.task,
         classes=LggT1.classes,
-    )
-
-
-def joined(name: str, healthy: Slices, ill: Slices) -> Slices:
-    """The healthy people, who have no tumour anywhere, and then the patients."""
-    count = len(healthy)
-    heads = healthy.masks[:, [healthy.mask_names.index("head")]]
-    columns = {
-        key: np.concatenate([getattr(healthy, key), getattr(ill, key)])
-        for key in ("images", "subject", "slice", "split", "modality", "site")
-    }
-    return replace(
-        ill,
-        **columns,
-        labels=np.concatenate([np.zeros(count, np.int64), ill.labels]),
-        masks=np.concatenate([np.concatenate([heads, np.zeros_like(heads)], axis=1), ill.masks]),
-        boxes=ill.boxes + np.array([count, 0, 0, 0, 0, 0], np.int32),
-        dataset=name,
     )
 
 
