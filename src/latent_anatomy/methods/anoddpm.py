@@ -2,8 +2,8 @@
 
 Wyatt, Leach, Schmon, Willcocks: AnoDDPM: Anomaly detection with denoising diffusion probabilistic models
 using simplex noise. CVPR workshops 2022; Ho, Jain, Abbeel: Denoising diffusion probabilistic models. NeurIPS
-2020 (arXiv 2006.11239); as baselines of Bercea 2024 (see `training.healthy`). With betas that grow linearly over
-T steps, ab_t the product of all 1 - beta up to step t, and noise n,
+2020 (arXiv 2006.11239); as baselines of Bercea 2024 (see `training.healthy`). With betas that grow linearly
+over T steps, ab_t the product of all 1 - beta up to step t, and noise n,
 
     x_t = sqrt(ab_t) x + sqrt(1 - ab_t) n,       L = mean (n - net(x_t, t))^2,  t uniform
 

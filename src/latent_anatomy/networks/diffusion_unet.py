@@ -1,9 +1,9 @@
 """U-Net that predicts the noise of a diffusion model, arranged as MONAI's DiffusionModelUNet (after Ho 2020).
 
 Res = [group norm, SiLU, Conv 3x3] twice, the step's embedding added between, plus the input (1x1 where widths
-differ). At each level one Res on the way down, two on the way up, each with self-attention behind it where the
-level has attention; in the middle Res, attention, Res. Down is a Conv 3x3 of stride 2, up repetition and a
-Conv 3x3. The last convolution of each Res and of the network starts at 0.
+differ). At each level one Res on the way down, two on the way up, each with self-attention behind it where
+the level has attention; in the middle Res, attention, Res. Down is a Conv 3x3 of stride 2, up repetition and
+a Conv 3x3. The last convolution of each Res and of the network starts at 0.
 """
 
 import math

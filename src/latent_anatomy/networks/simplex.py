@@ -1,16 +1,15 @@
 """OpenSimplex noise in three dimensions, summed over octaves (K. Spencer 2014; Wyatt et al. 2022).
 
-The lattice is the cubic one squashed along its diagonal: whole numbers p are the point p + (p1 + p2 + p3) / 3,
-its 12 neighbours at a distance of sqrt(2). With a random gradient g_p at each point,
+The lattice is the cubic one squashed along its diagonal: whole numbers p lie at p + (p1 + p2 + p3) / 3, their
+12 neighbours at a distance of sqrt(2). With a random gradient g_p at each point,
 
     noise(x) = 1/103 sum over p of max(0, 2 - |x - p|^2)^4 <g_p, x - p>
 
-in about [-1, 1]. The sum runs over all points that may be near enough to count. Spencer's code, which looks at
-the fewest that can, gives the same.
+in about [-1, 1]. The sum runs over all points that may be near enough to count; Spencer's code, which looks
+at the fewest that can, gives the same.
 """
 
 import itertools
-import math
 
 import torch
 from torch import Tensor
@@ -29,7 +28,7 @@ TABLE = 256  # after so many whole numbers gradients repeat
 
 
 def noise3(places: Tensor, table: Tensor) -> Tensor:
-    """Noise (...,) float32 at places (..., 3). `table` (256,): a permutation of 0 to 255, which is the seed."""
+    """Noise (...,) float32 at places (..., 3). `table` (256,): a permutation of 0 to 255, the seed."""
     stretched = places + STRETCH * places.sum(-1, keepdim=True)
     cell = stretched.floor()
     total = places.new_zeros(places.shape[:-1])
@@ -54,12 +53,13 @@ def field(
     persistence: float = 0.8,
     period: float = 64,
 ) -> Tensor:
-    """A plane of noise (H, W): octave k has persistence^k of the amplitude and a period of period / 2^k pixels.
+    """A plane of noise (H, W): octave k has an amplitude of persistence^k and a period of period / 2^k.
 
-    `depth` is the third coordinate in pixels. The seed is drawn, on the CPU; nothing is normalised.
+    `depth` is the third coordinate, in pixels. The seed is drawn, on the CPU; nothing is normalised.
     """
     table = torch.randperm(TABLE, generator=generator)
     y, x = torch.meshgrid(*(torch.arange(side, dtype=torch.float32) for side in size), indexing="ij")
     places = torch.stack([x, y, torch.full_like(x, depth)], dim=-1)
-    waves = (persistence**k * noise3(places * 2**k / period, table) for k in range(octaves))
-    return sum(waves, torch.zeros(math.prod(size)).view(size))
+    powers = torch.arange(octaves, dtype=torch.float32)[:, None, None]
+    waves = noise3(places * (2**powers / period)[..., None], table)
+    return (persistence**powers * waves).sum(0)
