@@ -46,7 +46,8 @@ if words[0] == "sync":
 options = dict(zip(words, words[1:]))
 names, read = json.loads(Path(__file__).with_name("names.json").read_text()), []
 if words[0] in ("fetch", "phantom"):
-    made = [Path(options["--out"], name) for name in names["raw"][words[1]]]
+    chosen = [word for option, word in zip(words, words[1:]) if option == "--file"]
+    made = [Path(options["--out"], name) for name in chosen or names["raw"][words[1]]]
 elif words[0] == "image" and "--out" not in options:
     step, dataset, subject = words[1:4]
     made = [Path(options["--interim"], subject, step, name) for name in names[step][dataset]]

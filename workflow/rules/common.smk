@@ -13,6 +13,7 @@ from latent_anatomy.pipeline import (
     layout,
     layout_of_volumes,
     params,
+    raw_jobs,
     reports,
     training_jobs,
     volume_files,

@@ -2,6 +2,8 @@
 rule gate:
     input:
         numbers=inputs_of_all(layout_of_volumes.gate),
+        # Whom they are of says the folder, which is to be as complete as the one that it was copied from.
+        table=lambda wildcards: files_of_nobody(wildcards.dataset),
         params=".params/imaging/{dataset}/gate.json",
     output:
         table="results/imaging/{dataset}/qc.csv",

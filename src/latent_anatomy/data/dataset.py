@@ -115,6 +115,8 @@ class Volumes(Described, Protocol):
     prepared   True where the publisher has done it all: images are in atlas space, bias-corrected and
                stripped, so that only denoising and normalisation remain
     modality   of the sliced image, as in `Slices`
+    may_have   masks of which everybody gets a file in atlas space, though nobody may have one yet: the first
+               subject that brings one changes nothing for the others
 
     Where masks have "brain", that is the publisher's; where they have none, it is made (see
     `imaging.stripping`).
@@ -125,6 +127,7 @@ class Volumes(Described, Protocol):
     guide: str = "t1"
     prepared: bool = False
     modality: str
+    may_have: tuple[str, ...] = ()
 
 
 class Phantom(Described, Protocol):

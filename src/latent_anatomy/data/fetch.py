@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,16 +25,24 @@ TIMEOUT_S = (10, 60)  # to connect, and between two bytes
 CHUNK_BYTES = 1 << 14  # the most that a dropped connection makes us fetch twice
 
 
-def fetch(dataset: Dataset, raw_dir: Path, mirror: Path | None, progress: bool = True) -> None:
+def fetch(
+    dataset: Dataset,
+    raw_dir: Path,
+    mirror: Path | None,
+    progress: bool = True,
+    names: Collection[str] = (),
+) -> None:
     """Bring every file of `dataset` into `raw_dir`: what is there already, else from `mirror`, else its URL.
 
-    Raises ValueError for a wrong checksum (a wrong file in the mirror is refused, not passed over), a file
-    whose checksum nobody registered or that has no address, and OSError if the publisher cannot be reached
-    or the disk is full.
+    With `names` only these of its files. Raises ValueError for a name that is none of them, a wrong checksum
+    (a wrong file in the mirror is refused, not passed over), a file whose checksum nobody registered or that
+    has no address, and OSError if the publisher cannot be reached or the disk is full.
     """
     if not dataset.files:
         raise ValueError(f"{dataset.name}: expected its folder, found none: {dataset.how_to_get}")
-    for file in dataset.files:
+    if unknown := sorted(set(names) - {file.name for file in dataset.files}):
+        raise ValueError(f"{dataset.name}: expected some of its files, found {unknown[0]!r}: check the name")
+    for file in [file for file in dataset.files if file.name in names or not names]:
         if (untrusted := unregistered(dataset, file)) is not None:
             raise untrusted
         target = raw_dir / file.name

@@ -8,7 +8,8 @@
 `split` is train, val, test or unlabelled, or n/a for who is left out. A subject is a participant, or a
 session of one; all sessions are in the participant's split. Everybody has the same images: FLAIR, T1 or both.
 FLAIR is what becomes slices, where there is one, and the lesion mask lies on its grid; who has no mask is not
-delineated. Masks in another space (with the entity `space`) are not used.
+delineated. Masks in another space (with the entity `space`) are not used. Entities that change what an image
+shows are refused (see `bids_entities`).
 """
 
 import csv
@@ -21,6 +22,7 @@ from pathlib import Path
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.dataset import RawFile, Subject, Volumes
 from latent_anatomy.data.slices import SPLITS, defect
+from latent_anatomy.datasets import bids_entities
 
 NAME = re.compile(r"bids-(?!.*__)[A-Za-z0-9][A-Za-z0-9_-]*")  # "__" is between the members of a pool
 SUFFIXES = {"FLAIR": "flair", "T1w": "t1"}
@@ -50,6 +52,7 @@ class Bids(Volumes):
     name: str
     note = "the user's own; the files are those of the user's SHA256SUMS"
     licence = "the user's own: not to be passed on"
+    may_have = ("lesion",)
 
     @property
     def how_to_get(self) -> str:
@@ -98,6 +101,11 @@ class Bids(Volumes):
         if stray := sorted(masks.keys() - images.keys()):
             remedy = "name the mask after the participant and session of its image"
             raise defect(folder, "lesion masks of subjects with images", f"one of {stray[0]}", remedy)
+        images, masks = (
+            {name: own for name, own in each.items() if split[_participant(name)] != LEFT_OUT}
+            for each in (images, masks)
+        )
+        bids_entities.check(folder, images, masks)
         return tuple(
             Subject(
                 name=name,
@@ -106,7 +114,6 @@ class Bids(Volumes):
                 split=split[_participant(name)],
             )
             for name, own in sorted(images.items())
-            if split[_participant(name)] != LEFT_OUT
         )
 
 

@@ -149,6 +149,7 @@ def stack_of(
     """The axial slices of a heart, from feet to head."""
     image, mask = nifti.read(path, 3), nifti.read(mask_path, 3)
     nifti.same_place(path, image, mask_path, mask)
+    nifti.check_drawn(mask_path, mask)
     volume, spacing = _axial(image)
     labels, _ = _axial(mask)
     chosen, distance = _positions(len(volume), spacing[2])

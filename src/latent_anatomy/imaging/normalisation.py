@@ -39,8 +39,9 @@ def normalise(volume: Volume, brain: Volume, params: Params) -> tuple[Volume, di
     """The denoised brain, clipped and divided by the upper limit: float32 in [0, 1], 0 outside the brain.
 
     What is below 0, where only resampling's undershoot belongs, becomes 0. Numbers: `scale`, the intensity
-    that became 1; `clipped_percent` of the brain; `brain_ml`. Raises ValueError for a mask on another grid,
-    an empty one, an image that is constant or largely negative within it, and limits that coincide.
+    that became 1; of the brain `clipped_percent` and, exactly 0 before, `zero_percent`; `brain_ml`. Raises
+    ValueError for a mask on another grid, an empty one, an image that is constant or largely negative within
+    it, and limits that coincide.
     """
     import SimpleITK
 
@@ -73,6 +74,7 @@ def normalise(volume: Volume, brain: Volume, params: Params) -> tuple[Volume, di
     numbers = {
         "scale": float(upper),
         "clipped_percent": float(100 * ((masked[inside] < lower) | (masked[inside] > upper)).mean()),
+        "zero_percent": float(100 * (within == 0).mean()),
         "brain_ml": float(inside.sum() * volume.spacing_mm.prod() / 1000),
     }
     return Volume(scaled, volume.affine), numbers

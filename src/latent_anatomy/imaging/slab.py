@@ -9,7 +9,7 @@ brain would move with how much of the cerebellum its mask holds.
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from latent_anatomy.data.slices import defect
 from latent_anatomy.imaging.volume import Volume
@@ -25,6 +25,9 @@ class Params(BaseModel):
     count: PositiveInt = 20
     step: PositiveInt = 1  # voxels of the atlas grid between slices
     centre_mm: float | None = None  # height in the atlas world; None: the middle of the atlas brain
+    coverage_percent: float = Field(
+        90, ge=0, le=100
+    )  # a slice that shows less of the atlas brain is left out
     size: PositiveInt = 256  # pixels; 197 x 233 at 1 mm fits in 256, 99 x 117 at 2 mm in 128
 
 
