@@ -116,6 +116,13 @@ def test_a_smaller_mixture_is_part_of_a_larger_one():
     assert smaller < larger
 
 
+def test_in_three_folds_nobody_is_tested_twice():
+    folds = [datasets.find("mmwhs").cohort(fold, "mr-100-ct-100") for fold in datasets.find("mmwhs").folds]
+    tested = [who for fold in folds for who in fold.test]
+    assert len(folds) == 3 and len(tested) == len(set(tested)) == 18
+    assert {(len(fold.train), len(fold.val), len(fold.test)) for fold in folds} == {(28, 6, 6)}
+
+
 @pytest.mark.parametrize(
     ("fold", "labelled", "message"),
     [
@@ -124,7 +131,7 @@ def test_a_smaller_mixture_is_part_of_a_larger_one():
         ("given-0", "mr-100-ct-200", "expected 1 to 14"),
         ("given-0", "mr-100", "expected a name such as mr-100-ct-12.5, found 'mr-100'"),
         ("given-0", 100, "expected a name such as"),
-        ("given-1", "mr-100-ct-100", "expected one of given-0, found 'given-1'"),
+        ("given-3", "mr-100-ct-100", "expected one of given-0, given-1, given-2, found 'given-3'"),
     ],
 )
 def test_a_mixture_of_nobody_is_refused(fold, labelled, message):

@@ -66,7 +66,9 @@ class Ledgers:
         tests = []
         if row.metric == "claim":
             claims = self.papers[row.study].claims if row.study in self.papers else ()
-            runs = {term.run for each in claims if f"Claim: {each.claim}" == row.table for term in each.terms}
+            terms = [term for each in claims if f"Claim: {each.claim}" == row.table for term in each.terms]
+            runs = {term.run for term in terms}
+            names = list(dict.fromkeys(term.on(name) for name in names for term in terms))
             keys = [(row.study, name) for name in names]
             tests = [self.comparisons[key] for key in keys if key in self.comparisons]
         own = [

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -44,6 +45,12 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 def generator_loss(fake: Tensor) -> Tensor:
     """-log Dis(x') from logits, a mean over images and locations: a scalar."""
     return F.softplus(-fake.float()).mean()
+
+
+def gradient_share(one: Tensor, other: Tensor, at: Tensor) -> Tensor:
+    """Norm of the gradient of `one` at a tensor, of the sum of both losses' norms: a scalar in [0, 1]."""
+    norms = [torch.autograd.grad(loss, at, retain_graph=True)[0].norm() for loss in (one, other)]
+    return norms[0] / (norms[0] + norms[1]).clamp(min=torch.finfo(norms[0].dtype).tiny)
 
 
 @contextmanager

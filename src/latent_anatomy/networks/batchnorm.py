@@ -27,6 +27,20 @@ def counted(network: nn.Module, times: int) -> Iterator[None]:
 
 
 @contextmanager
+def recalibrated(network: nn.Module) -> Iterator[None]:
+    """Take running statistics anew: afterwards they are the means over the training-mode passes within."""
+    layers = {layer: layer.momentum for layer in network.modules() if isinstance(layer, _BatchNorm)}
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # cumulative mean
+    try:
+        yield
+    finally:
+        for layer, momentum in layers.items():
+            layer.momentum = momentum
+
+
+@contextmanager
 def predicting(*networks: nn.Module) -> Iterator[None]:
     """Inference within training: running statistics, which stay as they are, and no gradients."""
     for network in networks:
