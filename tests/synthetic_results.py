@@ -10,6 +10,7 @@ import numpy as np
 from latent_anatomy.corruptions.augment import NAMES as CORRUPTIONS
 from latent_anatomy.data.cohorts import Replicate
 from latent_anatomy.ledger import papers
+from latent_anatomy.provenance.files import write_json
 
 PAPER = Path(__file__).parents[1] / "papers" / "unoranic.yaml"
 ORDER = ("bloodmnist", "breastmnist", "dermamnist", "pneumoniamnist", "retinamnist")
@@ -100,7 +101,7 @@ def overwrite(path: Path, content: dict) -> None:
     job = {key: value for key, value in content.items() if key not in ("metrics", "inputs")}
     passport = {"inputs": content.get("inputs", {}), "job": job}
     path.write_text(json.dumps(content["metrics"]), encoding="utf-8")
-    path.with_name("passport.json").write_text(json.dumps(passport), encoding="utf-8")
+    write_json(path.with_name("passport.json"), passport)
 
 
 def write_arrays(metrics: Path, channels: int) -> Path:

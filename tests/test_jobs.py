@@ -146,10 +146,10 @@ def test_a_protocol_that_the_data_cannot_answer_is_left_out_and_that_is_said(fil
     assert not list(files["tables"].iterdir())
 
 
-def test_a_checkpoint_of_another_architecture_is_refused(files, tmp_path):
+def test_a_checkpoint_of_another_training_is_refused(files, tmp_path):
     run_train(files)
     wider = write_job(tmp_path, "evaluate", width=8)
-    with pytest.raises(ValueError, match=r"expected the weights of this architecture.*train again"):
+    with pytest.raises(ValueError, match=r"found one of another params: train again"):
         run_evaluate(files, evaluate=wider)
     assert not files["metrics"].exists()
 

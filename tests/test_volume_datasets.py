@@ -411,6 +411,6 @@ def test_a_bids_folder_needs_only_its_name_in_the_parameters():
     at_hand["volumes"].append("bids-mystudy")
     at_hand["studies"]["baur"]["datasets"].append("bids-mystudy")
     assert "bids-mystudy" in params.validate(content).collection.volumes
-    at_hand["volumes"][-1] = at_hand["studies"]["baur"]["datasets"][-1] = "bids mystudy"
-    with pytest.raises(params.ParamsError, match=r"collections\.at-hand\.volumes: .*'bids mystudy'"):
+    at_hand["volumes"][-1] = at_hand["studies"]["baur"]["datasets"][-1] = "bid-mystudy"
+    with pytest.raises(params.ParamsError, match=r"collections\.at-hand\.volumes: .*'bid-mystudy'"):
         params.validate(content)

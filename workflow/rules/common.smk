@@ -81,7 +81,12 @@ def made_of(artefact):
 
 def options(input, *roles):
     """Options of a verb for those inputs that this job has."""
-    return " ".join(f"--{role.replace('_', '-')} {input[role]}" for role in roles if role in input.keys())
+    return [
+        word
+        for role in roles
+        if role in input.keys()
+        for word in (f"--{role.replace('_', '-')}", str(input[role]))
+    ]
 
 
 def of_runs(pattern, study, names):

@@ -21,9 +21,9 @@ rule evaluate:
     params:
         trained_on=lambda wildcards, input: options(input, "trained_on"),
     shell:
-        "latent-anatomy evaluate --params {input.params} --slices {input.slices} --model {input.model}"
-        " --metrics {output.metrics} --scores {output.scores} --arrays {output.arrays} --tables {output.tables}"
-        " --passport {output.passport} {params.trained_on} 2>&1 | tee {log} >&2"
+        "latent-anatomy evaluate --params {input.params:q} --slices {input.slices:q} --model {input.model:q}"
+        " --metrics {output.metrics:q} --scores {output.scores:q} --arrays {output.arrays:q} --tables {output.tables:q}"
+        " --passport {output.passport:q} {params.trained_on:q} 2>&1 | tee {log:q} >&2"
 
 
 rule paired_tests:
@@ -42,6 +42,6 @@ rule paired_tests:
         mem_mb=4000,
         runtime=60,
     shell:
-        "latent-anatomy paired-tests --params {input.params}"
-        " --results results/{wildcards.study}/{wildcards.dataset}"
-        " --metrics {output.metrics} --passport {output.passport} 2>&1 | tee {log} >&2"
+        "latent-anatomy paired-tests --params {input.params:q}"
+        " --results results/{wildcards.study:q}/{wildcards.dataset:q}"
+        " --metrics {output.metrics:q} --passport {output.passport:q} 2>&1 | tee {log:q} >&2"

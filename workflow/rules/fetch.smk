@@ -52,5 +52,5 @@ for download in {each for given in training_jobs.weights(PARAMS).values() for ea
         params:
             download=download.name,
         shell:
-            "latent-anatomy fetch {params.download} --params .params/raw/{params.download}.json"
-            " --out data/raw/{params.download} 2>&1 | tee {log} >&2"
+            "latent-anatomy fetch {params.download:q} --params .params/raw/{params.download:q}.json"
+            " --out data/raw/{params.download:q} 2>&1 | tee {log:q} >&2"

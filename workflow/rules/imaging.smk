@@ -26,6 +26,6 @@ for dataset in VOLUMES:
                 step=step,
                 dataset=dataset.name,
             shell:
-                "latent-anatomy image {params.step} {params.dataset} {wildcards.subject:q}"
-                " --params {input.params} --raw data/raw/{params.dataset}"
-                " --interim data/interim/{params.dataset} 2>&1 | tee {log} >&2"
+                "latent-anatomy image {params.step:q} {params.dataset:q} {wildcards.subject:q}"
+                " --params {input.params:q} --raw data/raw/{params.dataset:q}"
+                " --interim data/interim/{params.dataset:q} 2>&1 | tee {log:q} >&2"

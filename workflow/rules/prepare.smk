@@ -15,8 +15,8 @@ rule slice:
         mem_mb=2000,
         runtime=30,
     shell:
-        "latent-anatomy slice {wildcards.dataset} --raw data/raw/{wildcards.dataset}"
-        " --params {input.params} --out {output} 2>&1 | tee {log} >&2"
+        "latent-anatomy slice {wildcards.dataset:q} --raw data/raw/{wildcards.dataset:q}"
+        " --params {input.params:q} --out {output:q} 2>&1 | tee {log:q} >&2"
 
 
 rule pool:
@@ -35,4 +35,4 @@ rule pool:
         mem_mb=memory,
         runtime=30,
     shell:
-        "latent-anatomy pool {input.members} --params {input.params} --out {output} 2>&1 | tee {log} >&2"
+        "latent-anatomy pool {input.members:q} --params {input.params:q} --out {output:q} 2>&1 | tee {log:q} >&2"

@@ -13,15 +13,15 @@ rule ledger:
         mem_mb=1000,
         runtime=10,
     params:
-        papers=lambda wildcards, input: [f"--papers {paper}" for paper in input.papers],
+        papers=lambda wildcards, input: option("papers", input.papers),
     shell:
-        "latent-anatomy ledger {params.papers} --out {output.real} --phantom-out {output.phantom} {input.metrics}"
-        " 2>&1 | tee {log} >&2"
+        "latent-anatomy ledger {params.papers:q} --out {output.real:q} --phantom-out {output.phantom:q} {input.metrics:q}"
+        " 2>&1 | tee {log:q} >&2"
 
 
 REPORT = (
-    "latent-anatomy report --params {input.params} --notebook {input.notebook}"
-    " --parameters {params.notebook:q} --out {output} 2>&1 | tee {log} >&2"
+    "latent-anatomy report --params {input.params:q} --notebook {input.notebook:q}"
+    " --parameters {params.notebook:q} --out {output:q} 2>&1 | tee {log:q} >&2"
 )
 
 

@@ -17,9 +17,9 @@ rule gate:
         subjects=lambda wildcards: option("subject", CHAINS[wildcards.dataset]),
         steps=lambda wildcards: option("step", imaging_steps.of_subject(wildcards.dataset)),
     shell:
-        "latent-anatomy image gate --params {input.params} --interim data/interim/{wildcards.dataset}"
-        " {params.subjects:q} {params.steps:q} --out {output.table} --passport {output.passport}"
-        " 2>&1 | tee {log} >&2"
+        "latent-anatomy image gate --params {input.params:q} --interim data/interim/{wildcards.dataset:q}"
+        " {params.subjects:q} {params.steps:q} --out {output.table:q} --passport {output.passport:q}"
+        " 2>&1 | tee {log:q} >&2"
 
 
 rule slab:
@@ -38,6 +38,6 @@ rule slab:
         mem_mb=4000,
         runtime=30,
     shell:
-        "latent-anatomy image slab {wildcards.dataset} --params {input.params}"
-        " --qc results/imaging/{wildcards.dataset}/qc.csv --interim data/interim/{wildcards.dataset}"
-        " --out {output} 2>&1 | tee {log} >&2"
+        "latent-anatomy image slab {wildcards.dataset:q} --params {input.params:q}"
+        " --qc results/imaging/{wildcards.dataset:q}/qc.csv --interim data/interim/{wildcards.dataset:q}"
+        " --out {output:q} 2>&1 | tee {log:q} >&2"

@@ -31,7 +31,10 @@ def phantom(dataset: str, out: Annotated[Path, typer.Option(help="Folder for the
     """Make a phantom data set, in the layout of the data set that it stands for."""
     from latent_anatomy.datasets import registry as datasets
 
-    datasets.find(dataset).generate(out)
+    source = datasets.find(dataset)
+    if not source.phantom:
+        raise ValueError(f"{dataset}: expected a phantom, found real data: run `fetch {dataset}`")
+    source.generate(out)
 
 
 def slice_(

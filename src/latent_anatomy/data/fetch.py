@@ -56,7 +56,7 @@ def fetch(
             mirrored = None if mirror is None else find_in_mirror(dataset, file, mirror)
             if mirrored is not None:
                 file.verify(mirrored)
-                with atomic_write(target) as temporary:
+                with atomic_write(target, like=mirrored) as temporary:
                     shutil.copyfile(mirrored, temporary)
             elif file.url is not None:
                 _download(file, target, progress)

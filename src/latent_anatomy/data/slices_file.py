@@ -76,7 +76,13 @@ def _load(path: Path) -> Slices:
             attributes["classes"] = int(file.attrs["classes"])
             attributes |= {name: tuple(json.loads(file.attrs[name])) for name in ("mask_names", "box_names")}
             attributes["covariate_names"] = tuple(json.loads(file.attrs.get("covariate_names", "[]")))
-            json.loads(file.attrs["passport"])
+            passport = json.loads(file.attrs["passport"])
+            if "content" in passport and passport["content"] != formats.of_hdf5(file):
+                raise defect(path, "the content that its passport names", "another", again)
+    except BlockingIOError as error:  # what another process writes is locked, and sound
+        raise OSError(
+            f"{path}: expected no other process in it, found it locked: wait for that one"
+        ) from error
     except (OSError, RuntimeError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise defect(path, "a whole HDF5 file of the schema", f"a damaged one ({error})", again) from error
     slices = Slices(**columns, **attributes)

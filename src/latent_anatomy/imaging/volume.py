@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from latent_anatomy.data.slices import defect
 from latent_anatomy.imaging import headers
+from latent_anatomy.provenance import unpacking
 from latent_anatomy.provenance.files import atomic_write
 
 GZIP = b"\x1f\x8b"
@@ -148,7 +149,7 @@ def parse(path: Path):
     content = Path(path).read_bytes()
     try:
         # All of it is unpacked, so that the checksum at its end is seen.
-        content = gzip.decompress(content) if content.startswith(GZIP) else content
+        content = unpacking.gunzip(content, path) if content.startswith(GZIP) else content
     except (EOFError, OSError, zlib.error) as error:
         raise defect(path, "a whole gzip file", f"a damaged one ({error})", again) from error
     if content[344:348] == b"n+1\0":

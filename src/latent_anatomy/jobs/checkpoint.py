@@ -7,7 +7,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from latent_anatomy.data.download import registered
-from latent_anatomy.provenance.formats import read_passport
+from latent_anatomy.provenance.formats import content_of, read_passport
 
 
 def load_base(method: nn.Module, job: dict, path: Path | None) -> None:
@@ -46,7 +46,12 @@ def given_weights(job: dict, raw: Path) -> dict[str, Path]:
 
 
 def load_checkpoint(method: nn.Module, path: Path) -> None:
-    """Load weights in place; ValueError when the file is damaged or of another architecture."""
+    """Load weights in place; ValueError when the file is damaged, edited or of another architecture."""
+    if read_passport(path).get("content") not in (None, content_of(path)):
+        raise ValueError(
+            f"{path}: expected the weights that its passport names, found others: it was damaged or edited: "
+            "train again"
+        )
     try:
         with safe_open(path, framework="pt") as stream:
             weights = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118

@@ -7,15 +7,19 @@ import numpy as np
 
 from latent_anatomy.evaluation import registry as evaluation
 from latent_anatomy.evaluation import scores as paired_scores
+from latent_anatomy.evaluation.protocol import check
 from latent_anatomy.jobs.checkpoint import load_checkpoint
 from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_job
 from latent_anatomy.provenance import csv_table
 from latent_anatomy.provenance import passport as provenance
 from latent_anatomy.provenance.files import atomic_folder, atomic_write, hashes, write_json
+from latent_anatomy.provenance.formats import read_passport
 from latent_anatomy.provenance.passport import sealed
 from latent_anatomy.training.method import Shape
 from latent_anatomy.training.seeds import derived_seed
+
+OF_TRAINING = ("study", "dataset", "run", "seed", "fold", "cohort", "method", "params", "training")
 
 
 def run(
@@ -56,6 +60,7 @@ def run(
         splits = splits_on(torch_device, others) | {"test": splits["test"]}
         shape = fitting(shape_of(others), shape, slices)
     method = build(job, shape, torch_device)
+    trained_as(job, model)
     load_checkpoint(method.eval(), model)
     values = {f"data/{name}/images": len(split) for name, split in splits.items()}
     values |= {"data/classes": shape.classes, "data/channels": shape.channels}
@@ -69,9 +74,14 @@ def run(
             continue
         chosen = module.Params.model_validate(settings)
         results = module.evaluate(method, splits, chosen, content.task, derived_seed(job["seed"], protocol))
+        by = module.paired(results.arrays)
+        check(protocol, results, by)
+        shared = sorted(per_image.keys() & results.arrays.keys())
+        if again := [name for name in shared if not np.array_equal(per_image[name], results.arrays[name])]:
+            raise ValueError(f"{protocol}: expected arrays of its own, found another {again[0]!r}: rename it")
         values |= results.metrics
         per_image |= results.arrays
-        paired |= module.paired(results.arrays)
+        paired |= by
         made |= {f"{protocol}.{name}.csv": table for name, table in results.tables.items()}
     with atomic_write(arrays) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **per_image)
@@ -83,6 +93,18 @@ def run(
     outputs = {"metrics": metrics, "scores": scores, "arrays": arrays}
     outputs |= {f"tables/{name}": tables / name for name in made}
     write_json(passport, sealed(proof, outputs=hashes(outputs)))
+
+
+def trained_as(job: dict, path: Path) -> None:
+    """ValueError unless the checkpoint at `path` is of the training that the evaluation `job` is about."""
+    made = read_passport(path)["job"]
+    asked = job | {"dataset": job.get("trained_on", job["dataset"])}
+    wrong = [key for key in OF_TRAINING if made.get(key) != asked.get(key)]
+    if wrong:
+        raise ValueError(
+            f"{path}: expected a checkpoint of {asked['run']} on {asked['dataset']}, seed {asked['seed']}, "
+            f"as this job has it, found one of another {wrong[0]}: train again"
+        )
 
 
 def fitting(trained: Shape, tested: Shape, path: Path) -> Shape:

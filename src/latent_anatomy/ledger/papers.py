@@ -166,8 +166,9 @@ def load(path: Path) -> Paper:
     """Read and check a paper's file. ValueError, one line per fault, names the file and the key."""
     try:
         content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: expected YAML, found a fault: {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        found = " ".join(str(error).split())
+        raise ValueError(f"{path}: expected YAML in UTF-8, found a fault: {found}: correct it") from error
     try:
         return Paper.model_validate(content)
     except ValidationError as error:

@@ -18,6 +18,7 @@ from latent_anatomy.data.cohorts import Replicate, dataset_of
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.ledger.papers import PHANTOM, Paper
 from latent_anatomy.pipeline.layout import COMPARISON, PAIRED_TESTS, PASSPORT
+from latent_anatomy.provenance.files import sha256_file
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,8 @@ def _parse(path: Path) -> tuple[dict[str, float], dict]:
             f"{path.with_name(PASSPORT)}: expected a job with the keys {', '.join(needed)}, "
             f"found no {', '.join(missing)}: evaluate again"
         )
+    if passport.get("outputs", {}).get("metrics") not in (None, sha256_file(path)):
+        raise ValueError(f"{path}: expected the metrics that {PASSPORT} names, found others: evaluate again")
     return metrics, passport
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from latent_anatomy.data.dataset import mirror_folder
 from latent_anatomy.datasets import registry as datasets
-from latent_anatomy.pipeline import availability, reports
+from latent_anatomy.pipeline import availability, reports, suitability
 from latent_anatomy.pipeline.params import Params
 from latent_anatomy.pipeline.reports import CHECKOUT
 from latent_anatomy.pipeline.resolve import resolve
@@ -33,7 +33,7 @@ def prepare(params: Params) -> Params:
     ParamsError as `write` does, and when nothing is left.
     """
     left, said = availability.reduced(params, Path("data/raw"), mirror_folder())
-    for line in said:
+    for line in [*said, *suitability.check(left)]:
         print(line, file=sys.stderr)
     write(left)
     return left
@@ -64,6 +64,8 @@ def write(params: Params, folder: Path = FOLDER) -> None:
     record = folder / WRITTEN
     if _holds(record, basis):
         return
+    for line in suitability.unasked(params):
+        print(line, file=sys.stderr)
     record.unlink(missing_ok=True)
     written = {}
     for name, job in resolve(params).items():

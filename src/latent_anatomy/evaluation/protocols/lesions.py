@@ -52,6 +52,7 @@ from latent_anatomy.metrics.lesions.thresholds import PERCENTILE, percentile
 from latent_anatomy.training.method import Data, Stack
 
 NEEDS = (("anomaly_map",),)
+MASKS = ("lesion",)
 UNPAIRED = {
     "lesions/oracle/dice": "a bound: nothing is claimed of it",
     "lesions/histogram/*": "counts of voxels, for the figure",
