@@ -241,6 +241,17 @@ def test_folds_are_one_row_and_a_copy_without_spacing_stands_in(tmp_path):
     assert pick(rows, dataset="acdc.published.6", **where).verdict == "not run"
 
 
+def test_a_measure_that_a_fold_leaves_open_is_open_for_the_run(tmp_path):
+    contents = [result("sdnet", "acdc-frames.published.6", fold) | {"source": "a"} for fold in range(3)]
+    contents[1]["metrics"] = {name: value for name, value in contents[1]["metrics"].items() if name != DICE}
+    where = {"method": "sdnet", "metric": DICE, "table": "Table 1", "dataset": "acdc-frames.published.6"}
+    row = pick(build(write(tmp_path, *contents)), **where)
+    assert (row.ours_mean, row.verdict) == ("", "not run"), "no mean over the folds that have it"
+    contents[1]["source"] = "b"
+    with pytest.raises(ValueError, match="that only one of them has"):
+        build(write(tmp_path, *contents))
+
+
 def test_other_folds_and_other_data_are_in_kind(tmp_path):
     names = ("acdc-frames.disjoint.6", "acdc-frames-96.published.6", "sunnybrook.loo.50")
     rows = build(write(tmp_path, *(result("sdnet", name, 0) for name in names)))

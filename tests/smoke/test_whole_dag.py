@@ -54,6 +54,7 @@ COARSE = {
     "register": QUICK | {"transform": "affine"},
     "strip": {"kind": "given"},
     "slab": {"count": 8, "size": 64},
+    "gate": {"measures": {"native_brain_ml": {"maximum": 2300}}},
 }
 # In the copy of the sources: fewer heads, of larger voxels, go through the same commands.
 DRAWN = {

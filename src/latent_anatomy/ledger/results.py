@@ -34,6 +34,7 @@ class Result:
     evaluation: dict
     trained_on: str | None = None  # the data set, where it is another
     fold: int | None = None
+    source: str | None = None  # digest of the code that evaluated
     folds: int = 1  # of how many the metrics are means
     of_folds: tuple[dict[str, float], ...] = ()  # the metrics of each
 
@@ -97,14 +98,23 @@ def read(paths: Iterable[Path], study: str, phantom: bool) -> Results:
         else:
             names = ("run", "dataset", "seed", "params", "evaluation")
             named = {name: job[name] for name in names}
-            elsewhere = {name: job.get(name) for name in ("trained_on", "fold")}
+            elsewhere = {name: job.get(name) for name in ("trained_on", "fold", "source")}
             result = Result(path, metrics=metrics, **elsewhere, **named)
             runs.setdefault((result.run, dataset), []).append(result)
     for key, own in runs.items():
         own.sort(key=lambda result: (result.seed, result.fold or 0))
         _check_alike(own)
-        runs[key] = _over_folds(own)
+        runs[key] = _over_folds(_of_all(own))
     return Results(runs, comparisons, phantom)
+
+
+def _of_all(own: list[Result]) -> list[Result]:
+    """With the metrics that every seed and fold has: a mean over some of them would be of other people."""
+    common = set.intersection(*(set(result.metrics) for result in own))
+    return [
+        replace(result, metrics={name: value for name, value in result.metrics.items() if name in common})
+        for result in own
+    ]
 
 
 def _over_folds(own: list[Result]) -> list[Result]:
@@ -212,7 +222,10 @@ def _check_alike(own: list[Result]) -> None:
                     f"{other.path}: expected the {what} of {first.path}, found others: seeds of one run must "
                     "be made alike, run them again"
                 )
-        if other.metrics.keys() != first.metrics.keys():
+        # The same code leaves out what is not defined, as the distance to nothing; other code may not know it.
+        if other.metrics.keys() != first.metrics.keys() and (
+            other.source is None or other.source != first.source
+        ):
             differing = sorted(other.metrics.keys() ^ first.metrics.keys())
             raise ValueError(
                 f"{other.path}: expected the metrics of {first.path}, found {len(differing)} that only one "
