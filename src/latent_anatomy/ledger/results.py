@@ -222,7 +222,7 @@ def _check_alike(own: list[Result]) -> None:
                     f"{other.path}: expected the {what} of {first.path}, found others: seeds of one run must "
                     "be made alike, run them again"
                 )
-        # The same code leaves out what is not defined, as the distance to nothing; other code may not know it.
+        # The same code leaves out what is undefined, as a distance to nothing; other code may not know it.
         if other.metrics.keys() != first.metrics.keys() and (
             other.source is None or other.source != first.source
         ):
