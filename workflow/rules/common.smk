@@ -21,14 +21,14 @@ from latent_anatomy.pipeline import (
 
 
 def checked():
-    """The parameters, less what cannot be made without files that cannot be had; each job's file is written."""
+    """The parameters, less what cannot be made without files that cannot be had, and the copies of the jobs' files."""
     try:
         return job_files.prepare(params.validate(config))
     except ValueError as error:
         sys.exit(str(error))
 
 
-PARAMS = checked()
+PARAMS, JOBS = checked()
 STUDIES = PARAMS.studies
 PAPERS = {study: reports.paper(study) for study in STUDIES if reports.paper(study)}
 CHOSEN = PARAMS.collection.studies
@@ -60,6 +60,11 @@ wildcard_constraints:
 def raw_files(dataset):
     """The raw files of a data set."""
     return [f"data/raw/{dataset}/{file.name}" for file in datasets.find(dataset).files]
+
+
+def job(wildcards, input):
+    """What a job reads in place of its file, which others may write anew while this workflow goes on."""
+    return JOBS[str(input.params)]
 
 
 def memory(wildcards, input):

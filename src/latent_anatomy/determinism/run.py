@@ -28,12 +28,13 @@ from latent_anatomy.data.slices import Slices
 from latent_anatomy.determinism.text import same_seed_text, variance_text
 from latent_anatomy.determinism.trace import Comparison, Trace, compare
 from latent_anatomy.evaluation import registry as evaluation
-from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
+from latent_anatomy.jobs.inputs import build, choose_device, read_slices, shape_of, splits_on
 from latent_anatomy.pipeline import layout, params, resolve
 from latent_anatomy.provenance.files import digest, write_json
 from latent_anatomy.provenance.passport import passport, sealed
 from latent_anatomy.provenance.sources import PACKAGE_ROOT, source_digest
 from latent_anatomy.statistics.variance_components import components
+from latent_anatomy.training.environment import device_name
 from latent_anatomy.training.loop import TrainingParams, train
 from latent_anatomy.training.method import Data
 from latent_anatomy.training.seeds import derived_seed
