@@ -77,9 +77,9 @@ def made_of(artefact):
 
     def inputs(wildcards):
         names = wildcards.study, wildcards.dataset, wildcards.run, cohorts.replicate(wildcards.replicate)
-        job = Path(".params", f"{artefact(*names).job}.json")
+        job = JOBS.get(f".params/{artefact(*names).job}.json")
         # Of a job that is not there the rule's own input tells.
-        return artefact(*names, json.loads(job.read_text()) if job.is_file() else {}).inputs
+        return artefact(*names, json.loads(Path(job).read_text()) if job else {}).inputs
 
     return inputs
 
