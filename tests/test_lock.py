@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_jobs import files, run_evaluate, run_train  # noqa: F401
 
 from latent_anatomy.provenance.lock import alone, making
 
@@ -70,3 +71,16 @@ def test_an_error_gives_the_lock_back(tmp_path):
     with alone(tmp_path / "out"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_and_a_result_that_another_process_makes_are_left_to_it(files, tmp_path):  # noqa: F811
+    with (
+        alone(files["model"]),
+        pytest.raises(BlockingIOError, match=r"model\.safetensors: expected .* alone"),
+    ):
+        run_train(files)
+    assert not files["model"].exists() and not files["history"].exists()
+    run_train(files)
+    with alone(files["passport"]), pytest.raises(BlockingIOError, match="wait until it ends, or stop it"):
+        run_evaluate(files)
+    assert not files["metrics"].exists()

@@ -62,9 +62,17 @@ def raw_files(dataset):
     return [f"data/raw/{dataset}/{file.name}" for file in datasets.find(dataset).files]
 
 
-def job(wildcards, input):
-    """What a job reads in place of its file, which others may write anew while this workflow goes on."""
-    return JOBS[str(input.params)]
+def job(name):
+    """What a job reads in place of its file, which others may write anew while this workflow goes on.
+
+    A function of the wildcards alone, so that Snakemake remembers with which of them an output was made.
+    """
+
+    def copy(wildcards):
+        path = name.format(**wildcards)
+        return JOBS.get(path, path)  # of a job that is not there the rule's own input tells
+
+    return copy
 
 
 def memory(wildcards, input):

@@ -19,7 +19,7 @@ rule evaluate:
         mem_mb=memory,
         runtime=240,
     params:
-        job=job,
+        job=job(f".params/evaluate/{JOB}.json"),
         trained_on=lambda wildcards, input: options(input, "trained_on"),
     shell:
         "latent-anatomy evaluate --params {params.job:q} --slices {input.slices:q} --model {input.model:q}"
@@ -43,7 +43,7 @@ rule paired_tests:
         mem_mb=4000,
         runtime=60,
     params:
-        job=job,
+        job=job(".params/paired-tests/{study}/{dataset}.json"),
     shell:
         "latent-anatomy paired-tests --params {params.job:q}"
         " --results results/{wildcards.study:q}/{wildcards.dataset:q}"

@@ -23,7 +23,7 @@ for dataset in VOLUMES:
                 mem_mb=4000 if step == "strip" else 3000,
                 runtime=30 if step == "normalise" else 60,
             params:
-                job=job,
+                job=job(f".params/imaging/{dataset.name}/{step}.json"),
                 step=step,
                 dataset=dataset.name,
             shell:

@@ -15,7 +15,7 @@ rule slice:
         mem_mb=2000,
         runtime=30,
     params:
-        job=job,
+        job=job(".params/slice/{dataset}.json"),
     shell:
         "latent-anatomy slice {wildcards.dataset:q} --raw data/raw/{wildcards.dataset:q}"
         " --params {params.job:q} --out {output:q} 2>&1 | tee {log:q} >&2"
@@ -37,6 +37,6 @@ rule pool:
         mem_mb=memory,
         runtime=30,
     params:
-        job=job,
+        job=job(".params/slice/{dataset}.json"),
     shell:
         "latent-anatomy pool {input.members:q} --params {params.job:q} --out {output:q} 2>&1 | tee {log:q} >&2"

@@ -48,7 +48,7 @@ rule report:
         mem_mb=2000,
         runtime=30,
     params:
-        job=job,
+        job=job(".params/report/{study}.json"),
         notebook=notebook_parameters,
     shell:
         REPORT
@@ -70,7 +70,7 @@ rule qc_report:
         mem_mb=2000,
         runtime=30,
     params:
-        job=job,
+        job=job(".params/report/qc.json"),
         notebook=lambda wildcards, input: json.dumps(
             {"qc_files": list(input.tables), "picture_files": list(input.pictures)}
         ),

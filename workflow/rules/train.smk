@@ -18,7 +18,7 @@ rule train:
         mem_mb=memory,
         runtime=1440,
     params:
-        job=job,
+        job=job(f".params/train/{JOB}.json"),
         on=lambda wildcards, input: options(input, "on"),
     shell:
         "latent-anatomy train --params {params.job:q} --slices {input.slices:q} {params.on:q}"

@@ -14,7 +14,7 @@ rule gate:
         mem_mb=500,
         runtime=10,
     params:
-        job=job,
+        job=job(".params/imaging/{dataset}/gate.json"),
         subjects=lambda wildcards: option("subject", CHAINS[wildcards.dataset]),
         steps=lambda wildcards: option("step", imaging_steps.of_subject(wildcards.dataset)),
     shell:
@@ -39,7 +39,7 @@ rule slab:
         mem_mb=4000,
         runtime=30,
     params:
-        job=job,
+        job=job(".params/slice/{dataset}.json"),
     shell:
         "latent-anatomy image slab {wildcards.dataset:q} --params {params.job:q}"
         " --qc results/imaging/{wildcards.dataset:q}/qc.csv --interim data/interim/{wildcards.dataset:q}"
