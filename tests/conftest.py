@@ -75,8 +75,12 @@ OUTPUTS = (
     *("--metrics", "--scores", "--arrays", "--passport"),
 )
 
-# Subjects of phantom-brain that a finished project has, and that its params.yaml leaves out.
-EVERYBODY = [subject.name for subject in datasets.find("phantom-brain").subjects]
+# Subjects of phantom-brain, one of each split first: those that a finished project has, and those left out.
+FIRST = {subject.split: subject.name for subject in reversed(datasets.find("phantom-brain").subjects)}
+EVERYBODY = [
+    *FIRST.values(),
+    *(each.name for each in datasets.find("phantom-brain").subjects if each.name not in FIRST.values()),
+]
 TAKEN, LEFT_OUT = EVERYBODY[:3], EVERYBODY[3:]
 EXCLUDED = ("imaging", "datasets", "phantom-brain", "excluded")
 

@@ -163,7 +163,7 @@ def test_an_edited_metrics_file_is_found(project):
     message = the(found, RESULT.path, "outputs")
     assert RESULT.outputs["metrics"] in message and "changed after" in message
     assert f"snakemake --cores all --force -- {RESULT.path}" in message
-    assert "older than its metrics" in the(found, LEDGERS[1], "rows")
+    assert "expected the metrics that passport.json names" in the(found, LEDGERS[1], "rows")
     assert "stale" in the(found, REPORT, "inputs")
 
 

@@ -70,7 +70,7 @@ def shorten(project: Project) -> None:
     content["studies"]["baur"] = {"runs": [MODEL], "evaluation": {"lesions": {}}}
     content["studies"]["sdnet"] = {"runs": ["unet"], "evaluation": {"segmentation": {}}}
     sweeps = {"quarter": {"datasets": [HEARTS], **SWEPT}}
-    content["imaging"]["datasets"][BRAIN]["excluded"] = dict.fromkeys(EVERYBODY[2:], "a test")
+    content["imaging"]["datasets"][BRAIN]["excluded"] = dict.fromkeys(EVERYBODY[3:], "a test")
     external = [{"dataset": DATASET, "trained_on": BRAIN}]
     content["collections"] = {
         "phantom": {
@@ -368,13 +368,13 @@ def test_a_changed_step_of_imaging_makes_what_follows_again_and_changed_back_it_
 
 @pytest.mark.slow
 def test_a_subject_that_comes_back_is_recorded_with_what_snakemake_made_of_it(project):
-    project.choose("imaging", "datasets", BRAIN, "excluded", value=dict.fromkeys(EVERYBODY[3:], "a test"))
+    project.choose("imaging", "datasets", BRAIN, "excluded", value=dict.fromkeys(EVERYBODY[4:], "a test"))
     succeeded(project.snakemake("--cores", "2", "--quiet"))
     succeeded(sync(project, "record"))
     assert dvc(project, "status").strip() == "Data and pipelines are up to date."
     lock = yaml.safe_load((project.path / "dvc.lock").read_text())["stages"]
     outputs = {out["path"]: out for out in lock[f"imaging/{BRAIN}"]["outs"]}
-    assert outputs[f"data/interim/{BRAIN}"]["nfiles"] == 3 * FILES_OF_A_SUBJECT
+    assert outputs[f"data/interim/{BRAIN}"]["nfiles"] == 4 * FILES_OF_A_SUBJECT
 
 
 @pytest.mark.slow
