@@ -41,6 +41,7 @@ def run(folder: Path, count: int) -> list[dict]:
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     done = [json.loads(line) for line in lines if line.endswith("}")]
     log.write_text("".join(json.dumps(each) + "\n" for each in done), encoding="utf-8")  # without half a line
+    kills_snakemake.restore(folder)  # where an earlier run was stopped in the middle of a kill
     verbs = kills_verbs.Verbs(folder)
     with log.open("a", encoding="utf-8") as stream:
         while len(done) < count:

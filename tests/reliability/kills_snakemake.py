@@ -21,6 +21,7 @@ TARGETS = (
 )
 MADE = ("data", "models", "results", "reports", ".params", ".scratch", ".snakemake")
 LIMIT_S = 900
+KILLS = 12  # then it may end
 
 
 def make(folder: Path) -> None:
@@ -57,6 +58,12 @@ def make(folder: Path) -> None:
     (folder / "made").touch()
 
 
+def restore(folder: Path) -> None:
+    """The project as it was when Snakemake had made it."""
+    shutil.rmtree(folder / "project", ignore_errors=True)
+    shutil.copytree(folder / "whole", folder / "project", symlinks=True)
+
+
 def started(folder: Path, *words: str) -> subprocess.Popen:
     """Snakemake in a session of its own, on one core."""
     command = [sys.executable, "-m", "snakemake", "--cores", "1", *words, "--", *TARGETS]
@@ -82,11 +89,12 @@ def until_it_ends(folder: Path, rng: random.Random) -> list[dict]:
     for name in MADE if rng.random() < 0.5 else [rng.choice(MADE[1:4])]:
         shutil.rmtree(project / name, ignore_errors=True)
     said = ""
-    for _ in range(100):
+    for _ in range(2 * KILLS):
         process = started(folder)
         alone = rng.random() < 0.5
         try:
-            said = process.communicate(timeout=rng.uniform(1, 30))[0]
+            limit = rng.uniform(1, 25) if len(killed) < KILLS else LIMIT_S
+            said = process.communicate(timeout=limit)[0]
         except subprocess.TimeoutExpired:
             if alone:
                 process.kill()  # what it started goes on as an orphan
@@ -111,6 +119,5 @@ def until_it_ends(folder: Path, rng: random.Random) -> list[dict]:
     if process.returncode:
         outcome, what = "lost", said[-300:]
     if outcome != "as before":
-        shutil.rmtree(project)
-        shutil.copytree(folder / "whole", project, symlinks=True)
+        restore(folder)
     return [each | {"outcome": outcome, "said": what} for each in killed]

@@ -145,6 +145,8 @@ def _of_heads(root: Path) -> list[list[str]]:
         for words in commands:  # by this package, which is that of the other project
             assert _ended(_forked(root, words)) == 0, words
         shutil.copytree(root, root.parent / "heads-whole", symlinks=True)
+    shutil.rmtree(root)
+    shutil.copytree(root.parent / "heads-whole", root, symlinks=True)
     return commands
 
 
