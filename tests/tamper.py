@@ -418,8 +418,7 @@ KINDS = (
         "and the commit made up",
         lambda root: unsealed(root, commit=MADE_UP),
         AUDIT,
-        "older passport",
-        UNPROVEN,
+        "expected a sealed passport",
     ),
     Kind("an input deleted from the passport", fewer_inputs, AUDIT, "expected model in its passport"),
     Kind(

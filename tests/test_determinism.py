@@ -18,6 +18,7 @@ import yaml
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from proofs import sliced
 
 from latent_anatomy.data import slices, slices_file
 from latent_anatomy.data.cohorts import dataset_of
@@ -83,7 +84,7 @@ def phantom(tmp_path_factory) -> Path:
     source = replace(datasets.find(DATASET), train=24, val=8, test=8)
     source.generate(folder)
     path = folder / f"{DATASET}.h5"
-    slices_file.write(path, source.to_slices(folder), passport={})
+    slices_file.write(path, source.to_slices(folder), sliced(DATASET))
     return path
 
 
@@ -167,7 +168,7 @@ def write_slices(path, subjects, positions: int, modality: str, bright, inside=1
         classes=0,
         **others,
     )
-    slices_file.write(path, content, passport={})
+    slices_file.write(path, content, sliced(content.dataset))
 
 
 # What `latent_anatomy.determinism.record` does, for all requests in one process: torch is loaded once.

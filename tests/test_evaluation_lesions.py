@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from proofs import sliced
 from scipy import ndimage
 from sklearn.metrics import average_precision_score
 from torch import nn
@@ -410,7 +411,7 @@ def write_slices(path) -> None:
             classes=0,
             mask_names=("brain", "lesion"),
         ),
-        passport={},
+        passport=sliced("phantom-test"),
     )
 
 

@@ -30,8 +30,8 @@ from latent_anatomy.jobs.imaging.step import Place
 from latent_anatomy.pipeline import imaging_steps
 from latent_anatomy.pipeline.params import Imaging
 from latent_anatomy.pipeline.volume_files import PASSPORT, subject_of
-from latent_anatomy.provenance import passport
-from latent_anatomy.provenance.files import canonical_json, sha256_file
+from latent_anatomy.provenance import formats, passport
+from latent_anatomy.provenance.files import canonical_json, hashes, sha256_file, write_json
 
 SPACING_MM = 4.0
 LESION = np.array([24.0, -30.0, 20.0])  # where it lies in the atlas
@@ -284,6 +284,10 @@ def test_nobody_who_passed_and_strangers_are_refused(cohort, tmp_path):
         (table.replace("ill,yes", "stranger,yes"), "expected one of its subjects, found 'stranger'"),
     ):
         (tmp_path / "other.csv").write_text(text)
+        proof = json.loads((tmp_path / PASSPORT).read_text())
+        whole = {key: value for key, value in proof.items() if key not in ("seal", "outputs")}
+        hashes = {"qc": sha256_file(tmp_path / "other.csv")}
+        (tmp_path / PASSPORT).write_text(canonical_json(passport.sealed(whole, outputs=hashes)))
         with pytest.raises(ValueError, match=complaint):
             slab.run(
                 cohort.dataset,
@@ -409,6 +413,18 @@ def test_a_scan_that_ends_in_mid_brain_is_seen_and_its_zeros_are_no_brain(tmp_pa
     assert "one,no," in reason and "register/coverage_percent" in reason and "is below 90" in reason
 
 
+def shown_only(interim: Path, field: Volume) -> None:
+    """Write ill's field of view, with passports that say that the steps made and used just this."""
+    path = interim / "ill/register/field.nii.gz"
+    volume.write(path, field, "uint8")
+    for step, part, role in (("register", "outputs", path.name), ("strip", "inputs", "field")):
+        beside = interim / "ill" / step / PASSPORT
+        proof = formats.read_passport(beside)
+        proof[part][role] = sha256_file(path)
+        del proof["seal"]
+        write_json(beside, passport.sealed(proof))
+
+
 def test_slices_that_are_hardly_shown_are_left_out_and_it_is_said(cohort, tmp_path, capsys):
     """The upper half of ill's field of view is taken away after all steps."""
     interim = shutil.copytree(cohort.root / "interim", tmp_path / "interim")
@@ -417,7 +433,7 @@ def test_slices_that_are_hardly_shown_are_left_out_and_it_is_said(cohort, tmp_pa
     brain, settings = atlas.load("mni152", SPACING_MM).brain, slab_module.Params(**STEPS["slab"])
     levels = slab_module.positions(brain, settings)
     field.values[..., levels[7] :] = 0
-    volume.write(interim / "ill/register/field.nii.gz", field, "uint8")
+    shown_only(interim, field)
     capsys.readouterr()
     content = replace(cohort, root=tmp_path).finish(tmp_path)
     assert "ill: 5 of 12 slices left out: its images show less than 90 %" in capsys.readouterr().err
@@ -428,7 +444,7 @@ def test_slices_that_are_hardly_shown_are_left_out_and_it_is_said(cohort, tmp_pa
     assert np.array_equal(content.images, whole.images[kept])
     assert np.array_equal(content.masks, whole.masks[kept])
     field.values[:] = 0
-    volume.write(interim / "ill/register/field.nii.gz", field, "uint8")
+    shown_only(interim, field)
     with pytest.raises(ValueError, match="ill: expected slices with 90 % of the atlas' brain"):
         replace(cohort, root=tmp_path).finish(tmp_path)
 
@@ -443,6 +459,13 @@ def test_the_outline_of_a_lesion_is_in_the_picture_of_whom_it_was_drawn_in(cohor
     numbers = json.loads((cohort.root / "interim/ill/register/numbers.json").read_text())
     assert numbers["lesion_ml"] == pytest.approx(4 / 3 * np.pi * RADIUS_MM**3 / 1000, rel=0.3)
     assert numbers["lesion_outside_percent"] == 0
+
+
+def proven(place: Place, step: str, inputs: dict[str, str], outputs: dict[str, str]) -> None:
+    """Write the passport that a step would have left."""
+    job = {"job": step, "dataset": place.dataset.name}
+    proof = passport.sealed({"inputs": inputs, "job": job}, subject=place.subject.name, outputs=outputs)
+    write_json(place.step(step) / PASSPORT, proof)
 
 
 ELSEWHERE = {
@@ -471,6 +494,9 @@ def test_a_mask_that_lies_elsewhere_is_refused_before_anything_is_registered(
         shutil.copytree(tmp_path / "raw/one", place.step("bias"))
         place.step("coregister").mkdir()
         Transform.identity().write(place.step("coregister") / "t1.txt")
+        images = hashes({name: place.volume("bias", name) for name in one.images})
+        proven(place, "bias", {}, {f"{name}.nii.gz": value for name, value in images.items()})
+        proven(place, "coregister", images, hashes({"t1.txt": place.step("coregister") / "t1.txt"}))
     with pytest.raises(ValueError, match=r"lesion\.nii\.gz: expected the (place|grid) of flair\.nii\.gz"):
         register.run(write_jobs(tmp_path / "jobs", dataset)["register"], place)
     assert not place.step("register").exists()

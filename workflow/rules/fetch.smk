@@ -51,6 +51,7 @@ for download in {each for given in training_jobs.weights(PARAMS).values() for ea
             runtime=120,
         params:
             download=download.name,
+            job=JOBS[f".params/raw/{download.name}.json"],
         shell:
-            "latent-anatomy fetch {params.download:q} --params .params/raw/{params.download:q}.json"
+            "latent-anatomy fetch {params.download:q} --params {params.job:q}"
             " --out data/raw/{params.download:q} 2>&1 | tee {log:q} >&2"

@@ -20,7 +20,7 @@ rule ledger:
 
 
 REPORT = (
-    "latent-anatomy report --params {input.params:q} --notebook {input.notebook:q}"
+    "latent-anatomy report --params {params.job:q} --notebook {input.notebook:q}"
     " --parameters {params.notebook:q} --out {output:q} 2>&1 | tee {log:q} >&2"
 )
 
@@ -48,6 +48,7 @@ rule report:
         mem_mb=2000,
         runtime=30,
     params:
+        job=job(".params/report/{study}.json"),
         notebook=notebook_parameters,
     shell:
         REPORT
@@ -69,6 +70,7 @@ rule qc_report:
         mem_mb=2000,
         runtime=30,
     params:
+        job=job(".params/report/qc.json"),
         notebook=lambda wildcards, input: json.dumps(
             {"qc_files": list(input.tables), "picture_files": list(input.pictures)}
         ),

@@ -14,10 +14,11 @@ rule gate:
         mem_mb=500,
         runtime=10,
     params:
+        job=job(".params/imaging/{dataset}/gate.json"),
         subjects=lambda wildcards: option("subject", CHAINS[wildcards.dataset]),
         steps=lambda wildcards: option("step", imaging_steps.of_subject(wildcards.dataset)),
     shell:
-        "latent-anatomy image gate --params {input.params:q} --interim data/interim/{wildcards.dataset:q}"
+        "latent-anatomy image gate --params {params.job:q} --interim data/interim/{wildcards.dataset:q}"
         " {params.subjects:q} {params.steps:q} --out {output.table:q} --passport {output.passport:q}"
         " 2>&1 | tee {log:q} >&2"
 
@@ -37,7 +38,9 @@ rule slab:
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        job=job(".params/slice/{dataset}.json"),
     shell:
-        "latent-anatomy image slab {wildcards.dataset:q} --params {input.params:q}"
+        "latent-anatomy image slab {wildcards.dataset:q} --params {params.job:q}"
         " --qc results/imaging/{wildcards.dataset:q}/qc.csv --interim data/interim/{wildcards.dataset:q}"
         " --out {output:q} 2>&1 | tee {log:q} >&2"

@@ -13,11 +13,11 @@ import torch
 from latent_anatomy.audit import alike, orders
 from latent_anatomy.audit.expected import Jobs
 from latent_anatomy.audit.links import Files, Link, State
-from latent_anatomy.jobs.inputs import device_name
 from latent_anatomy.pipeline.layout import Artefact, as_sealed
 from latent_anatomy.provenance.files import write_json
 from latent_anatomy.provenance.formats import read_passport
 from latent_anatomy.provenance.sources import PACKAGE_ROOT, source_digest
+from latent_anatomy.training.environment import device_name
 
 SHOWN = 3  # differences in a message
 OWN = ("lock", "python")  # of an environment, what is no library

@@ -30,11 +30,13 @@ def fetch(
 def phantom(dataset: str, out: Annotated[Path, typer.Option(help="Folder for the files.")]) -> None:
     """Make a phantom data set, in the layout of the data set that it stands for."""
     from latent_anatomy.datasets import registry as datasets
+    from latent_anatomy.provenance.lock import alone
 
     source = datasets.find(dataset)
     if not source.phantom:
         raise ValueError(f"{dataset}: expected a phantom, found real data: run `fetch {dataset}`")
-    source.generate(out)
+    with alone(out):
+        source.generate(out)
 
 
 def slice_(

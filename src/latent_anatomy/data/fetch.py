@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from latent_anatomy.data.dataset import MIRROR_VARIABLE, Dataset, RawFile, find_in_mirror, unregistered
 from latent_anatomy.provenance.files import atomic_write
+from latent_anatomy.provenance.lock import sweep
 
 ATTEMPTS = 5  # failures in a row without a single new byte
 BACKOFF_S = 1.0  # waiting time after the first of them, doubled after each
@@ -48,6 +49,7 @@ def fetch(
         target = raw_dir / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
         with _lock(target.with_name(f".{target.name}.lock")):
+            sweep(target)
             if target.exists():
                 file.verify(target)
                 continue

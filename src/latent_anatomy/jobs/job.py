@@ -3,13 +3,21 @@
 import json
 from pathlib import Path
 
-from latent_anatomy.provenance.files import sha256_file
-
-WRITTEN = "written.json"
+from latent_anatomy.provenance import plans
+from latent_anatomy.provenance.verify import MADE_BY
 
 
 def read_job(path: Path, kind: str) -> dict:
     """A resolved job (see `pipeline.resolve`); ValueError when it is of another kind."""
+    return read_with_makers(path, kind)[0]
+
+
+def read_with_makers(path: Path, kind: str) -> tuple[dict, dict[str, str]]:
+    """A resolved job, and input or step -> digest of the job that makes it (see `pipeline.makers`).
+
+    Read once, when the job starts: what is planned while it runs does not move it. A job that comes from a
+    passport, to be done again, names no makers. ValueError when it is of another kind, or not as planned.
+    """
     again = "let Snakemake write it again (snakemake -n)"
     try:
         job = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -21,18 +29,5 @@ def read_job(path: Path, kind: str) -> dict:
         raise ValueError(
             f"{path}: expected a job of kind {kind!r}, found {job.get('job')!r}: give its own file"
         )
-    _as_planned(Path(path), again)
-    return job
-
-
-def _as_planned(path: Path, again: str) -> None:
-    """ValueError for a file below a plan (`pipeline.job_files`) that is not as that plan wrote it."""
-    for folder in path.parents:
-        if (folder / WRITTEN).is_file():
-            try:
-                files = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))["files"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{folder / WRITTEN}: expected a plan, found another: {again}") from error
-            if files.get(path.relative_to(folder).as_posix()) not in (None, sha256_file(path)):
-                raise ValueError(f"{path}: expected the job as it was planned, found another: {again}")
-            return
+    plans.as_planned(Path(path), again)
+    return job, job.pop(MADE_BY, {})

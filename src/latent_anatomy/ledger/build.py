@@ -18,6 +18,7 @@ from latent_anatomy.ledger.departures import departures
 from latent_anatomy.ledger.papers import PHANTOM, Paper, Table
 from latent_anatomy.ledger.results import Results
 from latent_anatomy.ledger.table import COLUMNS, Row
+from latent_anatomy.provenance.lock import making
 from latent_anatomy.statistics.inference import t_interval
 from latent_anatomy.statistics.trainings import LEAST
 
@@ -220,6 +221,7 @@ def _joined(reasons: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
 
 
+@making("out", "phantom_out")
 def write(paper_files: Iterable[Path], metrics: Iterable[Path], out: Path, phantom_out: Path) -> None:
     """Write the ledgers of the papers' files and metrics.json files as CSV: same input, same bytes.
 

@@ -14,8 +14,8 @@ from latent_anatomy.ledger import table as ledger_table
 from latent_anatomy.ledger.papers import Paper
 from latent_anatomy.ledger.results import Results
 from latent_anatomy.pipeline.layout import place_of
-from latent_anatomy.provenance.files import digest, hashes, sha256_file
-from latent_anatomy.provenance.formats import read_passport
+from latent_anatomy.provenance import verify
+from latent_anatomy.provenance.files import digest, hashes
 from latent_anatomy.provenance.passport import passport
 from latent_anatomy.provenance.unpacking import read_npz
 from latent_anatomy.reports.display import show
@@ -135,7 +135,7 @@ def read(
 def history(path: str) -> dict[str, NDArray]:
     """Column -> values (epochs,) float64 of a history.csv; ValueError for a damaged one."""
     again = "train this run again"
-    _own(path, "history", Path(path).with_name("model.safetensors"))
+    verify.proven(Path(path))
     try:
         head, *lines = csv.reader(Path(path).read_text(encoding="utf-8").splitlines())
         values = np.array([[float(cell) for cell in line] for line in lines])
@@ -149,17 +149,8 @@ def history(path: str) -> dict[str, NDArray]:
     return dict(zip(head, values.T, strict=True))
 
 
-def _own(path: str, role: str, beside: Path) -> None:
-    """ValueError unless a file is the one that the passport beside it names, if there is one beside it."""
-    named = read_passport(beside).get("outputs", {}).get(role) if beside.is_file() else None
-    if named not in (None, sha256_file(Path(path))):
-        raise ValueError(
-            f"{path}: expected the {role} that {beside.name} names, found others: make them again together"
-        )
-
-
 def _arrays(path: str, prefix: str) -> dict[str, NDArray]:
-    _own(path, "arrays", Path(path).with_name("passport.json"))
+    verify.proven(Path(path))
     arrays = read_npz(Path(path), remedy="evaluate this run again")
     return {key.removeprefix(prefix): values for key, values in arrays.items() if key.startswith(prefix)}
 

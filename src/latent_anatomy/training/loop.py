@@ -105,7 +105,8 @@ def train(
     epoch (from 1), rate/<optimiser>, train/<loss> (mean over the epoch's steps), val/<value>.
     A method with `fit` is fitted, once and from the beginning, and its history is one row without rates and
     losses. Raises FloatingPointError, naming epoch and step, when a loss is not finite; BlockingIOError
-    when another process trains in `scratch`; ValueError when the state there is that of another network.
+    when another process trains in `scratch`; ValueError when the state there is damaged, that of another
+    network, or was begun on another device, with another torch or number of threads.
     """
     loop = Loop(method, train_data, validation_data, streams_of(method, train_data), seed, settings)
     with only_one(scratch):

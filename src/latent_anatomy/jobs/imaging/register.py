@@ -8,8 +8,9 @@ from latent_anatomy.data.slices import NOT_DELINEATED
 from latent_anatomy.imaging import atlas, field_of_view, masks, pictures, registration, volume
 from latent_anatomy.imaging.transform import Transform, resample
 from latent_anatomy.imaging.volume import Volume
+from latent_anatomy.jobs.imaging.made import made
 from latent_anatomy.jobs.imaging.step import Place, finish
-from latent_anatomy.jobs.job import read_job
+from latent_anatomy.jobs.job import read_with_makers
 from latent_anatomy.pipeline.volume_files import (
     COVERAGE,
     FIELD,
@@ -18,7 +19,9 @@ from latent_anatomy.pipeline.volume_files import (
     transform_name,
     volume_name,
 )
+from latent_anatomy.provenance.files import hashes
 from latent_anatomy.provenance.passport import passport
+from latent_anatomy.provenance.verify import made_of
 
 
 def run(params: Path, place: Place) -> None:
@@ -28,12 +31,17 @@ def run(params: Path, place: Place) -> None:
     A mask that other subjects have and this one has not is 255 everywhere, not delineated. Images that
     their publisher has registered (`prepared`) are only brought to the atlas grid.
     """
-    job, out = read_job(params, "register"), place.step("register")
+    (job, makers), out = read_with_makers(params, "register"), place.step("register")
     sliced, guide = job["sliced"], job["guide"]
     names = list(place.subject.images)
     images = place.raw_images() if job["prepared"] else {name: place.volume("bias", name) for name in names}
     others = [] if job["prepared"] else [name for name in names if name != sliced]
     transforms = {transform_name(name): place.step("coregister") / transform_name(name) for name in others}
+    if not job["prepared"]:
+        made(place, "bias", images.values(), makers)
+    if others:
+        moved = made(place, "coregister", transforms.values(), makers)
+        made_of(place.step("coregister"), moved, hashes({name: images[name] for name in names}))
     drawn = place.raw_masks()
     proof = passport(inputs=images | drawn | transforms, job=job)
     target = atlas.load(**job["atlas"])

@@ -9,27 +9,37 @@ from latent_anatomy.data import slices_file
 from latent_anatomy.data.dataset import Volumes
 from latent_anatomy.data.slices import NOT_DELINEATED, Slices
 from latent_anatomy.imaging import atlas, field_of_view, gate, slab, volume
+from latent_anatomy.jobs.imaging.made import made
 from latent_anatomy.jobs.imaging.step import Place
-from latent_anatomy.jobs.job import read_job
-from latent_anatomy.pipeline.volume_files import FIELD, masks_of, subject_of
+from latent_anatomy.jobs.job import read_with_makers
+from latent_anatomy.pipeline.volume_files import FIELD, PASSPORT, masks_of, subject_of, volume_name
+from latent_anatomy.provenance import verify
+from latent_anatomy.provenance.lock import making
 from latent_anatomy.provenance.passport import passport
 
 
+@making("out")
 def run(dataset: Volumes, params: Path, qc: Path, interim: Path, out: Path) -> None:
     """Write `out`; `slice` counts the chosen positions from 0, bottom to top.
 
     Slices of which a subject's images show too little are left out, as stderr says. Raises ValueError when
-    nobody passed the gate, a subject of the gate's table is not of this data set, or has no slice left.
+    nobody passed the gate, a subject of the gate's table is not of this data set or has no slice left, or a
+    file is not what the job that is expected made of this subject.
     """
-    job = read_job(params, "slice")
+    job, makers = read_with_makers(params, "slice")
     if job["dataset"] != dataset.name:
         raise ValueError(f"{params}: expected the job of {dataset.name}, found that of {job['dataset']}")
+    judged = qc.with_name(PASSPORT)
+    says = {"job": "gate", "dataset": dataset.name}
+    verify.made_by(judged, verify.beside(judged, {"qc": qc}), says, makers.get("gate"))
     subjects = [subject_of(dataset, name) for name in gate.passing(qc)]
     places = [Place(dataset, subject, Path(), interim) for subject in subjects]
     if not places:
         raise ValueError(f"{qc}: expected subjects that passed the gate, found none: look at the table")
     masks = ("brain", *(name for name in masks_of(dataset) if name != "brain"))
     files = {place.subject.name: _files(place, masks) for place in places}
+    for place in places:
+        _verify(place, files[place.subject.name], makers)
     inputs = {f"{name}/{role}": path for name, own in files.items() for role, path in own.items()}
     proof = passport(inputs={"qc": qc} | inputs, job=job)
     settings, target = slab.Params.model_validate(job["params"]), atlas.load(**job["atlas"])
@@ -82,3 +92,17 @@ def _files(place: Place, masks: tuple[str, ...]) -> dict[str, Path]:
     image = place.volume("normalise", place.dataset.sliced)
     shown = {FIELD: place.volume("register", FIELD), "brain": place.volume("strip", "brain")}
     return {"image": image} | shown | others
+
+
+def _verify(place: Place, files: dict[str, Path], makers: dict[str, str]) -> None:
+    """Raise ValueError unless a subject's files were made by the steps that are expected, of one another."""
+    others = [path for role, path in files.items() if role not in ("image", "brain")]
+    normalised = made(place, "normalise", [files["image"]], makers)
+    stripped = made(place, "strip", [files["brain"]], makers)
+    registered = made(place, "register", others, makers)
+    below = {
+        "image": registered["outputs"][volume_name(place.dataset.sliced)],
+        "brain": stripped["outputs"][volume_name("brain")],
+    }
+    verify.made_of(place.step("normalise"), normalised, below)
+    verify.made_of(place.step("strip"), stripped, {"field": registered["outputs"][volume_name(FIELD)]})

@@ -6,8 +6,9 @@ import numpy as np
 
 from latent_anatomy.imaging import atlas, pictures, stripping, volume
 from latent_anatomy.imaging.volume import Volume
+from latent_anatomy.jobs.imaging.made import made
 from latent_anatomy.jobs.imaging.step import Place, finish
-from latent_anatomy.jobs.job import read_job
+from latent_anatomy.jobs.job import read_with_makers
 from latent_anatomy.pipeline.volume_files import FIELD, volume_name
 from latent_anatomy.provenance.passport import passport
 
@@ -18,10 +19,11 @@ def run(params: Path, place: Place) -> None:
     The publisher's mask is the brain where the parameters say so, else a reference to compare with. Of an
     image that its publisher has stripped, without a mask, everything above 0 is brain.
     """
-    job, out = read_job(params, "strip"), place.step("strip")
+    (job, makers), out = read_with_makers(params, "strip"), place.step("strip")
     inputs = {"image": place.volume("register", job["guide"]), "field": place.volume("register", FIELD)}
     if "brain" in place.subject.masks:
         inputs["brain"] = place.volume("register", "brain")
+    made(place, "register", inputs.values(), makers)
     proof = passport(inputs=inputs, job=job)
     settings = stripping.Params.model_validate(job["params"])
     head = volume.read(inputs["image"])
