@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from healthy_heads import build, heads, same_bits, stack, trained
+from monai_networks import given_weights, recorded
 from pydantic import ValidationError
 from torch import nn
 
@@ -36,6 +37,14 @@ def test_the_network_gives_noise_of_each_image_alone_and_starts_at_none():
     with pytest.raises(ValueError, match=r"divisible by 4 \(widths: 3\), found 10x12"):
         DiffusionUNet(1, (10, 12), (8, 16, 16), (False, True, True), 4)
     torch.testing.assert_close(waves(torch.tensor([0]), 4), torch.tensor([[1.0, 1, 0, 0]]))
+
+
+def test_the_network_computes_what_that_of_monai_computes():
+    network = given_weights("unet", DiffusionUNet(1, (16, 24), (4, 8, 8), (False, True, True), 2))
+    given = recorded("unet")
+    with torch.no_grad():
+        noise = network(given["images"], given["steps"])
+    torch.testing.assert_close(noise, given["noise"], rtol=1e-4, atol=1e-4)
 
 
 def test_noise3_is_opensimplex():

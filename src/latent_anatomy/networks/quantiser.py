@@ -28,9 +28,9 @@ class Quantiser(nn.Module):
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         codes = self.nearest(maps)
+        chosen = self.maps(codes)  # of the codebook as it was when they were the nearest
         if self.training and self.moving:
             self.follow(maps.detach(), codes)
-        chosen = self.maps(codes)
         commitment = F.mse_loss(maps.float(), chosen)
         return maps + (chosen - maps).detach(), commitment, codes
 
