@@ -50,7 +50,7 @@ def test_what_is_hidden_changes_nothing_and_what_is_kept_does():
 
 
 def test_the_loss_is_the_mean_over_hidden_patches_alone():
-    """Of a network that draws 0, on an image of which patch p has squares of 4^p: it says which 12 were hidden."""
+    """Of a network that draws 0, on an image of which patch p is 2^p: it says which 12 were hidden."""
     method, squares = build(MAE, TINY), 4.0 ** torch.arange(16)
     method.drawn = Counting(0)
     images = squares.sqrt().view(1, 1, 4, 4).repeat_interleave(8, 2).repeat_interleave(8, 3)

@@ -3,7 +3,7 @@
 pip install --no-deps monai==1.6.1 einops==0.8.2
 python tests/oracle/record_monai_networks.py tests/oracle/monai_networks_1_6_1.npz
 
-unet/weights/<ours>    weights of DiffusionModelUNet, under the names that they have in networks/diffusion_unet.py
+unet/weights/<ours>    of DiffusionModelUNet, under the names that they have in networks/diffusion_unet.py
 unet/images, steps, noise
 vq/weights/<ours>      of VQVAE, under those of methods/vq_vae.py
 vq/images, codes, reconstruction, loss, and book, sums, counts as they are after a pass in training

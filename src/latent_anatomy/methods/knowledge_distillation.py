@@ -50,6 +50,7 @@ class Params(MethodParams):
 
     epochs: int = Field(201, ge=1, description="Passes over the healthy images.")
     batch_size: int = Field(64, ge=1, description="Images per step.")
+    steps_per_epoch: int | None = Field(None, ge=1, description="Of training; None: every image once.")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's, of the student.")
     teacher: Teacher = Field("vgg16-torchvision", description="See above.")
     lambda_mse: float = Field(0.01, ge=0, description="Weight of the squared error.")

@@ -8,7 +8,8 @@ an image, row by row after a token that begins all, are its words:
     L = - mean over i of log p(t_i | t_1 ... t_(i-1))
 
 The codes of an image whose log p, given the image's own codes, is below the `quantile` of that image are
-replaced in their order, each by the likeliest after what is healed already. Their image is the reconstruction.
+replaced in their order, each by the likeliest after what is healed already. What the codes then give is the
+reconstruction.
 
     orders     one, of rows. Pinaya 2022: an ensemble of eight
     codebook   that of the VQ-VAE as it was trained. The released trainer lets it go on changing here, and
@@ -52,10 +53,8 @@ class Method(nn.Module):
     def __init__(self, params: Params, shape: Shape, on: nn.Module):
         super().__init__()
         self.params, self.selection, self.on = params, params.selection("entropy"), on
-        self.codes, length = (
-            on.params.codes,
-            on.grid[0] * on.grid[1],
-        )  # the token that begins is number `codes`
+        length = on.grid[0] * on.grid[1]
+        self.codes = on.params.codes  # the token that begins is this number
         self.words = nn.Embedding(self.codes + 1, params.width)
         self.places = nn.Embedding(length, params.width)
         self.blocks = nn.Sequential(

@@ -1,15 +1,16 @@
 """VQ-VAE: an auto-encoder whose latent map is made of a few codes; what `latent_transformer` stands on.
 
-van den Oord, Vinyals, Kavukcuoglu: Neural discrete representation learning. NeurIPS 2017 (arXiv 1711.00937), in
-the form of Bercea 2024 (see `training.healthy`) and of Pinaya et al. 2022. With width w and codes of size d,
+van den Oord, Vinyals, Kavukcuoglu: Neural discrete representation learning. NeurIPS 2017 (arXiv 1711.00937),
+in the form of Bercea 2024 (see `training.healthy`) and of Pinaya 2022. With width w and codes of size d,
 
     encoder   [Conv 4x4/2 to w, ReLU, two Res] twice, Conv 3x3 to d
-    decoder   Conv 3x3 to w, [two Res, transposed Conv 4x4/2] twice, ReLU between; Res = ReLU(x + Conv ReLU Conv x)
+    decoder   Conv 3x3 to w, [two Res, transposed Conv 4x4/2] twice, ReLU between
+    Res       ReLU(x + Conv ReLU Conv x)
 
     L = |x - r| + commitment mean (z - sg e(z))^2,        e(z) the nearest code of z, see `networks.quantiser`
 
-    codebook   "ema" follows z. The released trainer leaves the network in evaluation mode, where it stays as it
-               was drawn, and z has to come to it: "frozen"
+    codebook   "ema" follows z. The released trainer leaves the network in evaluation mode, where it stays as
+               it was drawn, and z has to come to it: "frozen"
 """
 
 from typing import Literal

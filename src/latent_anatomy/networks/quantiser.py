@@ -1,8 +1,8 @@
-"""Vector quantisation whose codebook follows the vectors that it is given (van den Oord 2017, arXiv 1711.00937).
+"""Vector quantisation whose codebook follows the vectors that it is given (van den Oord, arXiv 1711.00937).
 
 Of vectors z and their nearest codes e(z): N_i <- decay N_i + (1 - decay) (vectors of code i),
-m_i <- decay m_i + (1 - decay) (sum of the vectors of code i), e_i = m_i / N_i, with N_i smoothed so that a code
-that nobody uses does not divide by 0 (appendix A.1).
+m_i <- decay m_i + (1 - decay) (sum of the vectors of code i), e_i = m_i / N_i, with N_i smoothed so that a
+code that nobody uses does not divide by 0 (appendix A.1).
 """
 
 import torch
@@ -13,7 +13,7 @@ EPSILON = 1e-5
 
 
 class Quantiser(nn.Module):
-    """Maps (N, D, H, W) -> the same made of codes, straight-through; loss of commitment; codes (N, H, W) int64.
+    """Maps (N, D, H, W) -> the same of codes, straight-through; loss of commitment; codes (N, H, W) int64.
 
     `moving`: whether the codebook follows in training; without, it stays as it was drawn.
     """

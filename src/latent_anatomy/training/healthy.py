@@ -36,6 +36,7 @@ class HealthyParams(MethodParams):
 
     epochs: int = Field(1500, ge=1, description="Passes over the healthy images.")
     batch_size: int = Field(8, ge=1, description="Images per step.")
+    steps_per_epoch: int | None = Field(None, ge=1, description="Of training; None: every image once.")
     learning_rate: float = Field(1e-4, gt=0, description="Adam's.")
     augmentation: Literal["affine", "none"] = Field("affine", description="Of training images.")
 
