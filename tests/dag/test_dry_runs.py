@@ -14,7 +14,13 @@ from latent_anatomy.pipeline import imaging_steps
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 STUDIES, COLLECTIONS = PARAMS["studies"], PARAMS["collections"]
 REAL = COLLECTIONS["real"]["images"]
-OWN = ("acdc", "mmwhs")  # whose files only the user's mirror folder can tell
+OWN = (
+    "acdc",
+    "mmwhs",
+    "fastmri",
+    "graz",
+    "radiography",
+)  # whose files only the user's mirror folder can tell
 BRAIN = "phantom-brain"
 END = {("ledger",), *(("report", study) for study in STUDIES), ("all",)}
 
@@ -31,7 +37,9 @@ def of_study(study: str, collection: str, first: str = "train", runs: list[str] 
             seeds = change.get("seeds", seeds) if all(concerned) else seeds
         return [(dataset, run, f"{fold}seed-{seed}") for seed in seeds]
 
-    trained = {job for place in product(chosen.get("datasets", []), everyone) for job in replicates(*place)}
+    only, names = chosen.get("only", {}), chosen.get("datasets", [])
+    places = {(name, run) for name in names for run in only.get(name, everyone)}
+    trained = {job for place in places for job in replicates(*place)}
     for sweep in chosen.get("sweeps", {}).values():
         cohorts = map(".".join, product(sweep["datasets"], sweep["splits"], map(str, sweep["labelled"])))
         folds = [f"fold-{fold}." for fold in sweep["folds"]]
