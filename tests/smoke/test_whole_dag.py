@@ -34,7 +34,10 @@ TINY = {
     "baur": {
         "datasets": [BRAIN],
         "seeds": [1],
-        "changes": [{"runs": ["anovaegan"], "params": {"epochs": 1, "width": 4, "momentum": 0.9}}],
+        "changes": [
+            {"runs": ["anovaegan"], "params": {"epochs": 1, "width": 4, "momentum": 0.9}},
+            {"runs": ["healthy-mean"], "params": {"by_position": False}},
+        ],
     },
     "sdnet": {
         "sweeps": {"all": {"datasets": [HEARTS], "runs": RUNS["sdnet"], **SWEPT}},
