@@ -1,5 +1,7 @@
 """The DDPM of RA's comparison: its size, both noises, the way there and back, and that it learns."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -62,6 +64,16 @@ def test_noise3_is_opensimplex():
     }
     noise = simplex.noise3(torch.tensor(list(recorded)), table)
     np.testing.assert_allclose(noise, list(recorded.values()), atol=5e-5)
+
+
+def test_no_other_point_is_near_enough_to_count():
+    """Of a fine grid over a cell: the nearest place of it to each lattice point around."""
+    steps = torch.tensor(list(itertools.product(range(-3, 5), repeat=3)), dtype=torch.float64)
+    grid = torch.linspace(0, 1, 21, dtype=torch.float64)
+    away = torch.cartesian_prod(grid, grid, grid)[:, None] - steps
+    nearest = (away + simplex.SQUISH * away.sum(-1, keepdim=True)).square().sum(-1).amin(0)
+    near = {tuple(step) for step, each in zip(steps.int().tolist(), nearest, strict=True) if each < 2 - 1e-9}
+    assert near == set(simplex.NEAR)
 
 
 def test_simplex_noise_is_a_sum_of_octaves_smooth_and_of_the_measured_size():
