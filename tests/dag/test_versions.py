@@ -173,6 +173,8 @@ def test_both_tools_make_the_same_files_of_the_same_whatever_params_yaml_says(
         request.getfixturevalue("with_methods")
     chosen = params.load(file)
     project.give_raw_files(*chosen.collection.datasets)
+    if edit is at_hand:
+        project.give_weights(chosen)
     jobs = jobs_of_snakemake(project, rich_project.mirror(tmp_path / "mirror"))
     monkeypatch.chdir(project.path)
     stages.write(chosen)
