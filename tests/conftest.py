@@ -21,8 +21,11 @@ import rich_project
 import yaml
 from rich_project import with_methods  # noqa: F401
 
+from latent_anatomy.data.dataset import Dataset
+from latent_anatomy.data.download import Download
 from latent_anatomy.datasets import registry as datasets
-from latent_anatomy.pipeline import imaging_steps, volume_files
+from latent_anatomy.pipeline import imaging_steps, training_jobs, volume_files
+from latent_anatomy.pipeline.params import Params
 from latent_anatomy.provenance.files import sha256_file
 
 ROOT = Path(__file__).parents[1]
@@ -143,9 +146,16 @@ class Project:
 
     def give_raw_files(self, *names: str) -> None:
         """Put a file in each place where the raw files of these data sets belong."""
-        for dataset in map(datasets.find, names):
-            for file in dataset.files:
-                path = self.path / "data" / "raw" / dataset.name / file.name
+        self.give_files(*map(datasets.find, names))
+
+    def give_weights(self, chosen: Params) -> None:
+        """The same of the weights of others that runs of the chosen collection are given."""
+        self.give_files(*(each for given in training_jobs.weights(chosen).values() for each in given))
+
+    def give_files(self, *sources: Dataset | Download) -> None:
+        for source in sources:
+            for file in source.files:
+                path = self.path / "data" / "raw" / source.name / file.name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(b"raw")
 

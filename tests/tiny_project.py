@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 DATASET = "phantom-breastmnist"
 RUNS = ("ae", "unoranic")
 SEEDS = (1, 2)
-STUDIES = ("unoranic", "baur", "sdnet")
+STUDIES = ("unoranic", "baur", "sdnet", "ra")
 LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")
 LOCK = "requirements.lock"
 

@@ -20,7 +20,7 @@ from latent_anatomy.versions import plan, stages
 DATASET, RUNS, BRAIN, MODEL = "phantom-breastmnist", ("unoranic", "ae"), "phantom-brain", "intensity"
 AE = f"unoranic/{DATASET}/ae/seed-1"
 HEARTS, SWEPT = "phantom-acdc", {"splits": ["fold"], "folds": [0], "labelled": [25], "runs": ["unet"]}
-REPORTS = {"report/unoranic", "report/baur", "report/sdnet"}
+REPORTS = {"report/unoranic", "report/baur", "report/sdnet", "report/ra"}
 AFTER_AE = {f"train/{AE}", f"evaluate/{AE}", f"paired-tests/unoranic/{DATASET}", "ledger", *REPORTS}
 AFTER_IMAGING = {
     f"imaging/{BRAIN}",
@@ -173,6 +173,8 @@ def test_both_tools_make_the_same_files_of_the_same_whatever_params_yaml_says(
         request.getfixturevalue("with_methods")
     chosen = params.load(file)
     project.give_raw_files(*chosen.collection.datasets)
+    if edit is at_hand:
+        project.give_weights(chosen)
     jobs = jobs_of_snakemake(project, rich_project.mirror(tmp_path / "mirror"))
     monkeypatch.chdir(project.path)
     stages.write(chosen)

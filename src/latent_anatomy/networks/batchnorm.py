@@ -51,3 +51,17 @@ def predicting(*networks: nn.Module) -> Iterator[None]:
     finally:
         for network in networks:
             network.train()
+
+
+class UnmovedBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation of a network that is in evaluation mode in training too: a gain and a bias.
+
+    Mean and variance stay at 0 and 1; names and shapes of weights are those of BatchNorm2d.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__(channels)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "UnmovedBatchNorm2d":
+        return super().train(False)

@@ -52,6 +52,9 @@ def check_chosen(
             raise ValueError(
                 f"{here}.external: expected data sets not under datasets, found {each.dataset!r}"
             )
+    among(f"{here}.only", chosen.only, chosen.datasets, f"{here}.datasets")
+    for name, only in chosen.only.items():
+        among(f"{here}.only.{name}", only, methods, "methods")
     for label, sweep in chosen.sweeps.items():
         _check_sweep(f"{here}.sweeps.{label}", sweep, methods)
     runs = dict.fromkeys((*study.runs, *chain.from_iterable(trained.values())))

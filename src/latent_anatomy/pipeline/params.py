@@ -135,7 +135,8 @@ class Params(Strict):
                 )
                 for label, sweep in each.sweeps.items()
             }
-            chosen[name] = each.model_copy(update={"sweeps": sweeps})
+            only = {name: [run for run in runs if run in left] for name, runs in each.only.items()}
+            chosen[name] = each.model_copy(update={"sweeps": sweeps, "only": only})
         collection = self.collection.model_copy(update={"studies": chosen})
         return self.model_copy(update={"studies": studies, "collections": {self.data: collection}})
 
@@ -152,7 +153,8 @@ class Params(Strict):
                 label: sweep.model_copy(update={"datasets": _less(sweep.datasets, missing)})
                 for label, sweep in chosen.sweeps.items()
             }
-            update = {"datasets": left, "external": external, "sweeps": sweeps}
+            only = {name: runs for name, runs in chosen.only.items() if name in left}
+            update = {"datasets": left, "external": external, "sweeps": sweeps, "only": only}
             studies[name] = chosen.model_copy(update=update)
         collection = self.collection.model_copy(update={**kinds, "studies": studies})
         reduced = self.model_copy(update={"collections": {self.data: collection}})

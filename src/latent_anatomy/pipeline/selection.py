@@ -69,13 +69,15 @@ class Sweep(Strict):
 class Chosen(Strict):
     """Data sets (none: not built) and seeds of a study in a collection, and what they change.
 
-    `datasets` are used as they are split, `sweeps` split others in several ways. `evaluation` changes
+    `datasets` are used as they are split, `sweeps` split others in several ways. `only` names what is made on
+    some of `datasets`, any of `methods`, where it is not all of the study's runs. `evaluation` changes
     settings of the study's protocols; there, `datasets` names those of the study on which a protocol
     runs, cohorts included (all of them, where it does not).
     """
 
     datasets: Once[Name] = []
     sweeps: dict[Name, Sweep] = {}
+    only: dict[Name, Once[Name]] = {}
     external: list[External] = []
     seeds: Once[Seed] = Field(min_length=1)
     changes: list[Change] = []
@@ -100,7 +102,9 @@ class Chosen(Strict):
         return list(dict.fromkeys(map(cohorts.dataset_of, self.tested)))
 
     def runs(self, name: str, runs: list[str]) -> list[str]:
-        """What is made on a data set or cohort: a study's own `runs`, unless sweeps choose."""
+        """What is made on a data set or cohort: a study's own `runs`, unless `only` or sweeps choose."""
+        if (place := self.tested.get(name, name)) in self.only:
+            return self.only[place]
         chosen = [runs if sweep.runs is None else sweep.runs for sweep in self._sweeps_of(name)]
         if name in self.datasets or not chosen:
             return runs
