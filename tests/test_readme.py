@@ -196,16 +196,34 @@ def test_the_table_of_results_is_the_ledger():
 
 
 def test_the_table_of_lesions_is_that_of_the_metrics():
-    """Each row: run, AUPRC, Dice at the training threshold with its SD, at validation's, the oracle's, FP."""
-    names = ("auprc", "training/dice", "training/dice_sd", "validation/dice", "oracle/dice")
-    names = (*names, "training/false_positives_per_volume")
-    row = r"^\| `(.*)` \| ([\d.]+) \| ([\d.]+) ± ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$"
+    """Each row: run, trainings, AUPRC, Dice at three thresholds (of the first least and most), FP, positive, L1."""
+    names = (
+        "auprc",
+        "training/dice",
+        "validation/dice",
+        "oracle/dice",
+        "training/false_positives_per_volume",
+    )
+    row = (
+        r"^\| `(.*)` \| (\d+) \| ([\d.]+) \| ([\d.]+) \(([\d.]+) to ([\d.]+)\) \| ([\d.]+) \| ([\d.]+)"
+        r" \| ([\d.]+) \| ([\d.]+|none) \| ([\d.]+|none) \|$"
+    )
     lines = rows("docs/results.md", row)
-    assert {run for run, *_ in lines} == {path.name for path in (ROOT / "results/baur/lgg-flair").iterdir()}
-    for run, *cells in lines:
-        ours = [metrics(f"baur/lgg-flair/{run}")[f"lesions/{name}"] for name in names]
-        assert numbers(cells) == pytest.approx(ours, abs=0.051)
-        assert numbers(cells[:-1]) == pytest.approx(ours[:-1], abs=0.00051)
+    made = ROOT / "results/baur/lgg-flair-128"
+    assert {run for run, *_ in lines} == {path.name for path in made.iterdir()}
+    for run, trainings, auprc, dice, least, most, *others in lines:
+        found = [json.loads(path.read_text()) for path in sorted((made / run).glob("*/metrics.json"))]
+        assert len(found) == int(trainings)
+        means = [fmean(each[f"lesions/{name}"] for each in found) for name in names]
+        assert numbers([auprc, dice, *others[:2]]) == pytest.approx(means[:4], abs=0.00051)
+        assert float(others[2]) == pytest.approx(means[4], abs=0.051)
+        spread = [each["lesions/training/dice"] for each in found]
+        assert numbers([least, most]) == pytest.approx([min(spread), max(spread)], abs=0.00051)
+        for cell, name in zip(others[3:], ("positive/training/dice", "l1/test"), strict=True):
+            assert (cell == "none") == (f"lesions/{name}" not in found[0])
+            if cell != "none":
+                ours = fmean(each[f"lesions/{name}"] for each in found)
+                assert float(cell) == pytest.approx(ours, abs=0.00051)
 
 
 def test_the_table_of_hearts_is_that_of_the_metrics():
