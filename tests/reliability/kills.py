@@ -4,9 +4,9 @@
 
 Works on a tiny project, which Snakemake makes in --folder. Its verbs are killed one by one, with and without
 their children, where their outputs are missing, there, or others; heads go through the imaging steps in a
-second project; and one attempt in five kills Snakemake itself, alone or with all that it started, again and
-again until it ends. What was done lies in done.jsonl, and the next run goes on from it. Exit code 1 when a
-file was wrong or lost at any time, or anything was left over in the end.
+second project; and the last sixth of the kills is of Snakemake itself, alone or with all that it started,
+again and again until it ends. What was done lies in done.jsonl, and the next run goes on from it. Exit code 1
+when a file was wrong or lost at any time, or anything was left over in the end.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def run(folder: Path, count: int) -> list[dict]:
     with log.open("a", encoding="utf-8") as stream:
         while len(done) < count:
             rng = random.Random(len(done))
-            if len(done) % 5 == 4 and sum(each["kind"] == "snakemake" for each in done) < count // 5:
+            if len(done) >= count - count // 6 + sum(each["kind"] == "snakemake" for each in done):
                 killed = kills_snakemake.until_it_ends(folder, rng)
             else:
                 killed = [verbs.attempt(rng)]

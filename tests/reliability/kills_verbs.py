@@ -32,6 +32,7 @@ class Verbs:
         tiny_volumes.replace_slow_parts([])
         self.folder = folder
         found = [shlex.split(text) for text in _commands((folder / "commands.txt").read_text())]
+        assert found, "no verb in commands.txt"
         self.commands = [(folder / "project", words) for words in found]
         self.commands += [(folder / "heads", words) for words in _of_heads(folder / "heads")]
         self.kinds = sorted({kind_of(words) for _, words in self.commands})
@@ -114,7 +115,7 @@ def outputs(words: list[str], there: dict[str, str]) -> list[str]:
 
 def _commands(log: str) -> list[str]:
     """The verbs in what Snakemake printed."""
-    return re.findall(r"^ +latent-anatomy (.*?) 2>&1 \| tee", log, re.MULTILINE)
+    return re.findall(r"Shell command: latent-anatomy (.*?) 2>&1 \| tee", log)
 
 
 def _of_heads(root: Path) -> list[list[str]]:
