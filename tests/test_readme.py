@@ -196,7 +196,7 @@ def test_the_table_of_results_is_the_ledger():
 
 
 def test_the_table_of_lesions_is_that_of_the_metrics():
-    """Each row: run, trainings, AUPRC, Dice at three thresholds (of the first least and most), FP, positive, L1."""
+    """Each row: run, trainings, AUPRC, Dice by three thresholds (of one least, most), FP, positive, L1."""
     names = (
         "auprc",
         "training/dice",

@@ -1,10 +1,10 @@
 """Axial slices of volumes in atlas space, at the same positions for every subject.
 
 Baur et al. 2018 (section 3.1) take "20 consecutive axial slices around the midline" at 256 x 256; they do not
-say what the midline of an axial stack is. Here the slices are those where lesions of multiple sclerosis lie:
-in the consensus masks of 29 patients of MSLUB in MNI space, the 20 mm from 12 to 31 mm hold 45 % of all lesion
+say what the midline of an axial stack is. Here the slices are where lesions of multiple sclerosis lie: in
+the consensus masks of 29 patients of MSLUB in MNI space, the 20 mm from 12 to 31 mm hold 45 % of all lesion
 voxels and 43 % of a patient's on average, those around the middle of the atlas brain (-4 to 15 mm) 30 % and
-39 %, and no 20 mm hold clearly more of both. A level taken from each subject's own brain would move with how
+39 %; no 20 mm hold clearly more of both. A level taken from each subject's own brain would move with how
 much of the cerebellum its mask holds.
 """
 
