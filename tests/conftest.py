@@ -84,7 +84,7 @@ EVERYBODY = [
     *FIRST.values(),
     *(each.name for each in datasets.find("phantom-brain").subjects if each.name not in FIRST.values()),
 ]
-TAKEN, LEFT_OUT = EVERYBODY[:3], EVERYBODY[3:]
+TAKEN, LEFT_OUT = EVERYBODY[:4], EVERYBODY[4:]
 EXCLUDED = ("imaging", "datasets", "phantom-brain", "excluded")
 
 

@@ -147,7 +147,7 @@ def test_a_subject_that_comes_back_is_prepared_alone(project):
 
 @pytest.mark.slow
 def test_a_subject_that_is_left_out_is_judged_and_nobody_is_prepared_again(project):
-    project.choose(*EXCLUDED, value=dict.fromkeys([*LEFT_OUT, TAKEN[0]], "a test"))
+    project.choose(*EXCLUDED, value=dict.fromkeys([*LEFT_OUT, TAKEN[-1]], "a test"))
     assert project.plan() == AFTER_STEPS
 
 
