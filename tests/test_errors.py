@@ -86,7 +86,7 @@ def test_sign_flips_of_nothing_and_of_no_number():
 
 def test_the_committed_ledger_can_be_compared():
     rows = gather(load("workspace", ROOT)).ledgers["results/ledger.csv"]
-    assert {key[2] for key in rows if key[4] == "claim"} >= {"lgg-flair", ""}
+    assert {key[2] for key in rows if key[4] == "claim"} >= {"lgg-flair-128", ""}
 
 
 def test_a_picture_of_others_has_no_passport(tmp_path):

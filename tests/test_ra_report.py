@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reporting
+from proofs import named
 from reporting import figures, shown_by, texts
 from synthetic_results import write
 from test_evaluation_anomalies import Flat, OneByOne, splits
@@ -41,7 +42,7 @@ def given(root: Path, dataset: str) -> dict:
     metrics = write(root, *contents)
     for path, arrays in zip(metrics, left.values(), strict=True):
         np.savez_compressed(path.with_name("arrays.npz"), **arrays)
-    arrays_files = [path.with_name("arrays.npz") for path in metrics]
+    arrays_files = [named(path.with_name("arrays.npz")) for path in metrics]
     phantom = dataset.startswith("phantom-")
     return reporting.report("ra", root, phantom, metrics, arrays_files, [], other="unoranic")
 

@@ -47,11 +47,10 @@ def _step(artefact: Artefact, passport: dict) -> Order:
     _, interim, dataset, subject, step, _ = PurePosixPath(artefact.path).parts
     folder = f"data/{interim}/{dataset}"
     made = {path: path.replace(folder, interim, 1) for path in artefact.outputs.values()}
-    beside = {
-        path: path.replace(folder, interim, 1)
-        for path in artefact.inputs.values()
-        if path.startswith(f"{folder}/")
-    }
+    earlier = [path for path in artefact.inputs.values() if path.startswith(f"{folder}/")]
+    # Beside the files of an earlier step their passport, by which the job knows them.
+    earlier += sorted({str(PurePosixPath(path).with_name("passport.json")) for path in earlier})
+    beside = {path: path.replace(folder, interim, 1) for path in earlier}
     given, places = {"raw": f"data/raw/{dataset}"}, {"interim": interim}
     verb = ("image", step, dataset, subject)
     return Order(verb, given, places, tuple(artefact.inputs.values()), made, beside)
