@@ -1,7 +1,17 @@
 # What happens, from raw files to the report. What was chosen: params.yaml. Where and how it runs: profiles/.
+import sys
+
 from snakemake.utils import min_version
 
+from latent_anatomy.pipeline import params
+
 min_version("9.0")
+
+# With line and column of what is no YAML, which Snakemake does not tell.
+try:
+    params.parsed("params.yaml")
+except ValueError as error:
+    sys.exit(str(error))
 
 
 configfile: "params.yaml"

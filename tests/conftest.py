@@ -21,8 +21,11 @@ import rich_project
 import yaml
 from rich_project import with_methods  # noqa: F401
 
+from latent_anatomy.data.dataset import Dataset
+from latent_anatomy.data.download import Download
 from latent_anatomy.datasets import registry as datasets
-from latent_anatomy.pipeline import imaging_steps, volume_files
+from latent_anatomy.pipeline import imaging_steps, training_jobs, volume_files
+from latent_anatomy.pipeline.params import Params
 from latent_anatomy.provenance.files import sha256_file
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +49,8 @@ if words[0] == "sync":
 options = dict(zip(words, words[1:]))
 names, read = json.loads(Path(__file__).with_name("names.json").read_text()), []
 if words[0] in ("fetch", "phantom"):
-    made = [Path(options["--out"], name) for name in names["raw"][words[1]]]
+    chosen = [word for option, word in zip(words, words[1:]) if option == "--file"]
+    made = [Path(options["--out"], name) for name in chosen or names["raw"][words[1]]]
 elif words[0] == "image" and "--out" not in options:
     step, dataset, subject = words[1:4]
     made = [Path(options["--interim"], subject, step, name) for name in names[step][dataset]]
@@ -74,9 +78,13 @@ OUTPUTS = (
     *("--metrics", "--scores", "--arrays", "--passport"),
 )
 
-# Subjects of phantom-brain that a finished project has, and that its params.yaml leaves out.
-EVERYBODY = [subject.name for subject in datasets.find("phantom-brain").subjects]
-TAKEN, LEFT_OUT = EVERYBODY[:3], EVERYBODY[3:]
+# Subjects of phantom-brain, one of each split first: those that a finished project has, and those left out.
+FIRST = {subject.split: subject.name for subject in reversed(datasets.find("phantom-brain").subjects)}
+EVERYBODY = [
+    *FIRST.values(),
+    *(each.name for each in datasets.find("phantom-brain").subjects if each.name not in FIRST.values()),
+]
+TAKEN, LEFT_OUT = EVERYBODY[:4], EVERYBODY[4:]
 EXCLUDED = ("imaging", "datasets", "phantom-brain", "excluded")
 
 
@@ -138,9 +146,16 @@ class Project:
 
     def give_raw_files(self, *names: str) -> None:
         """Put a file in each place where the raw files of these data sets belong."""
-        for dataset in map(datasets.find, names):
-            for file in dataset.files:
-                path = self.path / "data" / "raw" / dataset.name / file.name
+        self.give_files(*map(datasets.find, names))
+
+    def give_weights(self, chosen: Params) -> None:
+        """The same of the weights of others that runs of the chosen collection are given."""
+        self.give_files(*(each for given in training_jobs.weights(chosen).values() for each in given))
+
+    def give_files(self, *sources: Dataset | Download) -> None:
+        for source in sources:
+            for file in source.files:
+                path = self.path / "data" / "raw" / source.name / file.name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(b"raw")
 

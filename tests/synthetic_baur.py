@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from proofs import named
 from scoring import scores_of
 
 from latent_anatomy.evaluation.paired_tests import compare
@@ -121,7 +122,7 @@ def write_arrays(metrics: Path, run: str) -> Path:
     """The arrays.npz beside a metrics.json."""
     path = metrics.with_name("arrays.npz")
     np.savez_compressed(path, **arrays(run))
-    return path
+    return named(path)
 
 
 def write_history(root: Path, run: str, dataset: str) -> Path:

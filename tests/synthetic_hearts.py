@@ -22,7 +22,8 @@ TINY = {
     "self_train": {"width": 2, "depth": 1, "epochs": 3, "learning_rate": 1e-2, "momentum": 0.8},
     "mask_gan": ADVERSARIAL,
     "sdnet": ADVERSARIAL | {"channels": 3, "latent": 2},
-    "spatial_factorisation": ADVERSARIAL | {"decoder_width": 4, "latent": 3},
+    "spatial_factorisation": ADVERSARIAL | {"latent": 3},
+    "unet_strong": {"width": 2, "depth": 2, "epochs": 2},
 }
 
 

@@ -6,10 +6,13 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from proofs import named
 
 from latent_anatomy.corruptions.augment import NAMES as CORRUPTIONS
 from latent_anatomy.data.cohorts import Replicate
 from latent_anatomy.ledger import papers
+from latent_anatomy.provenance.files import sha256_file, write_json
+from latent_anatomy.provenance.passport import sealed
 
 PAPER = Path(__file__).parents[1] / "papers" / "unoranic.yaml"
 ORDER = ("bloodmnist", "breastmnist", "dermamnist", "pneumoniamnist", "retinamnist")
@@ -98,9 +101,10 @@ def write(root: Path, *contents: dict) -> list[Path]:
 def overwrite(path: Path, content: dict) -> None:
     """Write a content at `path` and beside it, whatever it is the content of."""
     job = {key: value for key, value in content.items() if key not in ("metrics", "inputs")}
-    passport = {"inputs": content.get("inputs", {}), "job": job}
     path.write_text(json.dumps(content["metrics"]), encoding="utf-8")
-    path.with_name("passport.json").write_text(json.dumps(passport), encoding="utf-8")
+    passport = {"inputs": content.get("inputs", {}), "job": job}
+    passport = sealed(passport, outputs={"metrics": sha256_file(path)})
+    write_json(path.with_name("passport.json"), passport)
 
 
 def write_arrays(metrics: Path, channels: int) -> Path:
@@ -112,7 +116,7 @@ def write_arrays(metrics: Path, channels: int) -> Path:
     arrays = {f"figure/{name}": rng.integers(0, 256, size, dtype=np.uint8) for name in names}
     path = metrics.with_name("arrays.npz")
     np.savez_compressed(path, **arrays)
-    return path
+    return named(path)
 
 
 def write_history(root: Path, run: str, dataset: str) -> Path:

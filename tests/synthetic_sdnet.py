@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from proofs import named
 
 from latent_anatomy.ledger import papers
 
@@ -164,7 +165,7 @@ def write_arrays(metrics: Path, content: dict) -> Path:
     """The arrays.npz beside the metrics.json of a content."""
     path = metrics.with_name("arrays.npz")
     np.savez_compressed(path, **arrays(content["run"], content["dataset"], content["fold"]))
-    return path
+    return named(path)
 
 
 def write_history(root: Path, run: str, dataset: str) -> Path:

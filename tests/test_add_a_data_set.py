@@ -61,7 +61,8 @@ def test_the_page_gives_a_data_set_of_volumes_whose_steps_are_planned(clean, tmp
     project = clean.copy(tmp_path / "project")
     folder = project.path / "src" / "latent_anatomy" / "datasets"
     mirror = tmp_path / "mirror"
-    for name in ("anna/t1.nii.gz", "anna/brain.nii.gz", "ben/t1.nii.gz"):
+    files = ("anna/t1.nii.gz", "anna/brain.nii.gz", "ben/t1.nii.gz", "carl/t1.nii.gz", "dora/t1.nii.gz")
+    for name in files:
         (mirror / "heads" / name).parent.mkdir(parents=True, exist_ok=True)
         (mirror / "heads" / name).write_bytes(b"a head")
     code = code.replace("<sha256sum>", hashlib.sha256(b"a head").hexdigest())
@@ -77,9 +78,10 @@ def test_the_page_gives_a_data_set_of_volumes_whose_steps_are_planned(clean, tmp
     project.choose("collections", "phantom", "studies", "baur", "changes", value=[])
     project.choose("data", value="mine")
     planned = project.plan(mirror=mirror)
-    steps = {job[0]: job[1:] for job in planned if job[0].endswith("-heads")}
-    assert steps == {"raw-heads": ()} | {
-        f"{step}-heads": ("anna",) for step in ("bias", "register", "strip", "normalise")
+    used = ("anna", "carl", "dora")
+    steps = {job for job in planned if "-heads" in job[0]}
+    assert steps == {(f"raw-heads-{name}",) for name in used} | {
+        (f"{step}-heads", name) for step in ("bias", "register", "strip", "normalise") for name in used
     }
     assert {("gate", "heads"), ("slab", "heads"), ("train", "baur", "heads", "svae", "seed-1")} < planned
 

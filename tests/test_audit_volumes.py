@@ -2,25 +2,29 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import tamper
 import tiny_project
 import tiny_volumes
 import yaml
-from test_audit import broken, forge, the
+from forger import commit, forge
+from test_audit import broken, the
 from tiny_volumes import DATASET, EXCLUDED, FAILED, OTHER
 
-from latent_anatomy.audit import links, show
-from latent_anatomy.audit import walk as audit
+from latent_anatomy.audit import again, links, prove, raw_files, show
 from latent_anatomy.audit.checks import Checks
 from latent_anatomy.audit.expected import Jobs
 from latent_anatomy.audit.links import Files, State
+from latent_anatomy.audit.walk import Walk
 from latent_anatomy.data.cohorts import Replicate
 from latent_anatomy.data.dataset import MIRROR_VARIABLE
 from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.imaging import atlas, bias, registration, stripping, volume
 from latent_anatomy.pipeline import layout, layout_of_volumes
 from latent_anatomy.pipeline.imaging_steps import OF_SUBJECT
 from latent_anatomy.provenance.files import sha256_file
@@ -52,7 +56,7 @@ def project(finished, tmp_path, monkeypatch):
 
 def below_slices(root: Path) -> list[links.Link]:
     """The broken links of the slices and of all that they are made of."""
-    walk = audit.Walk(Checks(Files(root), Jobs(root)))
+    walk = Walk(Checks(Files(root), Jobs(root)))
     walk.down(layout.slices(DATASET))
     return [link for each in walk.links.values() for link in each if link.state is State.BROKEN]
 
@@ -73,7 +77,7 @@ def reseal(path: Path, *names: str) -> None:
 def test_every_link_of_volumes_holds_and_each_file_is_hashed_once(project, monkeypatch):
     hashed = []
     monkeypatch.setattr(links, "sha256_file", lambda path: hashed.append(path) or sha256_file(path))
-    found = audit.audit(project)
+    found = prove.audit(project)
     assert [each for links in found.links.values() for each in links if each.state is not State.HOLDS] == []
     assert len(hashed) == len(set(hashed))
     judged = [f"sub-{number:02}" for number in range(1, 6) if f"sub-{number:02}" != EXCLUDED]
@@ -84,7 +88,7 @@ def test_every_link_of_volumes_holds_and_each_file_is_hashed_once(project, monke
 
 
 def test_a_number_of_another_data_set_rests_on_the_models_own(project):
-    number = next(each for each in audit.audit(project, [OTHER]).numbers if each.row.dataset == OTHER)
+    number = next(each for each in prove.audit(project, [OTHER]).numbers if each.row.dataset == OTHER)
     model = "models/baur/bids-tiny/dae/seed-1/model.safetensors"
     own = [f"data/{kind}/{name}" for kind in ("slices", "raw") for name in (DATASET, OTHER)]
     assert {model, *(f"{path}.h5" if "slices" in path else path for path in own), GATE} < {*number.chain}
@@ -93,7 +97,7 @@ def test_a_number_of_another_data_set_rests_on_the_models_own(project):
 
 
 def test_it_says_whose_checksum_it_is(project):
-    [link] = Checks(Files(project), Jobs(project)).raw(layout.raw(DATASET))
+    [link] = raw_files.check(Files(project), Jobs(project), layout.raw(DATASET))
     assert link.message.endswith("files: sha256 of the user's SHA256SUMS")
 
 
@@ -257,13 +261,44 @@ def test_an_external_result_that_hides_what_it_was_trained_on_is_found(project):
     assert "expected trained_on in its passport" in the(found, EXTERNAL.path, "inputs")
 
 
+def test_a_volume_edited_between_two_steps_and_resealed_is_found_where_the_step_is_made_again(
+    project, monkeypatch
+):
+    for module, name in (
+        (bias, "correct"),
+        (registration, "register"),
+        (stripping, "strip"),
+        (atlas, "load"),
+    ):
+        monkeypatch.setattr(module, name, getattr(module, name))  # which are put back after the test
+    tiny_volumes.replace_slow_parts([])
+    monkeypatch.setattr(again, "verb", tamper.in_process)
+    chain = layout_of_volumes.steps(datasets.find(DATASET), set())["sub-01"]
+    assert [made_again(project, chain[step]).state for step in OF_SUBJECT] == [State.HOLDS] * len(OF_SUBJECT)
+    path = project / INTERIM / "sub-01/bias/flair.nii.gz"
+    head = volume.read(path)
+    volume.write(path, replace(head, values=head.values * np.float32(1.1)))
+    reseal(project / passport("sub-01", "bias"), "flair.nii.gz")
+    assert not broken_steps(project, "bias")
+    link = made_again(project, chain["bias"])
+    assert link.state is State.BROKEN and "flair.nii.gz is another" in link.message
+
+
+def made_again(project: Path, artefact: layout.Artefact) -> links.Link:
+    return again.Again(Files(project), Jobs(project), lambda what: None).link(artefact)
+
+
+def broken_steps(project: Path, step: str) -> list[links.Link]:
+    return [link for link in below_slices(project) if link.path == passport("sub-01", step)]
+
+
 # --- what is not here
 
 
 def states(project: Path) -> dict[str, set[State]]:
     return {
         path: {link.state for link in each if link.state is not State.HOLDS}
-        for path, each in audit.audit(project).links.items()
+        for path, each in prove.audit(project).links.items()
     }
 
 
@@ -272,6 +307,7 @@ def as_cloned(project: Path) -> None:
         path.unlink()
     for folder in ("data", "models", "reports"):
         shutil.rmtree(project / folder)
+    commit(project)
 
 
 def test_a_clone_has_committed_results_and_nothing_is_broken(project):
@@ -305,6 +341,5 @@ def test_the_commands_bring_what_is_not_here(project):
 
 @pytest.mark.slow
 def test_a_test_on_another_data_set_run_again_gives_the_same_metrics(project):
-    found = audit.audit(project, [OTHER, "dae"], again=True)
-    [link] = [link for link in found.links[EXTERNAL.path] if link.check == "recompute"]
+    link = made_again(project, EXTERNAL)
     assert link.state is State.HOLDS, link.message

@@ -14,10 +14,11 @@ from conftest import jobs_of
 from rich_project import DATASET, OTHER, POOL, content
 from safetensors.torch import load_file
 
-from latent_anatomy.audit import walk
+from latent_anatomy.audit import prove
 from latent_anatomy.audit.links import State
 from latent_anatomy.pipeline import params, resolve
 from latent_anatomy.provenance import formats
+from latent_anatomy.provenance.files import sha256_file
 
 CHAIN = ("ae", "shifted", "twice")
 
@@ -114,7 +115,8 @@ def test_all_that_a_run_is_made_of_is_planned(clean, tmp_path):
     assert on[model("elsewhere", "sdnet", 2)] == model("twice", seed=2)
     assert on[model("shifted")] == model("ae") and on[model("ae")] is None
     members = f"data/slices/{DATASET}.h5 data/slices/{OTHER}.h5"
-    assert f"latent-anatomy pool {members} --params .params/slice/{POOL}.json" in result.stdout
+    copy = sha256_file(project.path / f".params/slice/{POOL}.json")
+    assert f"latent-anatomy pool {members} --params .scratch/jobs/{copy}.json" in result.stdout
 
 
 def model(run: str, study: str = "unoranic", seed: int = 1) -> str:
@@ -137,7 +139,7 @@ def test_checkpoints_hold_what_they_stand_on_as_it_was(rich):
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_methods")
 def test_an_audit_walks_down_to_the_first_run_and_to_all_that_a_run_was_given(rich, tmp_path):
-    found = walk.audit(rich)
+    found = prove.audit(rich)
     assert set(found.states.values()) == {State.HOLDS}, [
         link for links in found.links.values() for link in links if link.state is not State.HOLDS
     ]
@@ -151,7 +153,7 @@ def test_an_audit_walks_down_to_the_first_run_and_to_all_that_a_run_was_given(ri
     shutil.copy(project / model("twice", seed=2), project / model("twice"))
     shutil.copy(project / f"data/slices/{DATASET}.h5", project / f"data/slices/{OTHER}.h5")
     (project / "data/raw/teacher/teacher.txt").write_text("0.5")
-    broken = {path for path, state in walk.audit(project).states.items() if state is State.BROKEN}
+    broken = {path for path, state in prove.audit(project).states.items() if state is State.BROKEN}
     given = {f"models/unoranic/{name}/given/seed-1/model.safetensors" for name in (DATASET, POOL)}
     above = {model("twice"), model("elsewhere", "sdnet")}
     sliced = {f"data/slices/{name}.h5" for name in (OTHER, POOL)}
@@ -163,15 +165,18 @@ def test_another_checkpoint_than_the_one_that_the_job_names_is_refused(rich):
     from latent_anatomy.jobs.checkpoint import load_base
 
     job = json.loads((rich / f".params/train/unoranic/{DATASET}/shifted/seed-1.json").read_text())
+    slices = sha256_file(rich / f"data/slices/{DATASET}.h5")
     with pytest.raises(
         ValueError, match=r"expected ae as shifted stands on it, found another seed: train ae again"
     ):
-        load_base(None, job, rich / model("ae", seed=2))
+        load_base(None, job, rich / model("ae", seed=2), slices)
     with pytest.raises(ValueError, match="expected --on exactly for a run that stands on another"):
-        load_base(None, job, None)
+        load_base(None, job, None, slices)
     alone = {key: value for key, value in job.items() if key != "on"}
     with pytest.raises(ValueError, match="expected --on exactly for a run that stands on another"):
-        load_base(None, alone, rich / model("ae"))
+        load_base(None, alone, rich / model("ae"), slices)
+    with pytest.raises(ValueError, match="expected it to be made of slices 000000000000, as they are here"):
+        load_base(None, job, rich / model("ae"), "0" * 64)
 
 
 def test_what_is_stood_on_stays_in_evaluation_mode_and_without_gradients():

@@ -1,7 +1,6 @@
 """Passports: each format's content, found again after writing, and every kind of damage found in the file."""
 
 import json
-from io import BytesIO
 from pathlib import Path
 
 import h5py
@@ -15,7 +14,7 @@ from typer.testing import CliRunner
 
 from latent_anatomy.cli import main
 from latent_anatomy.data import slices_file
-from latent_anatomy.jobs import seal
+from latent_anatomy.jobs import report as report_job
 from latent_anatomy.provenance import formats
 from latent_anatomy.provenance.files import canonical_json, sha256_file, write_json
 from latent_anatomy.provenance.passport import sealed
@@ -174,30 +173,31 @@ def report(tmp_path, monkeypatch):
     return {"ledger_file": "ledger.csv", "phantom": True, "arrays_files": ["a.npz", "b.npz"]}
 
 
-def run_seal(report, document):
-    html = BytesIO(document.encode())
-    seal.run(Path("job.json"), Path("study.ipynb"), json.dumps(report), html, Path("report.html"))
+def write_report(report, document):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_job, "html", lambda notebook, parameters: document)
+        report_job.run(Path("job.json"), Path("study.ipynb"), json.dumps(report), Path("report.html"))
 
 
 def test_a_report_is_sealed_with_the_hashes_of_all_that_it_was_made_of(report, tmp_path):
-    run_seal(report, HTML)
+    write_report(report, HTML)
     passport = formats.read_passport(tmp_path / "report.html")
     names = ("study.ipynb", "ledger.csv", "a.npz", "b.npz")
     assert passport["inputs"] == {name: sha256_file(tmp_path / name) for name in names}
     assert passport["job"]["study"] == "s" and proves(tmp_path / "report.html")
     first = (tmp_path / "report.html").read_bytes()
-    run_seal(report, HTML)
+    write_report(report, HTML)
     assert (tmp_path / "report.html").read_bytes() == first
 
 
 @pytest.mark.parametrize("document", ["", HTML[:-20], HTML.replace("<head>", "")])
 def test_a_report_that_is_not_whole_is_refused(report, tmp_path, document):
     with pytest.raises(ValueError, match="expected a whole HTML document"):
-        run_seal(report, document)
+        write_report(report, document)
     assert not (tmp_path / "report.html").exists()
 
 
 def test_no_report_names_a_users_folder(report, tmp_path):
     report["ledger_file"] = str(tmp_path / "ledger.csv")
     with pytest.raises(ValueError, match="found an absolute one"):
-        run_seal(report, HTML)
+        write_report(report, HTML)

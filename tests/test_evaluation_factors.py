@@ -15,6 +15,8 @@ from synthetic_discs import (
     slices_of_one_modality,
     subjects_of_three_splits,
 )
+from synthetic_hearts import hearts
+from torch import nn
 
 from latent_anatomy.evaluation import common, factorised
 from latent_anatomy.evaluation.protocols import arithmetic, disentanglement, factors, modality, transfer
@@ -158,11 +160,36 @@ def test_posterior_variances_of_a_known_posterior(splits):
         def posterior(self, images):
             return tuple(each[:, :1] for each in super().posterior(images))
 
-    assert run(factors, Single(), splits)[0].keys() == {
+    of_z = {name for name in run(factors, Single(), splits)[0] if "variance" in name}
+    assert of_z == {
         "factors/variance/z0",
         "factors/mean_variance/z0",
         "factors/variance/least",
     }
+
+
+def test_pixels_in_no_channel_and_channels_that_are_never_used_are_counted():
+    class Halves(nn.Module):
+        """Channel 0 on the left quarter, 1 on a pixel of a slice, 2 nowhere; the rest is in none."""
+
+        def posterior(self, images):
+            return torch.zeros(len(images), 2), torch.zeros(len(images), 2)
+
+        def anatomy(self, images):
+            planes = torch.zeros(len(images), 3, *images.shape[2:])
+            planes[:, 0, :, :8] = 1
+            planes[:, 1, 0, 31] = 1
+            return planes
+
+    data = hearts(5)
+    found, arrays = run(factors, Halves(), {"test": data})
+    area = [0.25, 1 / 1024, 0]
+    assert found["factors/no_channel"] == pytest.approx(1 - sum(area))
+    assert [found[f"factors/area/c{i}"] for i in range(3)] == pytest.approx(area)
+    assert arrays["factors/area"] == pytest.approx(area)
+    assert found["factors/empty_channels"] == 2
+    strict = factors.evaluate(Halves(), {"test": data}, factors.Params(empty=1e-4), "", 0).metrics
+    assert strict["factors/empty_channels"] == 1
 
 
 # Disentanglement

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from proofs import sliced
 from scipy import ndimage
 from sklearn.metrics import average_precision_score
 from torch import nn
@@ -194,11 +195,13 @@ def test_every_number_is_finite_and_has_its_name(splits):
         "gap/training",
         "gap/validation",
     }
-    expected = {f"lesions/{name}" for name in general}
-    assert set(found) == expected | {f"lesions/{kind}/{name}" for kind in KINDS for name in measures}
+    names = general | {f"{kind}/{name}" for kind in KINDS for name in measures}
+    expected = {f"lesions/{way}{name}" for way in ("", "positive/") for name in names}
+    assert set(found) == expected | {f"lesions/l1/{name}" for name in ("training", "validation", "test")}
     assert all(isinstance(value, float) and np.isfinite(value) for value in found.values())
     pictured = ("original", "reconstruction", "residual", "segmentation", "reference")
-    stored = {"lesions/subject"} | {f"lesions/{kind}/dice" for kind in KINDS}
+    ways = ("", "positive/")
+    stored = {"lesions/subject"} | {f"lesions/{way}{kind}/dice" for way in ways for kind in KINDS}
     stored |= {
         f"lesions/histogram/{name}" for name in ("edges", "healthy_training", "healthy_test", "lesion")
     }
@@ -221,7 +224,7 @@ def test_a_method_sees_each_patient_once_and_whole_and_no_lesion(splits):
 
 
 def test_a_slow_reconstruction_is_made_once_for_each_slice(splits):
-    for method, asked in ((Residual(), 6 * (6 + 5 + 2)), (Rebuilt(), 8)):
+    for method, asked in ((Residual(), sum(len(split) for split in splits.values())), (Rebuilt(), 8)):
         _, arrays = run(method, splits)
         assert method.asked == asked
         assert (arrays["figure/lesions/reconstruction"] == 64).all()
@@ -330,7 +333,9 @@ def test_pictures_are_of_slices_with_lesions(splits):
 @pytest.mark.parametrize("names", [("brain", "vessel"), ("skull", "lesion")])
 def test_data_without_the_masks_are_refused(splits, names):
     wrong = {name: data(phantom(*PARTS[name], name=name), names) for name in splits}
-    with pytest.raises(ValueError, match=f"masks lesion, and brain or head, found {', '.join(names)}"):
+    with pytest.raises(
+        ValueError, match=f"masks lesion, and brain, interior or head, found {', '.join(names)}"
+    ):
         run(Brightness(), wrong)
 
 
@@ -410,7 +415,7 @@ def write_slices(path) -> None:
             classes=0,
             mask_names=("brain", "lesion"),
         ),
-        passport={},
+        passport=sliced("phantom-test"),
     )
 
 

@@ -1,9 +1,11 @@
 """Volumes of the left ventricle in millilitres, on discs of which a method draws exactly what it should."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+import synthetic_hearts
 import torch
 from scipy import stats
 from torch import nn
@@ -190,6 +192,54 @@ def test_fine_tuning_takes_the_method_s_own_steps_in_turn(splits):
     assert {step["labelled"] for step in copy.seen} == {1, 2}
 
 
+@pytest.mark.parametrize(("restart", "rate"), [(False, 0.25), (True, 1.0)])
+def test_the_method_s_rates_go_on_where_training_ended_unless_they_restart(restart, rate):
+    data = synthetic_hearts.hearts(8)
+    method = synthetic_hearts.build("sdnet", annealed_to=0.25, decay=0, epochs=3, learning_rate=1e-3)
+    rates, angles, step = [], [], method.training_step
+
+    def seen(self, batches, update):
+        def noted(name, loss):
+            update(name, loss)
+            rates.append(optimisers[name].param_groups[0]["lr"])
+
+        angles.append(self.params.rotation)
+        return step(batches, noted)
+
+    optimisers = method.optimisers()
+    method.optimisers, method.training_step = (lambda: optimisers), partial(seen, method)
+    # A copy keeps these bound to the original, which is what is looked at here.
+    settings = area_regressor.Training(steps=2, restart=restart)
+    regressor = area_regressor.Regressor(3, 32, 32)
+    area_regressor.fine_tune(method, regressor, data, torch.arange(8), torch.ones(8), settings, 0)
+    assert rates[0] == pytest.approx(1e-3 * rate)
+    assert max(rates) <= 1e-3 * rate * (1 + 1e-6)
+
+
+def test_fine_tuning_does_not_rotate_unless_it_is_asked_to():
+    data, method = synthetic_hearts.hearts(8), synthetic_hearts.build("sdnet")
+    assert method.params.rotation == 90
+    for degrees in (0.0, 30.0):
+        settings = area_regressor.Training(steps=1, rotation=degrees)
+        regressor = area_regressor.Regressor(3, 32, 32)
+        copy, _ = area_regressor.fine_tune(
+            method, regressor, data, torch.arange(8), torch.ones(8), settings, 0
+        )
+        assert copy.params.rotation == degrees and method.params.rotation == 90
+
+
+def test_baselines_are_the_mean_of_the_training_subjects_and_the_segmented_pixels(splits):
+    found, arrays = run(Levels(), splits)
+    unlabelled = {name: ml for name, ml in true_ml(splits["train"]).items() if name not in ("s1-0", "s1-1")}
+    assert arrays["volume/mean/ml"] == pytest.approx([np.mean(list(unlabelled.values()))] * 7)
+    errors = np.abs(arrays["volume/mean/ml"] - arrays["volume/true_ml"])
+    assert found["volume/mean/mae_ml"] == pytest.approx(errors.mean()) and "volume/mean/r" not in found
+    assert arrays["volume/counted/ml"] == pytest.approx(arrays["volume/true_ml"])  # Levels sees them exactly
+    everybody, _ = run(Levels(), splits, areas="all")
+    whole = np.mean(list(true_ml(splits["train"]).values()))
+    assert everybody["volume/mean/mean_ml"] == pytest.approx(whole)
+
+
 def test_the_order_of_test_slices_does_not_matter_and_other_phases_do_not_count(splits):
     test = splits["test"]
     order = np.random.default_rng(0).permutation([row for row, p in enumerate(test.phase) if p == "ED"])
@@ -293,7 +343,7 @@ def test_agreement_is_that_of_numpy_and_scipy():
     random = np.random.default_rng(2)
     true = random.normal(140, 20, 10)
     predicted = true + random.normal(3, 8, 10)
-    found = volume.agreement(predicted, true, [f"s{index}" for index in range(10)], 0)
+    found = volume.tested(predicted, true, [f"s{index}" for index in range(10)], 0)
     difference = predicted - true
     expected = {
         "mean_ml": np.mean(predicted),
@@ -313,14 +363,14 @@ def test_agreement_is_that_of_numpy_and_scipy():
 
 def test_agreement_of_what_does_not_vary():
     true, subjects = np.array([1.0, 2.0, 3.0]), ["a", "b", "c"]
-    same = volume.agreement(true, true, subjects, 0)
+    same = volume.tested(true, true, subjects, 0)
     assert same["p_value"] == same["p_permutation"] == 1
     assert same["r"] == pytest.approx(1)
-    assert "r" not in volume.agreement(np.full(3, 2.0), true, subjects, 0)
-    alone = volume.agreement(true[:1] + 2, true[:1], subjects[:1], 0)
+    assert "r" not in volume.tested(np.full(3, 2.0), true, subjects, 0)
+    alone = volume.tested(true[:1] + 2, true[:1], subjects[:1], 0)
     assert alone == {"mean_ml": 3, "true_mean_ml": 1, "bias_ml": 2, "mae_ml": 2}
-    with pytest.raises(FloatingPointError, match="finite volumes"):
-        volume.agreement(np.array([1, 2, np.nan]), true, subjects, 0)
+    with pytest.raises(FloatingPointError, match="finite values, predicted and true"):
+        volume.tested(np.array([1, 2, np.nan]), true, subjects, 0)
 
 
 # What is refused

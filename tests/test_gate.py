@@ -14,6 +14,21 @@ from latent_anatomy.imaging.gate import Params, Verdict, judge, modified_z
 
 VALUES = st.lists(st.floats(-1e3, 1e3).map(lambda value: round(value, 3)), min_size=3, max_size=30)
 SCALED = st.sampled_from(list(gate.MEASURES))
+# A possible value of each.
+MIDDLE = {
+    "affine_scale": 0.9,
+    "affine_stretch": 1.2,
+    "brain_ml": 1400.0,
+    "clipped_percent": 0.9,
+    "coverage_percent": 95.0,
+    "dice": 0.9,
+    "field_cv": 0.3,
+    "head_ml": 3000.0,
+    "lesion_outside_percent": 10.0,
+    "native_brain_ml": 1300.0,
+    "similarity_after": 1.5,
+    "zero_percent": 10.0,
+}
 
 
 def cohort(measure: str, values) -> dict[str, dict[str, float]]:
@@ -26,8 +41,7 @@ def spread_of(measure: str) -> float:
 
 def sound(measure: str, count: int = 21) -> np.ndarray:
     """Values around a possible one, with a MAD well above the measure's smallest."""
-    middle = {"brain_ml": 1400.0}.get(measure, 0.9)
-    return middle + 4 * spread_of(measure) * np.linspace(-1, 1, count)
+    return MIDDLE[measure] + 4 * spread_of(measure) * np.linspace(-1, 1, count)
 
 
 def failed(verdicts: list[Verdict]) -> list[str]:
@@ -71,7 +85,8 @@ def test_an_inserted_outlier_is_found_where_its_direction_is_bad(measure, place,
     values = sound(measure)
     values[place] += (1 if up else -1) * far * spread_of(measure)
     worse = gate.MEASURES[measure]["worse"]
-    assume(measure != "brain_ml" or 500 < values[place] < 2500)
+    rule = gate.MEASURES[measure]
+    assume(rule.get("minimum", -np.inf) <= values[place] <= rule.get("maximum", np.inf))
     bad = worse == "either" or (worse == "higher") == up
     verdicts = judge(cohort(f"step/{measure}", values), Params())
     assert failed(verdicts) == ([f"s{place:02}"] if bad else [])
@@ -118,6 +133,35 @@ def test_the_impossible_fails_in_every_cohort_and_moves_no_median(row, reason, o
     alone = judge(rows, Params())
     verdicts = judge(rows | {"x": row}, Params())
     assert verdicts == [*alone, Verdict("x", None, False, reason)]
+
+
+# Read at a third of its size, a quarter too large, with slices of another thickness, not registered, cut off
+# in mid-brain, with a lesion mask of something else, of zeros.
+WRONG = {
+    "register/affine_scale": (0.33, 2.0),
+    "register/affine_stretch": (1.6,),
+    "register/native_brain_ml": (50.0, 700.0, 2200.0),
+    "register/similarity_after": (1.01,),
+    "register/coverage_percent": (0.0, 55.0, 89.0),
+    "register/lesion_outside_percent": (80.0,),
+    "bias/flair/head_ml": (110.0, 450.0, 12000.0),
+    "strip/brain_ml": (60.0, 2600.0),
+    "normalise/zero_percent": (45.0, 100.0),
+}
+
+
+@pytest.mark.parametrize("count", [1, 10])
+@pytest.mark.parametrize(("measure", "value"), [(name, value) for name in WRONG for value in WRONG[name]])
+def test_heads_that_are_all_wrong_alike_fail(measure, value, count):
+    sound_ones = {name: MIDDLE[name.rsplit("/", 1)[-1]] for name in WRONG}
+    alike = {f"s{index}": sound_ones | {measure: value + index * 1e-6} for index in range(count)}
+    assert failed(judge({"s0": sound_ones}, Params())) == []
+    verdicts = judge(alike, Params())
+    assert failed(verdicts) == sorted(alike)
+    assert all(
+        verdict.reason.startswith(f"{measure} {alike[verdict.subject][measure]:.4g} is ")
+        for verdict in verdicts
+    )
 
 
 def test_a_subject_may_lack_what_is_optional():

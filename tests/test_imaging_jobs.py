@@ -5,6 +5,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
@@ -19,7 +21,8 @@ from latent_anatomy.data import slices, slices_file
 from latent_anatomy.data.dataset import RawFile, Subject
 from latent_anatomy.data.slices import NOT_DELINEATED
 from latent_anatomy.datasets import registry as datasets
-from latent_anatomy.imaging import atlas, volume
+from latent_anatomy.imaging import atlas, pictures, registration, volume
+from latent_anatomy.imaging import slab as slab_module
 from latent_anatomy.imaging.transform import Transform, resample
 from latent_anatomy.imaging.volume import Volume
 from latent_anatomy.jobs.imaging import bias, coregister, gate, normalise, register, slab, strip
@@ -27,8 +30,8 @@ from latent_anatomy.jobs.imaging.step import Place
 from latent_anatomy.pipeline import imaging_steps
 from latent_anatomy.pipeline.params import Imaging
 from latent_anatomy.pipeline.volume_files import PASSPORT, subject_of
-from latent_anatomy.provenance import passport
-from latent_anatomy.provenance.files import canonical_json, sha256_file
+from latent_anatomy.provenance import formats, passport
+from latent_anatomy.provenance.files import canonical_json, hashes, sha256_file, write_json
 
 SPACING_MM = 4.0
 LESION = np.array([24.0, -30.0, 20.0])  # where it lies in the atlas
@@ -59,6 +62,7 @@ class Made:
     guide: str = "t1"
     prepared: bool = False
     modality: str = "MR FLAIR"
+    may_have: tuple[str, ...] = ()
     how_to_get: str = "it is made here"
 
 
@@ -280,6 +284,10 @@ def test_nobody_who_passed_and_strangers_are_refused(cohort, tmp_path):
         (table.replace("ill,yes", "stranger,yes"), "expected one of its subjects, found 'stranger'"),
     ):
         (tmp_path / "other.csv").write_text(text)
+        proof = json.loads((tmp_path / PASSPORT).read_text())
+        whole = {key: value for key, value in proof.items() if key not in ("seal", "outputs")}
+        hashes = {"qc": sha256_file(tmp_path / "other.csv")}
+        (tmp_path / PASSPORT).write_text(canonical_json(passport.sealed(whole, outputs=hashes)))
         with pytest.raises(ValueError, match=complaint):
             slab.run(
                 cohort.dataset,
@@ -365,6 +373,133 @@ def test_another_files_bytes_are_refused_before_they_are_parsed(tmp_path, monkey
     with pytest.raises(ValueError, match="expected sha256"):
         register.run(write_jobs(tmp_path / "other", replace(dataset, prepared=True))["register"], place)
     assert not (tmp_path / "interim").exists()
+
+
+def ending_at(z_mm: float, one: Volume) -> Volume:
+    """The volume as a scan that ends at this height of its world."""
+    heights = one.affine[2, 3] + one.affine[2, 2] * np.arange(one.values.shape[2])
+    return Volume(np.ascontiguousarray(one.values[..., heights < z_mm]), one.affine)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cut", ["flair", "t1"])
+def test_a_scan_that_ends_in_mid_brain_is_seen_and_its_zeros_are_no_brain(tmp_path, monkeypatch, cut):
+    drawn = drawings()
+    whole = atlas.load("mni152", SPACING_MM)
+    # Registered as it lies, so that only the field of view is at stake.
+    monkeypatch.setattr(registration, "register", lambda *given: Transform.identity())
+    for name in ("flair", "t1"):
+        image = ending_at(10.0, drawn[name]) if name == cut else drawn[name]
+        volume.write(tmp_path / f"raw/one/{name}.nii.gz", image)
+    one = Subject("one", {name: f"one/{name}.nii.gz" for name in ("flair", "t1")}, {}, "test")
+    dataset = with_checksums(tmp_path / "raw", [one])
+    jobs = write_jobs(tmp_path / "jobs", dataset)
+    prepare(dataset, jobs, "one", tmp_path / "raw", tmp_path / "interim")
+    made = Cohort(dataset, jobs, tmp_path)
+    numbers = json.loads((tmp_path / "interim/one/register/numbers.json").read_text())
+    heights = whole.brain.affine[2, 3] + whole.brain.affine[2, 2] * np.arange(whole.brain.values.shape[2])
+    below = (whole.brain.values > 0)[..., heights < 10].sum() / (whole.brain.values > 0).sum()
+    assert numbers["coverage_percent"] == pytest.approx(100 * below, abs=4)
+    brain = volume.read_mask(tmp_path / "interim/one/strip/brain.nii.gz").values > 0
+    assert brain.any() and not brain[..., heights > 10].any()
+    flair = volume.read(tmp_path / "interim/one/register/flair.nii.gz").values
+    assert (flair[brain] == 0).mean() < 0.1
+    with (tmp_path / "interim/one/register/coverage.csv").open(newline="") as stream:
+        shares = {float(row["z_mm"]): float(row["covered_percent"]) for row in csv.DictReader(stream)}
+    assert {share for z, share in shares.items() if z > 12} == {0} and shares[-10.0] > 90
+    with pytest.raises(ValueError, match="expected subjects that passed the gate, found none"):
+        made.finish(tmp_path / "out")
+    reason = (tmp_path / "out/qc.csv").read_text()
+    assert "one,no," in reason and "register/coverage_percent" in reason and "is below 90" in reason
+
+
+def shown_only(interim: Path, field: Volume) -> None:
+    """Write ill's field of view, with passports that say that the steps made and used just this."""
+    path = interim / "ill/register/field.nii.gz"
+    volume.write(path, field, "uint8")
+    for step, part, role in (("register", "outputs", path.name), ("strip", "inputs", "field")):
+        beside = interim / "ill" / step / PASSPORT
+        proof = formats.read_passport(beside)
+        proof[part][role] = sha256_file(path)
+        del proof["seal"]
+        write_json(beside, passport.sealed(proof))
+
+
+def test_slices_that_are_hardly_shown_are_left_out_and_it_is_said(cohort, tmp_path, capsys):
+    """The upper half of ill's field of view is taken away after all steps."""
+    interim = shutil.copytree(cohort.root / "interim", tmp_path / "interim")
+    field = volume.read_mask(interim / "ill/register/field.nii.gz")
+    whole = replace(cohort, root=tmp_path).finish(tmp_path)
+    brain, settings = atlas.load("mni152", SPACING_MM).brain, slab_module.Params(**STEPS["slab"])
+    levels = slab_module.positions(brain, settings)
+    field.values[..., levels[7] :] = 0
+    shown_only(interim, field)
+    capsys.readouterr()
+    content = replace(cohort, root=tmp_path).finish(tmp_path)
+    assert "ill: 5 of 12 slices left out: its images show less than 90 %" in capsys.readouterr().err
+    ill = content.subject == "ill"
+    assert content.slice[ill].tolist() == list(range(7))
+    assert content.slice[~ill].tolist() == list(range(12))
+    kept = [row for row, who in enumerate(whole.subject) if who == "well" or whole.slice[row] < 7]
+    assert np.array_equal(content.images, whole.images[kept])
+    assert np.array_equal(content.masks, whole.masks[kept])
+    field.values[:] = 0
+    shown_only(interim, field)
+    with pytest.raises(ValueError, match="ill: expected slices with 90 % of the atlas' brain"):
+        replace(cohort, root=tmp_path).finish(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_outline_of_a_lesion_is_in_the_picture_of_whom_it_was_drawn_in(cohort):
+    def coloured(who: str) -> int:
+        picture = Image.open(cohort.root / "interim" / who / "register/picture.png").convert("RGB")
+        return int((np.abs(np.int16(np.array(picture)) - pictures.BLUE).max(-1) < 12).sum())
+
+    assert coloured("ill") > 100 and coloured("well") == 0
+    numbers = json.loads((cohort.root / "interim/ill/register/numbers.json").read_text())
+    assert numbers["lesion_ml"] == pytest.approx(4 / 3 * np.pi * RADIUS_MM**3 / 1000, rel=0.3)
+    assert numbers["lesion_outside_percent"] == 0
+
+
+def proven(place: Place, step: str, inputs: dict[str, str], outputs: dict[str, str]) -> None:
+    """Write the passport that a step would have left."""
+    job = {"job": step, "dataset": place.dataset.name}
+    proof = passport.sealed({"inputs": inputs, "job": job}, subject=place.subject.name, outputs=outputs)
+    write_json(place.step(step) / PASSPORT, proof)
+
+
+ELSEWHERE = {
+    "no affine": lambda affine: np.eye(4),
+    "mirrored": lambda affine: np.diag([-1.0, 1, 1, 1]) @ affine,
+    "two slices off": lambda affine: (
+        affine @ np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 2], [0, 0, 0, 1]])
+    ),
+}
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_a_mask_that_lies_elsewhere_is_refused_before_anything_is_registered(
+    tmp_path, monkeypatch, case, prepared
+):
+    monkeypatch.setattr(registration, "register", lambda *given: pytest.fail("it was registered"))
+    [one] = [written(tmp_path / "raw", drawings(), "one", ["lesion"])]
+    path = tmp_path / "raw/one/lesion.nii.gz"
+    mask = nibabel.load(path)
+    values, affine = np.uint8(mask.dataobj), ELSEWHERE[case](mask.affine)
+    nibabel.save(nibabel.Nifti1Image(values, affine), path)
+    dataset = with_checksums(tmp_path / "raw", [one], prepared=prepared)
+    place = Place(dataset, one, tmp_path / "raw", tmp_path / "raw/interim")
+    if not prepared:
+        shutil.copytree(tmp_path / "raw/one", place.step("bias"))
+        place.step("coregister").mkdir()
+        Transform.identity().write(place.step("coregister") / "t1.txt")
+        images = hashes({name: place.volume("bias", name) for name in one.images})
+        proven(place, "bias", {}, {f"{name}.nii.gz": value for name, value in images.items()})
+        proven(place, "coregister", images, hashes({"t1.txt": place.step("coregister") / "t1.txt"}))
+    with pytest.raises(ValueError, match=r"lesion\.nii\.gz: expected the (place|grid) of flair\.nii\.gz"):
+        register.run(write_jobs(tmp_path / "jobs", dataset)["register"], place)
+    assert not place.step("register").exists()
 
 
 def killed_after_one_volume(job: Path, place: Place) -> None:

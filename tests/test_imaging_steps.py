@@ -131,7 +131,9 @@ def test_no_axis_is_shrunk_beyond_the_grid_or_to_a_few_voxels(shape, spacing, gr
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_without_denoising_it_is_clipping_and_scaling(whole):
-    params = normalisation.Params(iterations=0, percentiles_of="volume" if whole else "brain")
+    params = normalisation.Params(
+        iterations=0, scaled_by="percentiles", percentiles_of="volume" if whole else "brain"
+    )
     found, numbers = normalisation.normalise(scan(), brain(), params)
     masked = scan().values * brain().values
     upper = np.percentile(masked if whole else masked[masked > 0], 99.8)
@@ -140,6 +142,20 @@ def test_without_denoising_it_is_clipping_and_scaling(whole):
     above = (masked > upper).sum() / brain().values.sum()
     assert numbers["clipped_percent"] == pytest.approx(100 * above, abs=1e-6)
     assert numbers["brain_ml"] == pytest.approx(brain().values.sum() * 0.125)
+
+
+def test_the_tissue_of_any_scan_lies_at_one_level():
+    """A field of view with more or less air, and bright voxels, move nothing."""
+    params = normalisation.Params(iterations=0)
+    found, numbers = normalisation.normalise(scan(), brain(), params)
+    inside = brain().values > 0
+    assert np.median(found.values[inside]) == pytest.approx(0.4, abs=1e-6)
+    assert numbers["scale"] == pytest.approx(2.5 * np.median(scan().values[inside]))
+    spotted = scan().values.copy()
+    spotted[18, 20:22, 18] = 1e5
+    other, _ = normalisation.normalise(Volume(spotted, grid()), brain(), params)
+    assert other.values.max() == 1
+    assert np.allclose(other.values[spotted < 1e5], found.values[spotted < 1e5], atol=1e-3)
 
 
 def test_denoising_flattens_noise_and_keeps_what_is_already_flat():
@@ -153,7 +169,8 @@ def test_denoising_flattens_noise_and_keeps_what_is_already_flat():
         noisy, numbers = normalisation.normalise(Volume(steps + noise, fine), everywhere, params)
         spread[iterations] = (noisy.values * numbers["scale"] - steps)[5:-5].std()
         clean, _ = normalisation.normalise(Volume(steps, fine), everywhere, params)
-        assert np.allclose(clean.values, steps / 900, atol=1e-6)  # a plane has no curvature
+        scale = 2.5 * np.median(steps)
+        assert np.allclose(clean.values, steps / scale, atol=1e-6)  # a plane has no curvature
     assert spread[3] < 0.7 * spread[0]
 
 
@@ -163,19 +180,25 @@ def test_denoising_flattens_noise_and_keeps_what_is_already_flat():
     lower=st.floats(0, 40),
     upper=st.floats(95, 100),
     percentiles_of=st.sampled_from(["volume", "brain"]),
+    scaled_by=st.sampled_from(["tissue", "percentiles"]),
 )
 def test_the_result_is_in_the_unit_interval_0_outside_and_blind_to_the_unit(
-    factor, lower, upper, percentiles_of
+    factor, lower, upper, percentiles_of, scaled_by
 ):
     params = normalisation.Params(
-        lower_percentile=lower, upper_percentile=upper, percentiles_of=percentiles_of, iterations=1
+        lower_percentile=lower,
+        upper_percentile=upper,
+        percentiles_of=percentiles_of,
+        scaled_by=scaled_by,
+        iterations=1,
     )
     first, _ = normalisation.normalise(scan(), brain(), params)
     scaled = Volume(scan().values * np.float32(factor), grid())
     second, _ = normalisation.normalise(scaled, brain(), params)
     for found in (first, second):
         assert found.values.dtype == np.float32
-        assert found.values.min() == 0 and found.values.max() == 1
+        assert found.values.min() == 0 and found.values.max() <= 1
+        assert scaled_by == "tissue" or found.values.max() == 1
         assert not found.values[brain().values == 0].any()
     assert np.allclose(first.values, second.values, atol=1e-4)
 
@@ -196,7 +219,11 @@ def test_what_cannot_be_normalised_is_refused():
         (scan(), Volume(one_voxel, grid()), "percentiles of the brain"),
     ):
         with pytest.raises(ValueError, match=reason):
-            normalisation.normalise(image, mask, normalisation.Params())
+            normalisation.normalise(image, mask, normalisation.Params(scaled_by="percentiles"))
+    few = np.random.default_rng(0).random(GRID) < 0.3
+    dark = Volume(np.where(few, scan().values, 0).astype(np.float32), grid())
+    with pytest.raises(ValueError, match="a median intensity above 0"):
+        normalisation.normalise(dark, brain(), normalisation.Params())
 
 
 # --- slab

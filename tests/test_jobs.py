@@ -3,7 +3,6 @@
 import json
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,12 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from proofs import sliced
 from safetensors import safe_open
 
 from latent_anatomy.data import slices, slices_file
 from latent_anatomy.evaluation.protocols import revision
 from latent_anatomy.jobs import evaluate, paired_tests, train
+from latent_anatomy.jobs.checkpoint import load_checkpoint
+from latent_anatomy.jobs.inputs import build
 from latent_anatomy.provenance.files import canonical_json, sha256_file
+from latent_anatomy.training.method import Shape
 
 SMALL = {
     "unoranic": {"epochs": 2, "width": 4, "latent": 8},
@@ -42,21 +46,21 @@ def write_slices(path: Path, dataset: str = "phantom-test") -> Path:
             task="binary-class",
             classes=2,
         ),
-        passport={},
+        passport=sliced(dataset),
     )
     return path
 
 
-def write_job(folder: Path, kind: str, method: str = "unoranic", **changed) -> Path:
+def write_job(folder: Path, kind: str, method: str = "unoranic", seed: int = 1, **changed) -> Path:
     from latent_anatomy.methods import registry as methods
 
     params = methods.load(method).Params(**{**SMALL[method], **changed}).model_dump(mode="json")
-    job = {"job": kind, "study": "unoranic", "run": method, "dataset": "phantom-test", "seed": 1,
+    job = {"job": kind, "study": "unoranic", "run": method, "dataset": "phantom-test", "seed": seed,
            "method": method, "params": params, "training": {"precision": "fp32", "compile": False},
            "source": "0" * 64}  # fmt: skip
     if kind == "evaluate":
         job["evaluation"] = EVALUATION
-    path = folder / f"{kind}-{method}.json"
+    path = folder / f"{kind}-{method}-{seed}.json"
     path.write_text(canonical_json(job), encoding="utf-8")
     return path
 
@@ -146,12 +150,20 @@ def test_a_protocol_that_the_data_cannot_answer_is_left_out_and_that_is_said(fil
     assert not list(files["tables"].iterdir())
 
 
-def test_a_checkpoint_of_another_architecture_is_refused(files, tmp_path):
+def test_a_checkpoint_of_another_training_is_refused(files, tmp_path):
     run_train(files)
     wider = write_job(tmp_path, "evaluate", width=8)
-    with pytest.raises(ValueError, match=r"expected the weights of this architecture.*train again"):
+    with pytest.raises(ValueError, match=r"expected params.width 8, found that it was made with 4"):
         run_evaluate(files, evaluate=wider)
     assert not files["metrics"].exists()
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(files):
+    run_train(files)
+    job = json.loads(files["evaluate"].read_text())
+    wider = build(job | {"params": job["params"] | {"width": 8}}, Shape(1, 28, 28, 2), torch.device("cpu"))
+    with pytest.raises(ValueError, match=r"expected the weights of this architecture.*train again"):
+        load_checkpoint(wider, files["model"])
 
 
 @pytest.mark.parametrize("keep", [0, 7, 1000])
@@ -262,7 +274,15 @@ def test_runs_are_compared_on_the_same_images(files, tmp_path):
     difference = values[0]["reconstruction/psnr"] - values[1]["reconstruction/psnr"]
     assert found["reconstruction/psnr/unoranic-minus-autoencoder/difference"] == pytest.approx(difference)
 
-    shutil.copytree(folder / "unoranic/seed-1", folder / "unoranic/seed-2")
+    again = {
+        "train": write_job(tmp_path, "train", seed=2),
+        "evaluate": write_job(tmp_path, "evaluate", seed=2),
+    }
+    again |= {
+        name: folder / f"unoranic/seed-2/{files[name].name}" for name in ("scores", "metrics", "passport")
+    }
+    run_train(files, **again)
+    run_evaluate(files, **again)
     (tmp_path / "compare.json").write_text(json.dumps(job | {"seeds_of": {"unoranic": [1, 2]}}))
     paired_tests.run(tmp_path / "compare.json", folder, *out)
     inputs = json.loads(out[1].read_text())["inputs"]

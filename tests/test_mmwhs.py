@@ -1,5 +1,6 @@
 """MM-WHS: axial slices whatever the file's axes, seven structures, and the mixtures of Table 3."""
 
+import gzip
 from dataclasses import replace
 
 import numpy as np
@@ -115,6 +116,13 @@ def test_a_smaller_mixture_is_part_of_a_larger_one():
     assert smaller < larger
 
 
+def test_in_three_folds_nobody_is_tested_twice():
+    folds = [datasets.find("mmwhs").cohort(fold, "mr-100-ct-100") for fold in datasets.find("mmwhs").folds]
+    tested = [who for fold in folds for who in fold.test]
+    assert len(folds) == 3 and len(tested) == len(set(tested)) == 18
+    assert {(len(fold.train), len(fold.val), len(fold.test)) for fold in folds} == {(28, 6, 6)}
+
+
 @pytest.mark.parametrize(
     ("fold", "labelled", "message"),
     [
@@ -123,7 +131,7 @@ def test_a_smaller_mixture_is_part_of_a_larger_one():
         ("given-0", "mr-100-ct-200", "expected 1 to 14"),
         ("given-0", "mr-100", "expected a name such as mr-100-ct-12.5, found 'mr-100'"),
         ("given-0", 100, "expected a name such as"),
-        ("given-1", "mr-100-ct-100", "expected one of given-0, found 'given-1'"),
+        ("given-3", "mr-100-ct-100", "expected one of given-0, given-1, given-2, found 'given-3'"),
     ],
 )
 def test_a_mixture_of_nobody_is_refused(fold, labelled, message):
@@ -144,6 +152,8 @@ def test_a_missing_modality_is_one_clear_error(folder):
     [
         ("label", lambda values: np.where(values == 205, 206, values), r"label.*found 206: check"),
         ("label", lambda values: values[:-1], r"label.*expected the grid of .*image"),
+        ("label", lambda values: 0 * values, "label map with a heart, found an empty one"),
+        ("label", lambda values: np.where(values, 0, 500), "found labels in all corners"),
         ("image", lambda values: values[..., None][..., [0, 0]], "expected an image of 3 axes"),
         ("image", lambda values: 0 * values, "expected an image with contrast"),
         ("image", lambda values: values * np.nan, "expected finite intensities"),
@@ -158,10 +168,34 @@ def test_what_is_not_as_published_is_refused(folder, kind, change, message):
         tiny().to_slices(folder)
 
 
-def test_a_label_map_that_lies_elsewhere_is_refused(folder):
+def moved(positions: float) -> np.ndarray:
+    affine = np.diag([*MM, 1.0])
+    affine[2, 3] = positions * MM[2]
+    return affine
+
+
+@pytest.mark.parametrize(
+    "affine",
+    [np.diag([-1.0, 1.0, 1.2, 1.0]), moved(1), moved(-3)],
+    ids=["mirrored", "a slice", "three slices"],
+)
+def test_a_label_map_that_lies_elsewhere_is_refused(folder, affine):
     _, labels = hearts(1001)
-    mirrored = np.diag([-1.0, 1.0, 1.2, 1.0])
-    write_nifti(folder / "ct_train" / "ct_train_1001_label.nii.gz", labels, MM, mirrored)
+    write_nifti(folder / "ct_train" / "ct_train_1001_label.nii.gz", labels, MM, affine)
     take_checksums(folder)
-    with pytest.raises(ValueError, match=r"label.*expected the place of .*image.*found \[\[-1"):
+    with pytest.raises(ValueError, match=r"label.*expected the place of .*image.*found \[\["):
+        tiny().to_slices(folder)
+
+
+@pytest.mark.parametrize("kind", ["image", "label"])
+def test_a_heart_whose_header_contradicts_itself_is_refused(folder, kind):
+    """A unit sform beside the true size of a voxel: spacing by the one, directions by the other."""
+    path = folder / "ct_train" / f"ct_train_1001_{kind}.nii.gz"
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[280:328] = np.eye(4, dtype="<f4")[:3].tobytes()
+    path.write_bytes(gzip.compress(content))
+    take_checksums(folder)
+    with pytest.raises(
+        ValueError, match=rf"{kind}\.nii\.gz: expected an sform with the voxel sizes of pixdim"
+    ):
         tiny().to_slices(folder)

@@ -208,7 +208,9 @@ def test_of_a_study_that_a_collection_does_not_name_it_has_nothing():
 def test_without_leaves_the_rest_of_the_collection():
     found = params.validate(CONTENT | {"data": "real"})
     left = found.without(["bloodmnist", "dermamnist"]).collection
-    assert left.images == ["breastmnist", "pneumoniamnist", "retinamnist", "acdc", "mmwhs"]
+    everything = found.collection.images
+    assert left.images == [name for name in everything if name not in ("bloodmnist", "dermamnist")]
+    assert len(left.images) == len(everything) - 2
     assert left.studies["unoranic"].datasets == left.images[:3]
     assert left.studies["sdnet"] == found.collection.studies["sdnet"]
     assert left.studies["unoranic"].seeds == found.collection.studies["unoranic"].seeds
@@ -225,7 +227,7 @@ def with_sweeps(**sweeps: dict) -> params.Params:
     return params.validate(with_entry(("collections", "phantom", "studies", "sdnet"), chosen))
 
 
-@pytest.mark.parametrize("study", ["unoranic", "baur", "sdnet"])
+@pytest.mark.parametrize("study", ["unoranic", "baur", "sdnet", "ra"])
 def test_a_run_that_is_added_to_a_study_is_made_wherever_the_study_is(study):
     content = deepcopy(CONTENT)
     content["methods"]["added"] = content["methods"]["ae"]
@@ -233,7 +235,9 @@ def test_a_run_that_is_added_to_a_study_is_made_wherever_the_study_is(study):
     found = params.validate(content)
     chosen = found.collection.studies[study]
     choosing = [sweep for sweep in chosen.sweeps.values() if "added" not in (sweep.runs or ["added"])]
-    elsewhere = set(chosen.tested) - {name for sweep in choosing for name in sweep.cohorts}
+    elsewhere = (
+        set(chosen.tested) - {name for sweep in choosing for name in sweep.cohorts} - chosen.only.keys()
+    )
     assert elsewhere and "added" not in found.untrained
     for name in elsewhere:
         assert "added" in chosen.runs(name, found.studies[study].runs)
@@ -255,3 +259,35 @@ def test_a_sweep_may_choose_nobody_and_no_run_that_is_unknown():
         params.ParamsError, match=r"sweeps\.one\.runs: expected names of methods .*'imaginary'"
     ):
         with_sweeps(one={"runs": ["imaginary"]})
+
+
+ONLY = ("collections", "phantom", "studies", "ra", "only")
+
+
+def test_on_some_data_sets_a_collection_makes_some_runs_alone_also_where_they_are_tested_elsewhere():
+    content = with_entry(ONLY, {"phantom-graz": ["ltm", "sdnet"]})
+    external = [{"dataset": "phantom-retinamnist", "trained_on": "phantom-graz"}]
+    content["collections"]["phantom"]["studies"]["ra"]["external"] = external
+    found = params.validate(content)
+    chosen, runs = found.collection.studies["ra"], found.studies["ra"].runs
+    for name in ("phantom-graz", "phantom-retinamnist"):
+        assert chosen.runs(name, runs) == ["ltm", "sdnet"]
+    assert chosen.runs("phantom-fastmri", runs) == runs
+    assert found.trained["ra"]["phantom-graz"] == ["ltm", "vq-vae", "sdnet"], "and what they stand on"
+    left = found.without_runs(["vq-vae"]).collection.studies["ra"]
+    assert left.only == {"phantom-graz": ["sdnet"]}
+    assert found.without(["phantom-graz"]).collection.studies["ra"].only == {}
+
+
+@pytest.mark.parametrize(
+    ("only", "named"),
+    [
+        (
+            {"phantom-brain": ["ra"]},
+            "studies.ra.only: expected names of collections.phantom.studies.ra.datasets",
+        ),
+        ({"phantom-graz": ["imaginary"]}, "studies.ra.only.phantom-graz: expected names of methods"),
+    ],
+)
+def test_only_names_data_sets_of_the_study_and_methods(only, named):
+    assert named in only_line(with_entry(ONLY, only))

@@ -111,7 +111,7 @@ def test_no_threshold_finds_the_left_ventricle(raw):
 
 def test_cohorts_are_those_of_mm_whs_with_fewer_hearts():
     full = PhantomMmwhs()
-    [fold] = full.folds
+    fold = full.folds[0]
     both = full.cohort(fold, "mr-100-ct-100")
     assert both.train == tuple(f"{kind}-{number}" for kind in ("mr", "ct") for number in range(1001, 1005))
     assert both.val == ("mr-1005", "ct-1005") and both.test == ("mr-1006", "ct-1006")

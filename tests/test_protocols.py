@@ -12,6 +12,8 @@ import pytest
 import torch
 from synthetic_bars import Classifier, Pixels, make
 from synthetic_discs import Exact, alone, subjects_of_three_splits
+from test_evaluation_anomalies import Flat
+from test_evaluation_anomalies import splits as wounds
 from test_evaluation_volume import Levels
 
 from latent_anatomy.evaluation import registry, scores
@@ -58,6 +60,8 @@ ASKED = (
     (Exact, subjects_of_three_splits),
     (Levels, lambda: {name: alone(data) for name, data in subjects_of_three_splits().items()}),
     (Brightness, heads),
+    (Brightness, wounds),
+    (Flat, wounds),
 )
 
 
@@ -116,7 +120,7 @@ def test_every_array_is_a_picture_or_paired_or_says_why_not(name):
 
 
 def test_an_unknown_protocol_is_one_clear_line():
-    with pytest.raises(ValueError, match=r"a protocol among arithmetic, .*, found 'guessing': add"):
+    with pytest.raises(ValueError, match=r"a protocol among anomalies, .*, found 'guessing': add"):
         registry.load("guessing")
 
 

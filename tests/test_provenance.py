@@ -189,6 +189,23 @@ def test_changed_and_new_sources_make_a_tree_dirty(tmp_path, monkeypatch, change
     assert found["dirty"] is dirty and len(found["commit"]) == 40
 
 
+def test_a_verb_computes_with_one_thread_whoever_calls_it():
+    """And a passport says with how many, as torch knows it."""
+    program = (
+        "import torch\n"
+        "torch.set_num_threads(3)\n"
+        "from latent_anatomy.cli import main\n"
+        "from latent_anatomy.provenance import passport\n"
+        "job = {'job': 'gate'}\n"
+        "print(passport.passport(inputs={}, job=job)['threads'])\n"
+        "main.app(['sync', 'stages', '--help'], standalone_mode=False)\n"
+        "print(passport.passport(inputs={}, job=job)['threads'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    lines = done.stdout.split("\n")
+    assert (lines[0], lines[-2]) == ("3", "1"), done.stderr
+
+
 @given(VALUES, st.sampled_from(["inputs", "job", "content", "seal"]))
 def test_a_passport_that_is_edited_disagrees_with_its_seal(value, key):
     whole = passport.sealed({"inputs": {}, "job": {"seed": 1}}, content="0" * 64)

@@ -70,6 +70,18 @@ def test_mixtures_of_modalities_have_a_table_of_both_and_what_each_adds(tmp_path
     assert "+0.010" in text and "+0.01<" in text  # 0.75 to 0.76
 
 
+def test_outlines_and_function_have_a_table_each_and_the_volume_its_baselines(tmp_path, monkeypatch):
+    contents = [result(run, "sunnybrook.loo.100", 0) for run in METHODS]
+    for content in contents:
+        content["metrics"] |= {"surfaces/hd95_mm/average": 7.125, "surfaces/hd95_mm/average_sd": 1.5}
+        content["metrics"] |= {f"ventricles/left/ejection-fraction/{key}": 0.0625 for key in ("mae", "bias")}
+        content["metrics"] |= {f"ventricles/mass/{key}_g": 11.25 for key in ("mae", "bias")}
+        content["metrics"] |= {"volume/mean/mean_ml": 203.0, "volume/mean/mae_ml": 29.5}
+    shown = texts(shown_by(NOTEBOOK, given(tmp_path, contents), tmp_path, monkeypatch))
+    for expected in ("average 7.125 ± 1.500", "0.062 (0.062)", "11.2 (11.2)", "203.0", "29.5"):
+        assert expected in shown, expected
+
+
 def test_without_arrays_it_says_so(tmp_path, monkeypatch):
     parameters = given(tmp_path, [result("unet", "acdc-frames.published.6", 0)])
     parameters |= {"arrays_files": [], "history_files": []}

@@ -9,6 +9,7 @@ import reporting
 import synthetic_baur
 import synthetic_results
 import synthetic_sdnet
+from proofs import named
 from reporting import figures, shown_by, texts
 from synthetic_results import write
 
@@ -48,7 +49,7 @@ def pictures(metrics: Path, value: int) -> Path:
         "figure/input/alone": np.full((6, 1, 4, 5), 9),
     }
     np.savez(path, **{name: images.astype(np.uint8) for name, images in arrays.items()})
-    return path
+    return named(path)
 
 
 def history(root: Path, run: str, text: str) -> Path:

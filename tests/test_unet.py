@@ -22,7 +22,7 @@ from latent_anatomy.networks.segmentation_losses import dice_loss
 from latent_anatomy.networks.unet import UNet
 from latent_anatomy.training import labelled_rows
 from latent_anatomy.training.method import Batch, Shape
-from latent_anatomy.training.optimisers import DecayingAdam, decay_per_epoch
+from latent_anatomy.training.optimisers import DecayingAdam
 
 build = partial(synthetic_hearts.build, "unet")
 
@@ -152,11 +152,24 @@ def test_rates_decay_with_the_updates_of_each_optimiser_and_go_on_after_a_stop()
     assert rates(optimiser, 3) == pytest.approx([0.5, 0.5 / 1.25, 0.5 / 1.5])
     other.load_state_dict(optimiser.state_dict())
     assert rates(other, 2) == pytest.approx([0.5 / 1.75, 0.5 / 2])
-    whole = DecayingAdam([weight], lr=0.5, beta1=0.5)
-    [schedule] = decay_per_epoch({"all": whole}, 0.25).per_epoch
-    assert rates(whole, 2) == [0.5, 0.5]
-    schedule.step()
-    assert rates(whole, 2) == pytest.approx([0.4, 0.4])
+    other.forward_to(steps=8)
+    assert rates(other, 1) == pytest.approx([0.5 / 3])
+
+
+def test_a_rate_is_annealed_over_all_steps_beside_its_decay_and_goes_on_after_a_stop():
+    params = unet.Params(learning_rate=0.5, annealed_to=0.2, epochs=2, decay=0.25)
+    optimiser = params.adam(nn.Linear(1, 1))
+    [schedule] = params.schedules({"one": optimiser}, steps_per_epoch=2).per_step
+    found = []
+    for _ in range(5):
+        optimiser.step()
+        schedule.step()
+        found.append(optimiser.param_groups[0]["lr"])
+    cosine = [0.2 + 0.4 * (1 + math.cos(math.pi * step / 4)) for step in range(5)]
+    assert found == pytest.approx([0.5 * part / (1 + 0.25 * t) for t, part in enumerate(cosine)])
+    [other] = params.schedules({"one": optimiser}, steps_per_epoch=2).per_step
+    other.load_state_dict(schedule.state_dict())
+    assert optimiser.param_groups[0]["factor"] == pytest.approx(0.2)
 
 
 # Streams

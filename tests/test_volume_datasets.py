@@ -334,6 +334,49 @@ def test_what_could_be_meant_in_two_ways_is_refused(mirror, more, message):
         _ = dataset.subjects
 
 
+MEANING = {
+    "a phase": ("sub-01_T1w", "sub-01_part-phase_T1w", "part-phase"),
+    "the imaginary part": ("sub-01_T1w", "sub-01_part-imag_T1w", "part-imag"),
+    "a part of the head": ("sub-02_FLAIR", "sub-02_chunk-1_FLAIR", "chunk-1"),
+    "a brain": ("sub-01_T1w", "sub-01_desc-brain_T1w", "desc-brain"),
+    "one hemisphere": ("sub-01_T1w", "sub-01_hemi-L_T1w", "hemi-L"),
+    "resampled": ("sub-01_T1w", "sub-01_res-2mm_T1w", "res-2mm"),
+    "no entity of BIDS": ("sub-01_T1w", "sub-01_part-mag_fat-yes_T1w", "fat-yes"),
+    "a part of a mask": ("sub-03_label", "sub-03_chunk-2_label", "chunk-2"),
+    "half of a mask": ("sub-03_label", "sub-03_hemi-L_label", "hemi-L"),
+}
+
+
+@pytest.mark.parametrize("case", MEANING)
+def test_an_entity_that_changes_the_meaning_is_refused_by_name(mirror, case):
+    plain, changed, entity = MEANING[case]
+    names = [name.replace(plain, changed) for name in (*IMAGES, ON_GRID)]
+    [odd] = set(names) - {*IMAGES, ON_GRID}
+    with pytest.raises(ValueError, match=f"{odd}: expected names with no entities but .*, found {entity}: "):
+        _ = bids(mirror, names).subjects
+
+
+@pytest.mark.parametrize("entity", ["ce-gadolinium", "inv-1", "mt-on", "echo-2", "flip-1"])
+def test_an_entity_of_one_subject_and_not_of_another_is_refused(mirror, entity):
+    names = [name.replace("sub-02_T1w", f"sub-02_{entity}_T1w") for name in IMAGES]
+    key = entity.split("-")[0]
+    expected = f"the same {key} in every T1w, found no {key} in .*sub-0[13]_T1w.* and {entity} in .*sub-02"
+    with pytest.raises(ValueError, match=expected):
+        _ = bids(mirror, names).subjects
+
+
+def test_an_entity_of_everybody_and_harmless_ones_are_taken(mirror):
+    names = [name.replace("_T1w", "_ce-gadolinium_part-mag_T1w") for name in IMAGES]
+    names[2] = names[2].replace("_FLAIR", "_acq-3d_run-1_rec-norm_FLAIR")
+    assert sorted(name for each in bids(mirror, names).subjects for name in each.files) == sorted(names)
+
+
+def test_whoever_is_left_out_may_have_been_imaged_otherwise(mirror):
+    names = [name.replace("sub-03_T1w", "sub-03_ce-gadolinium_T1w") for name in IMAGES]
+    dataset = bids(mirror, names, TABLE.replace("test", "n/a"))
+    assert [subject.name for subject in dataset.subjects] == ["sub-01", "sub-02"]
+
+
 @pytest.mark.parametrize("name", ["sub-04/anat/sub-04_T1w.nii.gz", ON_GRID.replace("03", "01")])
 def test_a_bids_file_that_is_not_listed_is_not_left_out_silently(mirror, name):
     dataset = bids(mirror)
@@ -368,6 +411,6 @@ def test_a_bids_folder_needs_only_its_name_in_the_parameters():
     at_hand["volumes"].append("bids-mystudy")
     at_hand["studies"]["baur"]["datasets"].append("bids-mystudy")
     assert "bids-mystudy" in params.validate(content).collection.volumes
-    at_hand["volumes"][-1] = at_hand["studies"]["baur"]["datasets"][-1] = "bids mystudy"
-    with pytest.raises(params.ParamsError, match=r"collections\.at-hand\.volumes: .*'bids mystudy'"):
+    at_hand["volumes"][-1] = at_hand["studies"]["baur"]["datasets"][-1] = "bid-mystudy"
+    with pytest.raises(params.ParamsError, match=r"collections\.at-hand\.volumes: .*'bid-mystudy'"):
         params.validate(content)

@@ -4,7 +4,7 @@ Run in the root of a copy of the pipeline, with that copy's package, as `finish`
 """
 
 import copy
-import io
+import html
 import json
 import os
 import shutil
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 DATASET = "phantom-breastmnist"
 RUNS = ("ae", "unoranic")
 SEEDS = (1, 2)
-STUDIES = ("unoranic", "baur", "sdnet")
+STUDIES = ("unoranic", "baur", "sdnet", "ra")
 LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")
 LOCK = "requirements.lock"
 
@@ -139,22 +139,32 @@ def report_all(ledger: str, results: list) -> None:
 
 def shown(ledger: str, study: str, results: list) -> dict:
     """The parameters of a study's notebook."""
+    tests = sorted(map(str, Path("results", study).glob("comparison/*/metrics.json")))
     return {
         "ledger_file": ledger,
         "papers_file": f"papers/{study}.yaml",
-        "metrics_files": [each.outputs["metrics"] for each in results],
+        "metrics_files": [*(each.outputs["metrics"] for each in results), *tests],
         "arrays_files": [each.outputs["arrays"] for each in results],
         "history_files": [each.made_of[0].outputs["history"] for each in results],
     }
 
 
 def report(study: str, given: dict) -> None:
-    """A stand-in for the notebook's HTML, sealed as the rule does it."""
-    from latent_anatomy.jobs import seal
+    """A report as the rule makes it, with a stand-in for the notebook's HTML."""
+    from latent_anatomy.jobs import report
 
-    text = f"<html>\n<head>\n</head>\n<body>{json.dumps(given)}</body>\n</html>\n"
+    report.html = stand_in
     job, notebook = Path(f".params/report/{study}.json"), Path(f"notebooks/{study}.ipynb")
-    seal.run(job, notebook, json.dumps(given), io.BytesIO(text.encode()), Path(f"reports/{study}.html"))
+    report.run(job, notebook, json.dumps(given), Path(f"reports/{study}.html"))
+
+
+def stand_in(notebook: Path, parameters: str) -> str:
+    """HTML that stands for a notebook's: which files it shows, and what is in them."""
+    given = json.loads(parameters)
+    paths = [path for name, value in given.items() if name.endswith("_files") for path in value]
+    shown = {path: Path(path).read_text(encoding="utf-8") for path in paths if path.endswith(".json")}
+    body = html.escape(json.dumps([given, shown]))
+    return f"<html>\n<head>\n</head>\n<body>{body}</body>\n</html>\n"
 
 
 if __name__ == "__main__":

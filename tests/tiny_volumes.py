@@ -18,7 +18,7 @@ SPLITS = {
 }
 FAILED, EXCLUDED = "sub-02", "sub-05"  # of DATASET: by the gate, by hand
 RUNS = ("dae", "chance")
-SHAPE, MM = (20, 24, 20), 8.0
+SHAPE, MM, CENTRE = (22, 28, 24), 8.0, (0, -18, 10)  # around the atlas' brain
 
 
 def subject(number: int) -> str:
@@ -30,7 +30,11 @@ def parameters() -> dict:
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     content["data"] = "real"
     content["imaging"] = {
-        "steps": {"atlas": {"spacing_mm": MM}, "slab": {"count": 4, "size": 32}},
+        "steps": {
+            "atlas": {"spacing_mm": MM},
+            "slab": {"count": 4, "size": 32},
+            "gate": {"measures": {"similarity_after": {"minimum": 1}}},  # of noise
+        },
         "datasets": {DATASET: {"excluded": {EXCLUDED: "moved"}}},
     }
     content["studies"]["baur"]["runs"] = list(RUNS)
@@ -52,7 +56,7 @@ def write_folder(folder: Path, splits: tuple[str, ...]) -> None:
     from latent_anatomy.provenance.files import sha256_file
 
     affine = np.diag([MM, MM, MM, 1])
-    affine[:3, 3] = -MM * np.array(SHAPE) / 2
+    affine[:3, 3] = np.array(CENTRE) - MM * (np.array(SHAPE) - 1) / 2
     axes = np.meshgrid(*[np.linspace(-1, 1, length) for length in SHAPE], indexing="ij")
     head = np.float32(sum(axis**2 for axis in axes) < 0.8)
     lines = ["participant_id\tsplit"]
@@ -64,7 +68,7 @@ def write_folder(folder: Path, splits: tuple[str, ...]) -> None:
             image = head * random.uniform(200, 900, SHAPE).astype(np.float32)
             volume.write(folder / who / "anat" / f"{who}_{suffix}.nii.gz", Volume(image, affine))
         if split in ("val", "test"):
-            lesion = head * (random.random(SHAPE) > 0.8)
+            lesion = head * (random.random(SHAPE) > 0.9)
             place = folder / "derivatives/raters" / who / "anat" / f"{who}_label-lesion_mask.nii.gz"
             volume.write(place, Volume(lesion.astype(np.float32), affine), "uint8")
     (folder / "participants.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -11,10 +11,13 @@ from conftest import Project
 from latent_anatomy.data import slices_file
 
 IMAGES, BRAIN, HEARTS = "phantom-pneumoniamnist", "phantom-brain", "phantom-acdc"
+CHESTS = "phantom-radiography"
 RUNS = {"unoranic": ["unoranic", "ae"], "baur": ["anovaegan", "healthy-mean"], "sdnet": ["unet", "sdnet"]}
-DATASETS = {"unoranic": IMAGES, "baur": BRAIN, "sdnet": f"{HEARTS}.fold.40"}
+RUNS |= {"ra": ["ra", "ltm"]}
+DATASETS = {"unoranic": IMAGES, "baur": BRAIN, "sdnet": f"{HEARTS}.fold.40", "ra": CHESTS}
 SWEPT = {"splits": ["fold"], "folds": [0, 1], "labelled": [40]}
 REPLICATES = {"unoranic": ["seed-1"], "baur": ["seed-1"], "sdnet": ["fold-0.seed-1", "fold-1.seed-1"]}
+REPLICATES |= {"ra": ["seed-1"]}
 TINY = {
     "unoranic": {
         "datasets": [IMAGES],
@@ -31,7 +34,10 @@ TINY = {
     "baur": {
         "datasets": [BRAIN],
         "seeds": [1],
-        "changes": [{"runs": ["anovaegan"], "params": {"epochs": 1, "width": 4, "momentum": 0.9}}],
+        "changes": [
+            {"runs": ["anovaegan"], "params": {"epochs": 1, "width": 4, "momentum": 0.9}},
+            {"runs": ["healthy-mean"], "params": {"by_position": False}},
+        ],
     },
     "sdnet": {
         "sweeps": {"all": {"datasets": [HEARTS], "runs": RUNS["sdnet"], **SWEPT}},
@@ -45,6 +51,16 @@ TINY = {
         ],
         "evaluation": {"volume": {"epochs": 1, "steps": 1}},
     },
+    "ra": {
+        "datasets": [CHESTS],
+        "seeds": [1],
+        "changes": [
+            {"runs": ["ra", "vq-vae", "ltm"], "params": {"epochs": 1, "steps_per_epoch": 2}},
+            {"runs": ["ra"], "params": {"widths": [4, 4], "features": 4, "perceptual": "random"}},
+            {"runs": ["vq-vae"], "params": {"width": 4, "codes": 4, "size": 4}},
+            {"runs": ["ltm"], "params": {"width": 8, "depth": 1, "heads": 2}},
+        ],
+    },
 }
 QUICK = {"angles_deg": [0], "shifts_mm": [0], "starts": 1, "iterations": [40, 20], "spacing_mm": 4}
 COARSE = {
@@ -54,6 +70,7 @@ COARSE = {
     "register": QUICK | {"transform": "affine"},
     "strip": {"kind": "given"},
     "slab": {"count": 8, "size": 64},
+    "gate": {"measures": {"native_brain_ml": {"maximum": 2300}}},
 }
 # In the copy of the sources: fewer heads, of larger voxels, go through the same commands.
 DRAWN = {
@@ -72,7 +89,7 @@ def project(clean, tmp_path) -> Project:
         text = source.read_text()
         assert before in text
         source.write_text(text.replace(before, after))
-    collection = {"images": [IMAGES, HEARTS], "volumes": [BRAIN], "studies": TINY}
+    collection = {"images": [IMAGES, HEARTS, CHESTS], "volumes": [BRAIN], "studies": TINY}
     project.choose("collections", value={"phantom": collection})
     project.choose("data", value="phantom")
     project.choose("imaging", value={"datasets": {BRAIN: {"steps": COARSE}}})

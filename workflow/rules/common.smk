@@ -13,6 +13,7 @@ from latent_anatomy.pipeline import (
     layout,
     layout_of_volumes,
     params,
+    raw_jobs,
     reports,
     training_jobs,
     volume_files,
@@ -20,14 +21,14 @@ from latent_anatomy.pipeline import (
 
 
 def checked():
-    """The parameters, less what cannot be made without files that cannot be had; each job's file is written."""
+    """The parameters, less what cannot be made without files that cannot be had, and the copies of the jobs' files."""
     try:
         return job_files.prepare(params.validate(config))
     except ValueError as error:
         sys.exit(str(error))
 
 
-PARAMS = checked()
+PARAMS, JOBS = checked()
 STUDIES = PARAMS.studies
 PAPERS = {study: reports.paper(study) for study in STUDIES if reports.paper(study)}
 CHOSEN = PARAMS.collection.studies
@@ -61,6 +62,19 @@ def raw_files(dataset):
     return [f"data/raw/{dataset}/{file.name}" for file in datasets.find(dataset).files]
 
 
+def job(name):
+    """What a job reads in place of its file, which others may write anew while this workflow goes on.
+
+    A function of the wildcards alone, so that Snakemake remembers with which of them an output was made.
+    """
+
+    def copy(wildcards):
+        path = name.format(**wildcards)
+        return JOBS.get(path, path)  # of a job that is not there the rule's own input tells
+
+    return copy
+
+
 def memory(wildcards, input):
     """Of a training or an evaluation, in MB: what libraries take, and the slices, in whose file masks are small."""
     return round(4000 + 8 * input.size_mb)
@@ -71,16 +85,21 @@ def made_of(artefact):
 
     def inputs(wildcards):
         names = wildcards.study, wildcards.dataset, wildcards.run, cohorts.replicate(wildcards.replicate)
-        job = Path(".params", f"{artefact(*names).job}.json")
+        job = JOBS.get(f".params/{artefact(*names).job}.json")
         # Of a job that is not there the rule's own input tells.
-        return artefact(*names, json.loads(job.read_text()) if job.is_file() else {}).inputs
+        return artefact(*names, json.loads(Path(job).read_text()) if job else {}).inputs
 
     return inputs
 
 
 def options(input, *roles):
     """Options of a verb for those inputs that this job has."""
-    return " ".join(f"--{role.replace('_', '-')} {input[role]}" for role in roles if role in input.keys())
+    return [
+        word
+        for role in roles
+        if role in input.keys()
+        for word in (f"--{role.replace('_', '-')}", str(input[role]))
+    ]
 
 
 def of_runs(pattern, study, names):

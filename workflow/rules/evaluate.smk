@@ -19,11 +19,12 @@ rule evaluate:
         mem_mb=memory,
         runtime=240,
     params:
+        job=job(f".params/evaluate/{JOB}.json"),
         trained_on=lambda wildcards, input: options(input, "trained_on"),
     shell:
-        "latent-anatomy evaluate --params {input.params} --slices {input.slices} --model {input.model}"
-        " --metrics {output.metrics} --scores {output.scores} --arrays {output.arrays} --tables {output.tables}"
-        " --passport {output.passport} {params.trained_on} 2>&1 | tee {log} >&2"
+        "latent-anatomy evaluate --params {params.job:q} --slices {input.slices:q} --model {input.model:q}"
+        " --metrics {output.metrics:q} --scores {output.scores:q} --arrays {output.arrays:q} --tables {output.tables:q}"
+        " --passport {output.passport:q} {params.trained_on:q} 2>&1 | tee {log:q} >&2"
 
 
 rule paired_tests:
@@ -41,7 +42,9 @@ rule paired_tests:
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        job=job(".params/paired-tests/{study}/{dataset}.json"),
     shell:
-        "latent-anatomy paired-tests --params {input.params}"
-        " --results results/{wildcards.study}/{wildcards.dataset}"
-        " --metrics {output.metrics} --passport {output.passport} 2>&1 | tee {log} >&2"
+        "latent-anatomy paired-tests --params {params.job:q}"
+        " --results results/{wildcards.study:q}/{wildcards.dataset:q}"
+        " --metrics {output.metrics:q} --passport {output.passport:q} 2>&1 | tee {log:q} >&2"

@@ -1,25 +1,40 @@
 # Raw files: drawn here (phantoms), or from a mirror folder or their publisher. One rule for each data set,
-# because the number of files differs; and for the weights of others that runs are given.
+# because the number of files differs, and of volumes one for each subject, so that a new one leaves the others
+# as they are; and for the weights of others that runs are given.
 for dataset in map(datasets.find, DATASETS):
+    BROUGHT = raw_jobs.of(dataset)
+    for name, files in BROUGHT.items():
 
-    rule:
-        name:
-            f"raw-{dataset.name}"
-        input:
-            # A published file that lies there is taken, whoever put it there: its checksum is the proof.
-            [f".params/raw/{dataset.name}.json"] if dataset.phantom else [],
-        output:
-            raw_files(dataset.name),
-        log:
-            f"logs/raw/{dataset.name}.log",
-        resources:
-            mem_mb=1000,
-            runtime=120,
-        params:
-            verb="phantom" if dataset.phantom else "fetch",
-            dataset=dataset.name,
-        shell:
-            "latent-anatomy {params.verb} {params.dataset} --out data/raw/{params.dataset} 2>&1 | tee {log} >&2"
+        rule:
+            name:
+                name
+            input:
+                # A published file that lies there is taken, whoever put it there: its checksum is the proof.
+                [f".params/raw/{dataset.name}.json"] if dataset.phantom else [],
+            output:
+                [f"data/raw/{dataset.name}/{file}" for file in files],
+            log:
+                f"logs/raw/{name}.log",
+            resources:
+                mem_mb=1000,
+                runtime=120,
+            params:
+                verb="phantom" if dataset.phantom else "fetch",
+                dataset=dataset.name,
+                files=[] if dataset.phantom else [word for file in files for word in ("--file", file)],
+                # Of the user's folder, of which SHA256SUMS says what each is.
+                checksums=[] if dataset.phantom else raw_jobs.checksums(dataset, files),
+            shell:
+                "latent-anatomy {params.verb:q} {params.dataset:q} --out data/raw/{params.dataset:q}"
+                " {params.files:q} 2>&1 | tee {log:q} >&2"
+
+    if raw_jobs.whole(dataset) not in BROUGHT:
+
+        rule:
+            name:
+                raw_jobs.whole(dataset)
+            input:
+                raw_files(dataset.name),
 
 
 for download in {each for given in training_jobs.weights(PARAMS).values() for each in given}:
@@ -36,6 +51,7 @@ for download in {each for given in training_jobs.weights(PARAMS).values() for ea
             runtime=120,
         params:
             download=download.name,
+            job=JOBS[f".params/raw/{download.name}.json"],
         shell:
-            "latent-anatomy fetch {params.download} --params .params/raw/{params.download}.json"
-            " --out data/raw/{params.download} 2>&1 | tee {log} >&2"
+            "latent-anatomy fetch {params.download:q} --params {params.job:q}"
+            " --out data/raw/{params.download:q} 2>&1 | tee {log:q} >&2"

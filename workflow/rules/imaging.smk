@@ -23,9 +23,10 @@ for dataset in VOLUMES:
                 mem_mb=4000 if step == "strip" else 3000,
                 runtime=30 if step == "normalise" else 60,
             params:
+                job=job(f".params/imaging/{dataset.name}/{step}.json"),
                 step=step,
                 dataset=dataset.name,
             shell:
-                "latent-anatomy image {params.step} {params.dataset} {wildcards.subject:q}"
-                " --params {input.params} --raw data/raw/{params.dataset}"
-                " --interim data/interim/{params.dataset} 2>&1 | tee {log} >&2"
+                "latent-anatomy image {params.step:q} {params.dataset:q} {wildcards.subject:q}"
+                " --params {params.job:q} --raw data/raw/{params.dataset:q}"
+                " --interim data/interim/{params.dataset:q} 2>&1 | tee {log:q} >&2"

@@ -14,9 +14,11 @@ rule slice:
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        job=job(".params/slice/{dataset}.json"),
     shell:
-        "latent-anatomy slice {wildcards.dataset} --raw data/raw/{wildcards.dataset}"
-        " --params {input.params} --out {output} 2>&1 | tee {log} >&2"
+        "latent-anatomy slice {wildcards.dataset:q} --raw data/raw/{wildcards.dataset:q}"
+        " --params {params.job:q} --out {output:q} 2>&1 | tee {log:q} >&2"
 
 
 rule pool:
@@ -34,5 +36,7 @@ rule pool:
     resources:
         mem_mb=memory,
         runtime=30,
+    params:
+        job=job(".params/slice/{dataset}.json"),
     shell:
-        "latent-anatomy pool {input.members} --params {input.params} --out {output} 2>&1 | tee {log} >&2"
+        "latent-anatomy pool {input.members:q} --params {params.job:q} --out {output:q} 2>&1 | tee {log:q} >&2"

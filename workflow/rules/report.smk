@@ -13,20 +13,15 @@ rule ledger:
         mem_mb=1000,
         runtime=10,
     params:
-        papers=lambda wildcards, input: [f"--papers {paper}" for paper in input.papers],
+        papers=lambda wildcards, input: option("papers", input.papers),
     shell:
-        "latent-anatomy ledger {params.papers} --out {output.real} --phantom-out {output.phantom} {input.metrics}"
-        " 2>&1 | tee {log} >&2"
+        "latent-anatomy ledger {params.papers:q} --out {output.real:q} --phantom-out {output.phantom:q} {input.metrics:q}"
+        " 2>&1 | tee {log:q} >&2"
 
 
-# No inputs, no script from elsewhere, and no cell with a random name: same numbers, same bytes.
 REPORT = (
-    '(parameters={params.notebook:q}; papermill {input.notebook} - -y "$parameters" --progress-bar'
-    " | jupyter nbconvert --stdin --stdout --to html --no-input"
-    " --TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=injected-parameters"
-    " --HTMLExporter.require_js_url= --HTMLExporter.mathjax_url="
-    " | latent-anatomy seal --params {input.params} --notebook {input.notebook}"
-    ' --parameters "$parameters" --out {output}) 2>&1 | tee {log} >&2'
+    "latent-anatomy report --params {params.job:q} --notebook {input.notebook:q}"
+    " --parameters {params.notebook:q} --out {output:q} 2>&1 | tee {log:q} >&2"
 )
 
 
@@ -53,6 +48,7 @@ rule report:
         mem_mb=2000,
         runtime=30,
     params:
+        job=job(".params/report/{study}.json"),
         notebook=notebook_parameters,
     shell:
         REPORT
@@ -74,6 +70,7 @@ rule qc_report:
         mem_mb=2000,
         runtime=30,
     params:
+        job=job(".params/report/qc.json"),
         notebook=lambda wildcards, input: json.dumps(
             {"qc_files": list(input.tables), "picture_files": list(input.pictures)}
         ),

@@ -22,5 +22,12 @@ def inputs_of_all(artefact):
     )
 
 
+def files_of_nobody(dataset):
+    """The raw files that are no subject's; none of what is drawn, which is drawn as a whole."""
+    source = datasets.find(dataset)
+    names = () if source.phantom else raw_jobs.of_nobody(source)
+    return [f"data/raw/{dataset}/{name}" for name in names]
+
+
 def option(name, words):
     return [each for word in words for each in (f"--{name}", word)]

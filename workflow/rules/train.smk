@@ -18,7 +18,8 @@ rule train:
         mem_mb=memory,
         runtime=1440,
     params:
+        job=job(f".params/train/{JOB}.json"),
         on=lambda wildcards, input: options(input, "on"),
     shell:
-        "latent-anatomy train --params {input.params} --slices {input.slices} {params.on}"
-        " --model {output.model} --history {output.history} 2>&1 | tee {log} >&2"
+        "latent-anatomy train --params {params.job:q} --slices {input.slices:q} {params.on:q}"
+        " --model {output.model:q} --history {output.history:q} 2>&1 | tee {log:q} >&2"

@@ -2,6 +2,8 @@
 rule gate:
     input:
         numbers=inputs_of_all(layout_of_volumes.gate),
+        # Whom they are of says the folder, which is to be as complete as the one that it was copied from.
+        table=lambda wildcards: files_of_nobody(wildcards.dataset),
         params=".params/imaging/{dataset}/gate.json",
     output:
         table="results/imaging/{dataset}/qc.csv",
@@ -12,12 +14,13 @@ rule gate:
         mem_mb=500,
         runtime=10,
     params:
+        job=job(".params/imaging/{dataset}/gate.json"),
         subjects=lambda wildcards: option("subject", CHAINS[wildcards.dataset]),
         steps=lambda wildcards: option("step", imaging_steps.of_subject(wildcards.dataset)),
     shell:
-        "latent-anatomy image gate --params {input.params} --interim data/interim/{wildcards.dataset}"
-        " {params.subjects:q} {params.steps:q} --out {output.table} --passport {output.passport}"
-        " 2>&1 | tee {log} >&2"
+        "latent-anatomy image gate --params {params.job:q} --interim data/interim/{wildcards.dataset:q}"
+        " {params.subjects:q} {params.steps:q} --out {output.table:q} --passport {output.passport:q}"
+        " 2>&1 | tee {log:q} >&2"
 
 
 rule slab:
@@ -35,7 +38,9 @@ rule slab:
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        job=job(".params/slice/{dataset}.json"),
     shell:
-        "latent-anatomy image slab {wildcards.dataset} --params {input.params}"
-        " --qc results/imaging/{wildcards.dataset}/qc.csv --interim data/interim/{wildcards.dataset}"
-        " --out {output} 2>&1 | tee {log} >&2"
+        "latent-anatomy image slab {wildcards.dataset:q} --params {params.job:q}"
+        " --qc results/imaging/{wildcards.dataset:q}/qc.csv --interim data/interim/{wildcards.dataset:q}"
+        " --out {output:q} 2>&1 | tee {log:q} >&2"

@@ -1,32 +1,31 @@
-"""What a passport says of its job, held against params.yaml, the git history and the lock."""
+"""What a passport says of its job, held against params.yaml; and commands that help."""
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 import yaml
 
-from latent_anatomy.audit.git_history import History
-from latent_anatomy.audit.links import State
+from latent_anatomy.audit.git_history import History, known
+from latent_anatomy.audit.links import Found, State, listed
 from latent_anatomy.pipeline import layout, params, resolve
 from latent_anatomy.pipeline.layout import Artefact
 from latent_anatomy.provenance.formats import read_passport
+from latent_anatomy.provenance.sources import running_sources
 
-SHORT = 12  # digits of a hash in a message
 SHOWN = 3  # differing parameters in a message
 SOURCES = ("modules", "source")
+NOTHING = "nothing"  # in the place of a parameter that is not there
 
 
 class Jobs:
-    """The jobs of every collection of params.yaml; the commits that passports name; commands that help."""
+    """The jobs of every collection of params.yaml; the history around them; commands that help."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.params = params.load(root / "params.yaml")
         self.history = History(root)
-        self._digests: dict[tuple[str, tuple[str, ...]], str] = {}
 
     @cached_property
     def collections(self) -> dict[str, dict[str, dict]]:
@@ -51,10 +50,11 @@ class Jobs:
                 return layout.result(*place, read_passport(self.root / path)["job"])
         return layout.result(*place, made or {})
 
-    def parameters(self, artefact: Artefact, passport: dict) -> tuple[State, str]:
+    def parameters(self, artefact: Artefact, passport: dict) -> Found:
         """Whether the job is one that params.yaml resolves to, its sources aside.
 
-        The chosen collection decides, where it has the job; else any that has it.
+        The chosen collection decides, where it has the job; else any that has it. A job that only lacks what
+        did not exist when it ran is unproven: nothing contradicts it.
         """
         made, having = passport["job"], self._having(artefact)
         if made.get("job") == "report":  # it shows one collection, or as much of it as could be had
@@ -62,71 +62,53 @@ class Jobs:
         elif self.params.data in having:
             having = {self.params.data: having[self.params.data]}
         if not having:
-            message = "no collection of params.yaml has this job: put it back, or delete its files"
-            return State.UNPROVEN, message
+            return (
+                State.UNPROVEN,
+                "no collection of params.yaml has this job",
+                "put it back, or delete its files",
+            )
         faults = {name: list(_differences(made, job)) for name, job in having.items()}
         alike = next((name for name, fault in faults.items() if not fault), None)
         if alike is not None:
             own = made.get("source") == having[alike].get("source")
             note = "" if own else ", by other sources than this checkout's"
             seed = f"seed {made['seed']}, " if "seed" in made else ""
-            return State.HOLDS, f"{seed}as params.yaml has it for {alike}{note}"
-        name, fault = next(iter(faults.items()))
-        more = f" and {len(fault) - SHOWN} more" if len(fault) > SHOWN else ""
-        state = State.BROKEN if "seal" in passport else State.UNPROVEN  # older ones had other jobs
-        return state, (
-            f"expected the parameters of params.yaml for {name}, found {'; '.join(fault[:SHOWN])}{more}: "
-            f"another job of this name made it: {self.make(artefact)}"
-        )
-
-    def sources(self, passport: dict, make: str) -> tuple[State, str]:
-        """Whether the sources that ran are those of the commit, as git has them."""
-        made, source = passport["job"], passport["source"]
-        commit, dirty = source.get("commit"), source.get("dirty")
-        if commit is None:
-            return State.UNPROVEN, f"made outside a git checkout, so that nobody knows the sources: {make}"
-        short = str(commit)[:SHORT]
-        if dirty:
-            message = f"expected the sources of a commit, found some that differed from {short}"
-            return State.BROKEN, f"{message}: commit them, and then {make}"
-        there = self.history.at(str(commit))
-        if there is None:
-            return State.UNPROVEN, f"commit {short} not in this repository: fetch it with git"
-        if "modules" not in made:
-            return State.UNPROVEN, f"older passport, which does not say which modules ran: {make}"
-        try:
-            actual = self._digest(str(commit), tuple(made["modules"]))
-        except ValueError as error:
-            return State.BROKEN, f"at commit {short}, {error}: {make}"
-        if actual == made.get("source"):
-            return State.HOLDS, f"sources {actual[:SHORT]} are those of commit {short}"
-        return State.BROKEN, (
-            f"expected sources {str(made.get('source'))[:SHORT]}, found {actual[:SHORT]} at commit {short}: "
-            f"they were changed while the job waited or ran: {make}"
-        )
-
-    def _digest(self, commit: str, modules: tuple[str, ...]) -> str:
-        """Of the sources at a commit, which the jobs of all subjects share."""
-        if (commit, modules) not in self._digests:
-            self._digests[commit, modules] = self.history.at(commit).sources.digest(*modules)
-        return self._digests[commit, modules]
-
-    def environment(self, passport: dict) -> tuple[State, str]:
-        """Whether the lock of the environment is that of the commit."""
-        environment = dict(passport["environment"])
-        lock, commit = environment.pop("lock", None), passport["source"].get("commit")
-        ran = ", ".join(f"{name} {version}" for name, version in sorted(environment.items()))
-        if lock is None:
-            return State.UNPROVEN, f"no lock is named; what ran: {ran}"
-        there = None if commit is None else self.history.at(str(commit))
-        if there is None:
-            return State.UNPROVEN, f"lock {lock[:SHORT]}, of a commit that is not in this repository; {ran}"
-        if there.lock is None or hashlib.sha256(there.lock).hexdigest() != lock:
+            return State.HOLDS, f"{seed}as params.yaml has it for {alike}{note}", ""
+        name, fault = min(faults.items(), key=lambda each: len(each[1]))
+        make = self.make(artefact)
+        if self._older(passport, having[name], fault):
+            names = listed([key for key, _, _ in fault])
             return (
                 State.UNPROVEN,
-                f"lock {lock[:SHORT]} is not that of commit {commit[:SHORT]}; what ran: {ran}",
+                f"it was made before there was {names}, for which params.yaml has a value",
+                make,
             )
-        return State.HOLDS, f"lock {lock[:SHORT]} of that commit; {ran}; on {passport.get('device')}"
+        more = f" and {len(fault) - SHOWN} more" if len(fault) > SHOWN else ""
+        shown = "; ".join(f"{key} {one} in place of {other}" for key, one, other in fault[:SHOWN])
+        said = f"expected the parameters of params.yaml for {name}, found {shown}{more}: another job made it"
+        return (
+            (State.BROKEN if "seal" in passport else State.UNPROVEN),
+            said,
+            make,
+        )  # older ones had other jobs
+
+    def _older(self, passport: dict, job: dict, fault: list[tuple[str, object, object]]) -> bool:
+        """Whether it only lacks parameters which the job's sources know, and those of its commit did not."""
+        there, modules = self.history.of(passport), passport["job"].get("modules")
+        if there is None or not modules or any(one != NOTHING for _, one, _ in fault):
+            return False
+        with suppress(ValueError):  # sources that the commit does not have are told by `origins`
+            names = [key.rpartition(".")[2] for key, _, _ in fault]
+            then, now = known(there.sources, modules, names), known(running_sources(), job["modules"], names)
+            return not then and now == set(names)
+        return False
+
+    def modules(self, artefact: Artefact, passport: dict) -> list[str]:
+        """The modules that the job in a passport runs today, none where params.yaml has another job."""
+        alike = (
+            job for job in self._having(artefact).values() if not any(_differences(passport["job"], job))
+        )
+        return next(alike, {}).get("modules", [])
 
     def make(self, artefact: Artefact, passport: dict | None = None) -> str:
         """The command that makes an artefact again, whatever Snakemake thinks of it.
@@ -137,10 +119,13 @@ class Jobs:
         target = next(iter(artefact.outputs.values()), artefact.path) if raw else artefact.path
         having = self._having(artefact)
         made = {} if passport is None else passport["job"]
-        alike = [name for name, job in having.items() if not list(_differences(made, job))]
-        name = next(iter(alike or having), self.params.data)
-        data = "" if name == self.params.data else f" --config data={name}"
-        return f"snakemake --cores all{data} --force -- {target}"
+        alike = [name for name, job in having.items() if not any(_differences(made, job))]
+        return self.command(next(iter(alike or having), self.params.data), [target], " --force")
+
+    def command(self, collection: str, targets: Sequence[str], force: str = "") -> str:
+        """The command that makes files of a collection."""
+        data = "" if collection == self.params.data else f" --config data={collection}"
+        return f"snakemake --cores all{data}{force} -- {' '.join(targets)}"
 
     def bring(self, artefact: Artefact, passport: dict | None = None) -> str:
         """The command that brings a version of an artefact that is not here, or makes it."""
@@ -161,10 +146,10 @@ class Jobs:
         return {out["path"] for stage in stages.values() for out in stage.get("outs", [])}
 
 
-def _differences(made: dict, job: dict, prefix: str = "") -> Iterator[str]:
-    """What a job was made with otherwise, in words; sources aside, which are held against their commit."""
+def _differences(made: dict, job: dict, prefix: str = "") -> Iterator[tuple[str, object, object]]:
+    """(key, made with, expected) of what differs; sources aside, which are held against their commit."""
     for key in sorted(made.keys() | job.keys()):
-        one, other = made.get(key, "nothing"), job.get(key, "nothing")
+        one, other = made.get(key, NOTHING), job.get(key, NOTHING)
         if isinstance(one, dict) and isinstance(other, dict):
             yield from _differences(one, other, f"{prefix}{key}.")
         elif (
@@ -172,7 +157,7 @@ def _differences(made: dict, job: dict, prefix: str = "") -> Iterator[str]:
             and (prefix.replace("on.", "") or key not in SOURCES)
             and not _fewer(made, key, one, other)
         ):
-            yield f"{prefix}{key} {one} in place of {other}"
+            yield f"{prefix}{key}", one, other
 
 
 def _fewer(made: dict, key: str, one: object, other: object) -> bool:

@@ -9,15 +9,16 @@ from pathlib import Path
 
 from latent_anatomy.audit.expected import Jobs
 from latent_anatomy.audit.links import Files, Link, State
+from latent_anatomy.audit.replicates import lying
 from latent_anatomy.ledger import build, papers, table
 from latent_anatomy.ledger.papers import PHANTOM
 from latent_anatomy.ledger.table import COLUMNS, Row
 from latent_anatomy.pipeline import layout, reports
-from latent_anatomy.pipeline.layout import COMPARISON, LEDGERS, PASSPORT, Artefact
+from latent_anatomy.pipeline.layout import COMPARISON, LEDGERS, Artefact
 
 DAMAGED = (ValueError, TypeError, csv.Error)
 SHOWN = 3  # differing rows in a message
-MAKE = "make them again: snakemake --cores all --force -- results/ledger.csv"
+MAKE = "snakemake --cores all --force -- results/ledger.csv"
 
 
 class Ledgers:
@@ -36,22 +37,17 @@ class Ledgers:
         self.comparisons: dict[tuple[str, str], Artefact] = {}
         for study, chosen in studies.items():
             built = chosen.tested
-            for path in self._lying(f"results/{study}/*/*/*seed-*"):
+            for path in lying(self.root, f"results/{study}/*/*/*seed-*"):
                 _, dataset, run, replicate = layout.place_of(path)
                 runs = chosen.runs(dataset, jobs.params.studies[study].runs)
                 made = run in runs and replicate in chosen.replicates(dataset, run)
                 if made if dataset in built else not dataset.startswith(PHANTOM):
                     self.results[path] = jobs.result(path)
-            for path in self._lying(f"results/{study}/{COMPARISON}/*"):
+            for path in lying(self.root, f"results/{study}/{COMPARISON}/*"):
                 dataset = path.split("/")[3]
                 if dataset in built or not dataset.startswith(PHANTOM):
                     own = [each for each in self.results.values() if self._is_of(each, study, dataset)]
                     self.comparisons[study, dataset] = layout.comparison(study, dataset, own)
-
-    def _lying(self, folders: str) -> list[str]:
-        """The places of passports of results in these folders, whether or not they are there themselves."""
-        files = [*self.root.glob(f"{folders}/metrics.json"), *self.root.glob(f"{folders}/{PASSPORT}")]
-        return sorted({path.with_name(PASSPORT).relative_to(self.root).as_posix() for path in files})
 
     def _is_of(self, result: Artefact, study: str, dataset: str) -> bool:
         return (result.says["study"], result.says["dataset"]) == (study, dataset)
@@ -70,7 +66,9 @@ class Ledgers:
         tests = []
         if row.metric == "claim":
             claims = self.papers[row.study].claims if row.study in self.papers else ()
-            runs = {term.run for each in claims if f"Claim: {each.claim}" == row.table for term in each.terms}
+            terms = [term for each in claims if f"Claim: {each.claim}" == row.table for term in each.terms]
+            runs = {term.run for term in terms}
+            names = list(dict.fromkeys(term.on(name) for name in names for term in terms))
             keys = [(row.study, name) for name in names]
             tests = [self.comparisons[key] for key in keys if key in self.comparisons]
         own = [
@@ -96,19 +94,18 @@ class Ledgers:
 
     def _compare(self, path: str, made: Path) -> Link:
         if not self.files.here(path):
-            return Link(path, "file", State.NOT_HERE, f"no ledger is here: {MAKE}")
+            return Link(path, "file", State.NOT_HERE, "no ledger is here", MAKE)
         if (self.root / path).read_bytes() == made.read_bytes():
             message = "made again from the papers and the metrics here, it is the same bytes"
             return Link(path, "rows", State.HOLDS, message)
         try:
             differing = list(_unlike(table.read(self.root / path), table.read(made)))
         except DAMAGED as error:
-            message = f"expected a ledger, found a damaged one ({error}): {MAKE}"
-            return Link(path, "rows", State.BROKEN, message)
+            said = f"expected a ledger, found a damaged one ({error})"
+            return Link(path, "rows", State.BROKEN, said, MAKE)
         shown = "; ".join(differing[:SHOWN]) or "the same rows in other bytes"
         more = f" and {len(differing) - SHOWN} more rows" if len(differing) > SHOWN else ""
-        message = f"edited, or older than its metrics: {shown}{more}: {MAKE}"
-        return Link(path, "rows", State.BROKEN, message)
+        return Link(path, "rows", State.BROKEN, f"edited, or older than its metrics: {shown}{more}", MAKE)
 
 
 def name(row: Row) -> str:

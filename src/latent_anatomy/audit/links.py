@@ -28,13 +28,22 @@ class State(StrEnum):
 class Link:
     """One statement about the artefact at `path`.
 
-    `check` is what was looked at; `message` is what was found and, unless the link holds, what to do.
+    `check` is what was looked at, `said` what was found and `remedy` what to do, if the link does not hold.
     """
 
     path: str
     check: str
     state: State
-    message: str
+    said: str
+    remedy: str = ""
+
+    @property
+    def message(self) -> str:
+        """What was found, and what to do, in one line."""
+        return f"{self.said}: {self.remedy}" if self.remedy else self.said
+
+
+Found = tuple[State, str, str]  # what a check came to: state, what was found, what to do
 
 
 def worst(states: Iterable[State]) -> State:
@@ -46,6 +55,11 @@ def listed(names: Collection[str]) -> str:
     """The first few names of many, in their order."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(list(names)[:SHOWN]) + more
+
+
+def several(files: dict[str, str]) -> str:
+    """The one path of role -> path, or how many there are."""
+    return f"{len(files)} files" if len(files) > 1 else next(iter(files.values()))
 
 
 class Files:

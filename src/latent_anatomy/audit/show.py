@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import PurePosixPath
 
 from latent_anatomy.audit.ledgers import name
-from latent_anatomy.audit.links import State
-from latent_anatomy.audit.walk import Audit
+from latent_anatomy.audit.links import Link, State
+from latent_anatomy.audit.prove import Audit
 from latent_anatomy.provenance.files import canonical_json
 
 SHORT = 12  # digits of a hash
@@ -16,11 +16,13 @@ ONE_BY_ONE = 20  # numbers that are listed one by one; of more, how many came ou
 
 
 def text(audit: Audit, words: bool) -> str:
-    """The chosen numbers, then every artefact behind them with the state of its chain, then the verdict.
+    """The chosen numbers, then every artefact behind them with its state, what to do, and what it came to.
 
     With `words`, that is for chosen numbers, every link is printed; else only those that do not hold.
     """
-    return "\n".join([*_numbers(audit), *_artefacts(audit, words), *_verdict(audit)])
+    remedies: dict[str, int] = {}
+    artefacts = list(_artefacts(audit, words, remedies))
+    return "\n".join([*_numbers(audit), *artefacts, *_to_do(remedies), *_changes(audit), *_verdict(audit)])
 
 
 def _numbers(audit: Audit) -> Iterator[str]:
@@ -29,12 +31,15 @@ def _numbers(audit: Audit) -> Iterator[str]:
     for number in audit.numbers:
         yield f"{name(number.row)}: {number.row.ours_mean or number.row.verdict}, {audit.of(number).upper()}"
         if number.shown.state is not State.HOLDS:
-            yield f"  {number.shown.path}: {number.shown.message}"
+            yield f"  {number.shown.path}: {number.shown.said}"
     yield ""
 
 
-def _artefacts(audit: Audit, every: bool) -> Iterator[str]:
-    """The steps of imaging that hold as one line for each data set, however many subjects it has."""
+def _artefacts(audit: Audit, every: bool, remedies: dict[str, int]) -> Iterator[str]:
+    """The steps of imaging that hold as one line for each data set, however many subjects it has.
+
+    Each remedy is counted, to be said once behind them all.
+    """
     held = {path for path, state in audit.states.items() if path.startswith(STEPS) and state is State.HOLDS}
     folders = Counter(PurePosixPath(path).parents[2] for path in held)
     for path, links in audit.links.items():
@@ -49,7 +54,30 @@ def _artefacts(audit: Audit, every: bool) -> Iterator[str]:
             if every or link.state is not State.HOLDS:
                 of = "" if link.path == path else f"{link.path}: "
                 state = "" if link.state is State.HOLDS else f", {link.state.upper()}"
-                yield f"            {link.check}{state}: {of}{link.message}"
+                if link.remedy:
+                    remedies[link.remedy] = remedies.get(link.remedy, 0) + 1
+                yield f"            {link.check}{state}: {of}{link.said}"
+
+
+def _to_do(remedies: dict[str, int]) -> Iterator[str]:
+    """Each remedy once; of commands that differ in their files alone, one command with all the files."""
+    together: dict[str, list[str]] = {}
+    for remedy in remedies:
+        command, _, target = remedy.partition(" -- ") if remedy.startswith("snakemake ") else (remedy, "", "")
+        together.setdefault(command, []).extend(target.split())
+    if together:
+        yield from ("", "to do, where it applies:")
+    for command, targets in together.items():
+        yield f"  {command}" + (f" -- {' '.join(dict.fromkeys(targets))}" if targets else "")
+
+
+def _changes(audit: Audit) -> Iterator[str]:
+    """What was edited of what had been committed: each a commit's word, which the audit cannot judge."""
+    if audit.changes:
+        yield from ("", f"edited after it was committed, by {len(audit.changes)} commits:")
+    for change in audit.changes:
+        count = f" and {len(change.files) - 1} more" if len(change.files) > 1 else ""
+        yield f"  {change.commit} {change.subject} ({change.files[0]}{count})"
 
 
 def _verdict(audit: Audit) -> Iterator[str]:
@@ -61,6 +89,10 @@ def _verdict(audit: Audit) -> Iterator[str]:
         ", ".join(f"{counts[each]} {named[each]}" for each in State if counts[each]) or "none"
     )
     yield f"broken links: {len(broken)}"
+
+
+def _written(link: Link) -> dict:
+    return asdict(link) | {"message": link.message}
 
 
 def json(audit: Audit) -> str:
@@ -76,7 +108,7 @@ def json(audit: Audit) -> str:
                     },
                     "ours": number.row.ours_mean,
                     "state": audit.of(number),
-                    "shown": asdict(number.shown),
+                    "shown": _written(number.shown),
                     "chain": list(number.chain),
                 }
                 for number in audit.numbers
@@ -85,9 +117,10 @@ def json(audit: Audit) -> str:
                 path: {
                     "state": audit.states[path],
                     "sha256": audit.hashes.get(path),
-                    "links": [asdict(link) for link in links],
+                    "links": [_written(link) for link in links],
                 }
                 for path, links in audit.links.items()
             },
+            "changes": [asdict(change) for change in audit.changes],
         }
     )

@@ -1,102 +1,23 @@
-"""Prove a number: from the report to the checksum of the raw file, link by link.
+"""Down the chains, from what is shown to the raw files; see `prove`."""
 
-    report -> ledger -> metrics -> checkpoint -> slices -> raw file -> checksum
-    of volumes:                        slices -> table of who passed -> each step of each subject -> raw file
+from collections.abc import Callable, Iterable
 
-docs/audit.md says what each link states and what an audit finds.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-
+from latent_anatomy.audit import raw_files
 from latent_anatomy.audit.checks import Checks
-from latent_anatomy.audit.expected import Jobs
-from latent_anatomy.audit.ledgers import Ledgers
-from latent_anatomy.audit.links import Files, Link, State, worst
-from latent_anatomy.audit.recompute import recompute
+from latent_anatomy.audit.links import Link, State, listed
 from latent_anatomy.datasets import registry as datasets
-from latent_anatomy.ledger.table import Row
 from latent_anatomy.pipeline import layout, layout_of_volumes
-from latent_anatomy.pipeline.layout import LEDGERS, PAIRED_TESTS, Artefact
+from latent_anatomy.pipeline.layout import PAIRED_TESTS, Artefact
 from latent_anatomy.provenance.formats import read_passport
-
-
-@dataclass(frozen=True)
-class Number:
-    """A row of a ledger: whether a report shows it, and the artefacts behind it, from the ledger down."""
-
-    ledger: str
-    row: Row
-    shown: Link
-    chain: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Audit:
-    """The numbers that were asked for, and the links of each artefact that was looked at, by its path."""
-
-    numbers: tuple[Number, ...]
-    links: dict[str, list[Link]]
-    hashes: dict[str, str]
-
-    @cached_property
-    def states(self) -> dict[str, State]:
-        """The state of each artefact, by its path."""
-        return {path: worst(link.state for link in links) for path, links in self.links.items()}
-
-    def of(self, number: Number) -> State:
-        """The state of a number: that of the weakest link of its chain."""
-        return worst({number.shown.state, *map(self.states.__getitem__, number.chain)})
-
-    @property
-    def state(self) -> State:
-        """The state of everything that was looked at."""
-        return worst({*self.states.values(), *(number.shown.state for number in self.numbers)})
-
-
-def audit(root: Path, words: Sequence[str] = (), again: bool = False) -> Audit:
-    """Audit the rows of both ledgers below `root` that `words` choose, or everything.
-
-    With `again`, the evaluations behind them are run again from their inputs and compared.
-    Raises ValueError when no row is chosen, or params.yaml or a paper's file is wrong.
-    """
-    files, jobs = Files(root), Jobs(root)
-    walk, books = Walk(Checks(files, jobs)), Ledgers(files, jobs)
-    chosen = choose(books.rows(), words)
-    for study in (*jobs.params.studies, "qc"):
-        walk.down(layout.report(study))
-    walk.links |= {link.path: [link] for link in books.check()}
-    numbers = []
-    for path, row in chosen:
-        shown = walk.report(row.study, path)
-        below = [each for result in books.results_of(row) for each in walk.down(result)]
-        top = [shown.path, path] if shown.state is State.HOLDS else [path]
-        numbers.append(Number(path, row, shown, tuple(dict.fromkeys([*top, *below]))))
-    if not words:
-        for result in (*books.results.values(), *books.comparisons.values()):
-            walk.down(result)
-        for dataset in sorted({path.parent.name for path in root.glob("results/imaging/*/*")}):
-            walk.down(walk.gate(dataset))
-        for dataset in jobs.params.collection.volumes:  # though no study may use them
-            if files.here(layout.slices(dataset).path):
-                walk.down(layout.slices(dataset))
-    behind = {path for number in numbers for path in number.chain}
-    links = {path: each for path, each in walk.links.items() if path in behind or not words}
-    if again:
-        for path in links.keys() & books.results.keys():
-            result = books.results[path]
-            links[path] = [*links[path], recompute(files, result, jobs.make(result))]
-    return Audit(tuple(numbers), links, files.hashes())
 
 
 class Walk:
     """Goes down the chains, to each artefact once; `links` has what was found, by the artefacts' paths."""
 
-    def __init__(self, checks: Checks) -> None:
-        self.checks = checks
+    def __init__(self, checks: Checks, say: Callable[[str], None] = lambda path: None) -> None:
+        self.checks, self.say = checks, say
         self.links: dict[str, list[Link]] = {}
+        self.artefacts: dict[str, Artefact] = {}
         self._chains: dict[str, list[str]] = {}
 
     def down(self, artefact: Artefact) -> list[str]:
@@ -104,13 +25,24 @@ class Walk:
         if artefact.path not in self._chains:
             artefact = self._whole(artefact)
             here = self._here(artefact)
-            raw = artefact.job.startswith("raw/")
-            checks = self.checks
-            self.links[artefact.path] = checks.raw(artefact) if raw else checks.artefact(artefact, here)
+            self.say(artefact.path)
+            self.artefacts[artefact.path] = artefact
+            self.links[artefact.path] = self._look(artefact, here)
             below = artefact.made_of if here or artefact.says["job"] == PAIRED_TESTS else ()
             chain = [artefact.path, *(path for each in below for path in self.down(each))]
             self._chains[artefact.path] = list(dict.fromkeys(chain))
         return self._chains[artefact.path]
+
+    def _look(self, artefact: Artefact, here: bool) -> list[Link]:
+        if artefact.job.startswith("raw/"):
+            return raw_files.check(self.checks.files, self.checks.jobs, artefact)
+        links = self.checks.artefact(artefact, here)
+        if not here and artefact.job.startswith(("evaluate/", f"{PAIRED_TESTS}/")):
+            metrics, jobs = artefact.outputs["metrics"], self.checks.jobs
+            if self.checks.files.here(metrics) and metrics not in jobs.history.results:
+                said = "neither is it committed nor what it was made of here, so that nothing holds it"
+                links.append(Link(artefact.path, "history", State.UNPROVEN, said, jobs.make(artefact)))
+        return links
 
     def gate(self, dataset: str) -> Artefact:
         """The table of who passed, of a data set of volumes."""
@@ -150,22 +82,23 @@ class Walk:
             return Link(artefact.path, "shown", State.HOLDS, "see the report")  # which is broken
         if ledger in shown:
             return Link(artefact.path, "shown", State.HOLDS, f"it shows {ledger}")
-        message = f"it shows another ledger: choose the data of {ledger} in params.yaml and run snakemake"
-        return Link(artefact.path, "shown", State.NOT_HERE, message)
+        choose = f"choose the data of {ledger} in params.yaml and run snakemake"
+        return Link(artefact.path, "shown", State.NOT_HERE, "it shows another ledger", choose)
 
-
-def choose(rows: Sequence[tuple[str, Row]], words: Sequence[str]) -> list[tuple[str, Row]]:
-    """The rows with each word as table, data set, method or metric, or in it where none is called so."""
-    for word in map(str.casefold, words):
-        exact = [each for each in rows if word in map(str.casefold, parts_of(each[1]))]
-        part = [each for each in rows if any(word in text.casefold() for text in parts_of(each[1]))]
-        rows = exact or part
-        if not rows:
-            places = " and ".join(LEDGERS)
-            raise ValueError(f"expected a number with {word!r} in its row, found none: see {places}")
-    return list(rows)
-
-
-def parts_of(row: Row) -> tuple[str, ...]:
-    """What a row can be chosen by."""
-    return (row.table, row.dataset, row.method, row.metric)
+    def shows(self, study: str, results: Iterable[Artefact]) -> None:
+        """Adds a break to the report of a study if it leaves out one of these results of the ledger."""
+        artefact, root = layout.report(study), self.checks.files.root
+        if not self.checks.files.here(artefact.path):
+            return
+        try:
+            passport = read_passport(root / artefact.path)
+            data, shown = passport["job"].get("data"), passport["inputs"]
+        except (ValueError, KeyError, AttributeError):
+            return  # it is broken already
+        made = [each.outputs["metrics"] for each in results]
+        left_out = [path for path in made if self.checks.files.here(path) and path not in shown]
+        if left_out and data == self.checks.jobs.params.data:
+            said = f"expected it to show all results of {data}, found no {listed(left_out)}"
+            self.links[artefact.path].append(
+                Link(artefact.path, "shown", State.BROKEN, said, self.checks.jobs.make(artefact))
+            )

@@ -20,11 +20,11 @@ import torch
 
 from latent_anatomy.benchmarks.timing import in_turns, machine, machine_text, spread
 from latent_anatomy.datasets import registry as datasets
-from latent_anatomy.jobs.inputs import ONE_THREAD
 from latent_anatomy.pipeline import imaging_steps, params
 from latent_anatomy.pipeline.volume_files import subject_of
 from latent_anatomy.provenance.files import write_json
 from latent_anatomy.provenance.sources import PACKAGE_ROOT
+from latent_anatomy.provenance.threads import ONE_THREAD
 
 OF_ALL_SUBJECTS = ("gate", "slab")
 LINES_SHOWN = 5

@@ -6,6 +6,7 @@ and each is rotated by itself, by scipy. One saving after the other is added, an
     shared passes     `repeated_passes="shared"`, see `methods.sdnet`
     on the device     images and masks lie there from the beginning (on a CPU they always do)
     one rotation      of the batch, in one call of `grid_sample`
+    channels last     in memory, of weights and features, as the methods make their networks
     bf16              forward passes in bfloat16, as `training.precision` has them
 
 Operations are those of convolutions and matrix products. Beside them stands what a product of two large
@@ -39,6 +40,7 @@ class Way:
     repeated_passes: str = "as_released"
     stored_on: str = "host"
     rotated: str = "each"
+    channels_last: bool = False
     precision: str = "fp32"
 
 
@@ -46,12 +48,14 @@ RELEASED = Way()
 SHARED = replace(RELEASED, repeated_passes="shared")
 STORED = replace(SHARED, stored_on="device")
 BATCHED = replace(STORED, rotated="batch")
+LAST = replace(BATCHED, channels_last=True)
 WAYS = {
     "as released": RELEASED,
     "+ shared passes": SHARED,
     "+ on the device": STORED,
     "+ one rotation": BATCHED,
-    "+ bf16": replace(BATCHED, precision="bf16"),
+    "+ channels last": LAST,
+    "+ bf16": replace(LAST, precision="bf16"),
 }
 
 
@@ -100,6 +104,8 @@ def _iteration(
     shape = Shape(1, size, size, 1, structures=STRUCTURES)
     widths = {} if width is None else {"width": width, "critic_width": width}
     method = build(name, shape, device, repeated_passes=way.repeated_passes, **widths).train()
+    if not way.channels_last:
+        method.to(memory_format=torch.contiguous_format)
     degrees = method.params.rotation
     if way.rotated == "each":
         method.params = method.params.model_copy(update={"rotation": 0.0})

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from latent_anatomy.jobs.inputs import device_name
+from latent_anatomy.training.environment import device_name
 
 RESAMPLES = 2000
 

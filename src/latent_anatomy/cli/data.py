@@ -14,6 +14,7 @@ def fetch(
     params: Annotated[
         Path | None, typer.Option(help="Resolved job of weights, from .params/.", exists=True, dir_okay=False)
     ] = None,
+    file: Annotated[list[str] | None, typer.Option(help="One of its files, once for each; else all.")] = None,
 ) -> None:
     """Get a data set's files, or weights: from the folder in LATENT_ANATOMY_MIRROR or their publisher."""
     from latent_anatomy.data.dataset import mirror_folder
@@ -23,14 +24,19 @@ def fetch(
     from latent_anatomy.jobs.job import read_job
 
     source = datasets.find(name) if params is None else Download.of_job(read_job(params, "raw"))
-    fetch_files(source, out, mirror_folder())
+    fetch_files(source, out, mirror_folder(), names=file or ())
 
 
 def phantom(dataset: str, out: Annotated[Path, typer.Option(help="Folder for the files.")]) -> None:
     """Make a phantom data set, in the layout of the data set that it stands for."""
     from latent_anatomy.datasets import registry as datasets
+    from latent_anatomy.provenance.lock import alone
 
-    datasets.find(dataset).generate(out)
+    source = datasets.find(dataset)
+    if not source.phantom:
+        raise ValueError(f"{dataset}: expected a phantom, found real data: run `fetch {dataset}`")
+    with alone(out):
+        source.generate(out)
 
 
 def slice_(

@@ -27,11 +27,16 @@ def _command_of(step: str) -> None:
     def run_step(dataset: str, subject: str, params: Params, raw: Raw, interim: Interim) -> None:
         from latent_anatomy.datasets import registry as datasets
         from latent_anatomy.jobs.imaging.step import Place
-        from latent_anatomy.pipeline.volume_files import subject_of
+        from latent_anatomy.pipeline.volume_files import NUMBERS, PASSPORT, PICTURE, files_of, subject_of
+        from latent_anatomy.provenance.lock import alone
 
         source = datasets.find(dataset)
         place = Place(source, subject_of(source, subject), raw, interim)
-        import_module(f"latent_anatomy.jobs.imaging.{step}").run(params, place)
+        folder = place.step(step)
+        with alone(
+            folder / PASSPORT, *(folder / name for name in [*files_of(source, step), PICTURE, NUMBERS])
+        ):
+            import_module(f"latent_anatomy.jobs.imaging.{step}").run(params, place)
 
 
 for each in STEPS:

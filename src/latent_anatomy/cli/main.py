@@ -9,10 +9,12 @@ from typing import Annotated
 
 import typer
 
+from latent_anatomy.cli.audit import audit
 from latent_anatomy.cli.bench import bench
 from latent_anatomy.cli.data import Params, fetch, phantom, pool, slice_
 from latent_anatomy.cli.imaging import image
 from latent_anatomy.cli.sync import sync
+from latent_anatomy.provenance import threads
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(bench, name="bench")
@@ -26,10 +28,18 @@ RAW = Path("data/raw")
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>.")]
 
 
+app.command()(audit)
 app.command()(fetch)
 app.command()(phantom)
 app.command("slice")(slice_)
 app.command()(pool)
+
+
+@app.callback()
+def one_thread(context: typer.Context) -> None:
+    """The verbs of Latent Anatomy."""
+    if context.invoked_subcommand != "bench":  # which measures what a machine can do
+        threads.one()
 
 
 @app.command()
@@ -101,38 +111,16 @@ def ledger(
 
 
 @app.command()
-def seal(
+def report(
     params: Params,
     notebook: Annotated[Path, typer.Option(help="The report's notebook.", exists=True, dir_okay=False)],
-    parameters: Annotated[str, typer.Option(help="The parameters that it ran with, JSON.")],
+    parameters: Annotated[str, typer.Option(help="The parameters that it runs with, JSON.")],
     out: Annotated[Path, typer.Option(help="Report to write, HTML.")],
 ) -> None:
-    """Put the passport into a report: HTML from the standard input to a file."""
-    from latent_anatomy.jobs.seal import run
+    """Execute a notebook, and write it as a report with its passport."""
+    from latent_anatomy.jobs.report import run
 
-    run(params, notebook, parameters, sys.stdin.buffer, out)
-
-
-@app.command()
-def audit(
-    words: Annotated[
-        list[str] | None, typer.Argument(help="What the rows have as table, data set, method or metric.")
-    ] = None,
-    strict: Annotated[bool, typer.Option(help="Fail also for what is not here or not proven.")] = False,
-    recompute: Annotated[bool, typer.Option(help="Run the evaluations again, and compare.")] = False,
-    json: Annotated[bool, typer.Option(help="All that was found, as JSON.")] = False,
-) -> None:
-    """Prove the numbers of the ledgers, from the report to the raw files: all, or those that WORDS choose.
-
-    Exit code 1 when a link that is here is broken.
-    """
-    from latent_anatomy.audit import show, walk
-    from latent_anatomy.audit.links import State
-
-    audited = walk.audit(Path(), words or (), again=recompute)
-    print(show.json(audited) if json else show.text(audited, bool(words)), end="" if json else "\n")
-    if audited.state is State.BROKEN or (strict and audited.state is not State.HOLDS):
-        raise typer.Exit(1)
+    run(params, notebook, parameters, out)
 
 
 @app.command()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from latent_anatomy.data import names
 from latent_anatomy.data.slices import Slices, defect
 
 MIRROR_VARIABLE = "LATENT_ANATOMY_MIRROR"
@@ -100,6 +101,9 @@ class Subject:
     split: str
     site: str = ""
 
+    def __post_init__(self) -> None:
+        names.checked(self.name)
+
     @property
     def files(self) -> tuple[str, ...]:
         """Names of all files: images, then masks."""
@@ -115,6 +119,8 @@ class Volumes(Described, Protocol):
     prepared   True where the publisher has done it all: images are in atlas space, bias-corrected and
                stripped, so that only denoising and normalisation remain
     modality   of the sliced image, as in `Slices`
+    may_have   masks of which everybody gets a file in atlas space, though nobody may have one yet: the first
+               subject that brings one changes nothing for the others
 
     Where masks have "brain", that is the publisher's; where they have none, it is made (see
     `imaging.stripping`).
@@ -125,6 +131,7 @@ class Volumes(Described, Protocol):
     guide: str = "t1"
     prepared: bool = False
     modality: str
+    may_have: tuple[str, ...] = ()
 
 
 class Phantom(Described, Protocol):
@@ -179,8 +186,19 @@ def checked(dataset: "Dataset | Volumes", name: str, raw_dir: Path) -> Path:
 
 
 def find_in_mirror(dataset: Dataset, file: RawFile, mirror: Path) -> Path | None:
-    """Where `mirror` has the file: in <mirror>/<dataset>/, <mirror>/<family>/ or <mirror>/ itself."""
+    """Where `mirror` has the file: in <mirror>/<dataset>/, <mirror>/<family>/ or <mirror>/ itself.
+
+    ValueError for a link there that leads to nothing.
+    """
     for folder in (mirror / dataset.name, mirror / dataset.family, mirror):
-        if (folder / file.name).is_file():
-            return folder / file.name
+        path = folder / file.name
+        if path.is_file():
+            return path
+        if path.is_symlink():
+            raise linked_to_nothing(path)
     return None
+
+
+def linked_to_nothing(path: Path) -> ValueError:
+    """The complaint about a link whose content is elsewhere, as git-annex and DataLad leave them."""
+    return defect(path, "a file", "a link to nothing", "bring its content (`git annex get`, `datalad get`)")

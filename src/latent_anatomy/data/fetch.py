@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from latent_anatomy.data.dataset import MIRROR_VARIABLE, Dataset, RawFile, find_in_mirror, unregistered
 from latent_anatomy.provenance.files import atomic_write
+from latent_anatomy.provenance.lock import sweep
 
 ATTEMPTS = 5  # failures in a row without a single new byte
 BACKOFF_S = 1.0  # waiting time after the first of them, doubled after each
@@ -25,21 +26,30 @@ TIMEOUT_S = (10, 60)  # to connect, and between two bytes
 CHUNK_BYTES = 1 << 14  # the most that a dropped connection makes us fetch twice
 
 
-def fetch(dataset: Dataset, raw_dir: Path, mirror: Path | None, progress: bool = True) -> None:
+def fetch(
+    dataset: Dataset,
+    raw_dir: Path,
+    mirror: Path | None,
+    progress: bool = True,
+    names: Collection[str] = (),
+) -> None:
     """Bring every file of `dataset` into `raw_dir`: what is there already, else from `mirror`, else its URL.
 
-    Raises ValueError for a wrong checksum (a wrong file in the mirror is refused, not passed over), a file
-    whose checksum nobody registered or that has no address, and OSError if the publisher cannot be reached
-    or the disk is full.
+    With `names` only these of its files. Raises ValueError for a name that is none of them, a wrong checksum
+    (a wrong file in the mirror is refused, not passed over), a file whose checksum nobody registered or that
+    has no address, and OSError if the publisher cannot be reached or the disk is full.
     """
     if not dataset.files:
         raise ValueError(f"{dataset.name}: expected its folder, found none: {dataset.how_to_get}")
-    for file in dataset.files:
+    if unknown := sorted(set(names) - {file.name for file in dataset.files}):
+        raise ValueError(f"{dataset.name}: expected some of its files, found {unknown[0]!r}: check the name")
+    for file in [file for file in dataset.files if file.name in names or not names]:
         if (untrusted := unregistered(dataset, file)) is not None:
             raise untrusted
         target = raw_dir / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
         with _lock(target.with_name(f".{target.name}.lock")):
+            sweep(target)
             if target.exists():
                 file.verify(target)
                 continue
@@ -48,7 +58,7 @@ def fetch(dataset: Dataset, raw_dir: Path, mirror: Path | None, progress: bool =
             mirrored = None if mirror is None else find_in_mirror(dataset, file, mirror)
             if mirrored is not None:
                 file.verify(mirrored)
-                with atomic_write(target) as temporary:
+                with atomic_write(target, like=mirrored) as temporary:
                     shutil.copyfile(mirrored, temporary)
             elif file.url is not None:
                 _download(file, target, progress)

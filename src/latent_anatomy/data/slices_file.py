@@ -77,6 +77,10 @@ def _load(path: Path) -> Slices:
             attributes |= {name: tuple(json.loads(file.attrs[name])) for name in ("mask_names", "box_names")}
             attributes["covariate_names"] = tuple(json.loads(file.attrs.get("covariate_names", "[]")))
             json.loads(file.attrs["passport"])
+    except BlockingIOError as error:  # what another process writes is locked, and sound
+        raise OSError(
+            f"{path}: expected no other process in it, found it locked: wait for that one"
+        ) from error
     except (OSError, RuntimeError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise defect(path, "a whole HDF5 file of the schema", f"a damaged one ({error})", again) from error
     slices = Slices(**columns, **attributes)

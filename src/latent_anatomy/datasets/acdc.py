@@ -98,6 +98,7 @@ class Acdc(Dataset):
         mask_path = checked(self, f"{start}_gt.nii.gz", raw_dir)
         image, mask = nifti.read(path, 3), nifti.read(mask_path, 3)
         nifti.same_grid(path, image, mask_path, mask)
+        nifti.check_drawn(mask_path, mask)
         columns_mm, rows_mm, positions_mm = (float(size) for size in image.header.get_zooms())
         volume, pixel = cardiac.resampled(
             nifti.values(image).T, (rows_mm, columns_mm), order=1, target_mm=self.spacing_mm

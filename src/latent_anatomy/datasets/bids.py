@@ -2,13 +2,14 @@
 
     participants.tsv                                           with a column `split`
     sub-<label>/[ses-<label>/]anat/sub-<label>[_ses-<label>][_...]_FLAIR.nii[.gz], ..._T1w.nii[.gz]
-    derivatives/<any>/sub-<label>/[ses-<label>/]anat/..._label-lesion_mask.nii[.gz] (or _desc-lesion..._mask)
+    [derivatives/<any>/]sub-<label>/[ses-<label>/]anat/..._label-lesion_mask.nii[.gz] (see `bids_names`)
     SHA256SUMS                                                 of all of them (see `supplied`)
 
 `split` is train, val, test or unlabelled, or n/a for who is left out. A subject is a participant, or a
 session of one; all sessions are in the participant's split. Everybody has the same images: FLAIR, T1 or both.
 FLAIR is what becomes slices, where there is one, and the lesion mask lies on its grid; who has no mask is not
-delineated. Masks in another space (with the entity `space`) are not used.
+delineated. Masks in another space (with the entity `space`) are not used. Entities that change what an image
+shows are refused (see `bids_entities`).
 """
 
 import csv
@@ -19,25 +20,14 @@ from functools import cached_property
 from pathlib import Path
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
-from latent_anatomy.data.dataset import RawFile, Subject, Volumes
+from latent_anatomy.data.dataset import RawFile, Subject, Volumes, linked_to_nothing
 from latent_anatomy.data.slices import SPLITS, defect
+from latent_anatomy.datasets import bids_entities
+from latent_anatomy.datasets.bids_names import IMAGE, MASK, PLACES, SUFFIXES, passed_over
 
 NAME = re.compile(r"bids-(?!.*__)[A-Za-z0-9][A-Za-z0-9_-]*")  # "__" is between the members of a pool
-SUFFIXES = {"FLAIR": "flair", "T1w": "t1"}
 TABLE = "participants.tsv"
 LEFT_OUT = "n/a"
-
-WHO = r"(?P<who>sub-[A-Za-z0-9]+)/(?:(?P<when>ses-[A-Za-z0-9]+)/)?anat/(?P=who)(?(when)_(?P=when))"
-ENTITIES = r"(?:_(?!space-)[a-z]+-[A-Za-z0-9+]+)*"
-IMAGE = re.compile(rf"{WHO}{ENTITIES}_(?P<kind>{'|'.join(SUFFIXES)})\.nii(?:\.gz)?")
-MASK = re.compile(
-    rf"derivatives/[^/]+/{WHO}{ENTITIES}_(?:label-lesion|desc-lesion[A-Za-z0-9]*){ENTITIES}_mask\.nii(?:\.gz)?"
-)
-FOLDERS = ("sub-*/anat", "sub-*/ses-*/anat")
-PLACES = (
-    *(f"{folder}/*_{suffix}.nii*" for folder in FOLDERS for suffix in SUFFIXES),
-    *(f"derivatives/*/{folder}/*lesion*_mask.nii*" for folder in FOLDERS),
-)
 
 
 @dataclass(frozen=True)
@@ -50,6 +40,7 @@ class Bids(Volumes):
     name: str
     note = "the user's own; the files are those of the user's SHA256SUMS"
     licence = "the user's own: not to be passed on"
+    may_have = ("lesion",)
 
     @property
     def how_to_get(self) -> str:
@@ -79,6 +70,11 @@ class Bids(Volumes):
         names = [TABLE, *(name for subject in subjects for name in subject.files)]
         return supplied.raw_files(folder, names, self._sums)
 
+    @property
+    def passed_over(self) -> list[str]:
+        """Files that look like an image or a mask, and are not taken."""
+        return [] if supplied.folder_of(self.name) is None else passed_over(self._sums)
+
     @cached_property
     def _sums(self) -> dict[str, str]:
         return supplied.listed(supplied.folder_of(self.name), PLACES)
@@ -98,6 +94,11 @@ class Bids(Volumes):
         if stray := sorted(masks.keys() - images.keys()):
             remedy = "name the mask after the participant and session of its image"
             raise defect(folder, "lesion masks of subjects with images", f"one of {stray[0]}", remedy)
+        images, masks = (
+            {name: own for name, own in each.items() if split[_participant(name)] != LEFT_OUT}
+            for each in (images, masks)
+        )
+        bids_entities.check(folder, images, masks)
         return tuple(
             Subject(
                 name=name,
@@ -106,7 +107,6 @@ class Bids(Volumes):
                 split=split[_participant(name)],
             )
             for name, own in sorted(images.items())
-            if split[_participant(name)] != LEFT_OUT
         )
 
 
@@ -158,10 +158,18 @@ def _splits(folder: Path, sums: dict[str, str]) -> dict[str, str]:
     """Participant -> split, of the checksummed participants.tsv."""
     path = folder / TABLE
     remedy = f"add a column split with {', '.join(SPLITS)} or {LEFT_OUT} for every participant_id"
+    if path.is_symlink() and not path.exists():
+        raise linked_to_nothing(path)
     if not path.is_file() or TABLE not in sums:
         raise defect(path, f"this table, listed in {supplied.SUMS}", "none", remedy)
     RawFile(TABLE, None, "sha256", sums[TABLE]).verify(path)
-    table = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")), delimiter="\t")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        again = "save it as UTF-8, and write SHA256SUMS again"
+        raise defect(path, "a table in UTF-8", f"another encoding ({error.reason})", again) from error
+    # BIDS knows no quotes: a single one belongs to its cell.
+    table = csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
     if not {"participant_id", "split"}.issubset(table.fieldnames or ()):
         raise defect(path, "columns participant_id and split", ", ".join(table.fieldnames or ()), remedy)
     split: dict[str, str] = {}

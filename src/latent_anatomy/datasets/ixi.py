@@ -23,6 +23,7 @@ from latent_anatomy.data import supplied  # and not the package, which has all d
 from latent_anatomy.data.dataset import Dataset, RawFile, Subject, Volumes, checked
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.datasets.lgg_flair import head_of, normalised
+from latent_anatomy.provenance import unpacking
 
 LICENCE = "CC BY-SA 3.0"
 PUBLISHED = re.compile(r"(IXI\d{3})-(?:Guys|HH|IOP)-\d{4}-T1\.nii\.gz")
@@ -120,10 +121,10 @@ class IxiSlices(Dataset):
     def to_slices(self, raw_dir: Path) -> Slices:
         """Images uint8 (1480, 1, 128, 128); ValueError for anything unexpected in the file."""
         path = checked(self, self.file.name, raw_dir)
-        with np.load(path, allow_pickle=False) as raw:
-            if set(raw.files) != {"image", "slice_index", "subject"}:
-                raise defect(path, "image, slice_index and subject", ", ".join(raw.files), "fetch it again")
-            image, position, names = raw["image"], raw["slice_index"], raw["subject"]
+        raw = unpacking.read_npz(path, remedy="fetch it again")
+        if set(raw) != {"image", "slice_index", "subject"}:
+            raise defect(path, "image, slice_index and subject", ", ".join(raw), "fetch it again")
+        image, position, names = raw["image"], raw["slice_index"], raw["subject"]
         if image.shape[1:] != SHAPE[1:] or image.dtype != np.uint8:
             raise defect(path, f"image uint8 {SHAPE}", f"{image.dtype} {image.shape}", "fetch it again")
         if position.shape != image.shape[:2] or names.shape != image.shape[:1] or names.dtype.kind != "U":

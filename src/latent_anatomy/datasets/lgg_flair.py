@@ -12,9 +12,12 @@ years, the sex (0 female, 1 male) and the grade. Names and SHA-256 of all files:
 
 Neither stripped nor registered, and brightness differs between hospitals, so here
 
-    head    everything brighter than HEAD_LEVEL, smoothed and with its holes filled: its largest component
-    images  are divided by SCALE times the median of the patient's head further than RIM pixels from its edge
-            (scalp and skull are narrower), and clipped to [0, 1]: tissue lies near 1 / SCALE in all of them
+    head      everything brighter than HEAD_LEVEL, smoothed and with its holes filled: its largest component
+    interior  what of it is further than RIM pixels from its edge: scalp and skull are narrower
+    images    are on the scale of `imaging.intensity`, the interior being the tissue
+
+`lgg-flair` has the slices as they are, `lgg-flair-128` means over 2 x 2 pixels of the same, and of the masks
+what covers at least half of them.
 
 Split by patient, by a permutation with a fixed seed: training on slices without tumour alone, the tumour
 slices of training patients are left out; validation and test on all slices. Training patients are ill too,
@@ -34,11 +37,11 @@ from numpy.typing import NDArray
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.dataset import Dataset, RawFile
 from latent_anatomy.data.slices import Slices, defect
+from latent_anatomy.imaging import intensity
 
 SIZE = 256
 HEAD_LEVEL = 20
 RIM = 14
-SCALE = 2.5
 PATIENTS = {"train": 66, "val": 11, "test": 33}
 SEED = 1333
 MANIFEST = Path(__file__).with_suffix(".sha256")
@@ -49,9 +52,10 @@ SEXES = {"F": "0", "M": "1"}
 
 @dataclass(frozen=True)
 class LggFlair(Dataset):
-    """The data set `lgg-flair`."""
+    """The data sets `lgg-flair` and `lgg-flair-128`."""
 
-    name = "lgg-flair"
+    name: str = "lgg-flair"
+    size: int = SIZE
     family = "lgg_flair"
     note = (
         "low-grade gliomas in place of MS lesions; trained on tumour-free slices of patients, not of healthy "
@@ -65,12 +69,12 @@ class LggFlair(Dataset):
         return supplied.manifest(MANIFEST)
 
     def to_slices(self, raw_dir: Path) -> Slices:
-        """Images uint8 and the masks "head" and "lesion"; ValueError for anything unexpected in the files."""
+        """Images uint8 and masks; ValueError for anything unexpected in the files."""
         for file in self.files:
             file.verify(raw_dir / file.name)
         rows = _rows(raw_dir / INDEX, {"patient", "file_stem", "slice"})
         split = _splits(sorted({row["patient"] for row in rows}))
-        images, heads, lesions, kept = [], [], [], []
+        images, masks, kept = [], [], []
         for patient in split:
             own = sorted(
                 (row for row in rows if row["patient"] == patient), key=lambda row: int(row["slice"])
@@ -80,15 +84,15 @@ class LggFlair(Dataset):
             tumour = np.stack([_png(stem.with_name(f"{stem.name}_mask.png")) for stem in stems]) > 0
             head = np.stack([head_of(image) for image in raw])
             chosen = [not (split[patient] == "train" and ill) for ill in tumour.any((1, 2))]
-            images += list(normalised(raw, head)[chosen])
-            heads += list(head[chosen])
-            lesions += list(tumour[chosen])
+            images.append(_smaller(normalised(raw, head)[chosen], self.size))
+            planes = np.stack([head, interior_of(head), tumour], axis=1)[chosen]
+            masks.append(_smaller(255 * planes.astype(np.uint8), self.size) > 127)
             kept += [row for row, keep in zip(own, chosen, strict=True) if keep]
         patients = np.array([row["patient"] for row in kept])
         return Slices(
-            images=np.stack(images)[:, None],
-            masks=np.stack([heads, lesions], axis=1).astype(np.uint8),
-            mask_names=("head", "lesion"),
+            images=np.concatenate(images)[:, None],
+            masks=np.concatenate(masks).astype(np.uint8),
+            mask_names=("head", "interior", "lesion"),
             subject=patients,
             slice=np.array([int(row["slice"]) for row in kept], np.int32),
             split=np.array([split[patient] for patient in patients]),
@@ -111,15 +115,26 @@ def head_of(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return components == 1 + np.bincount(components.ravel())[1:].argmax()
 
 
-def normalised(images: NDArray[np.uint8], heads: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """A patient's slices (S, H, W) on a common scale, see above; ValueError for heads that are all rim."""
+def interior_of(heads: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What of heads (S, H, W) is further than RIM pixels from their edges."""
     from scipy import ndimage
 
-    inner = np.stack([ndimage.distance_transform_edt(head) > RIM for head in heads])
-    level = float(np.median(images[inner])) if inner.any() else 0.0
-    if not level > 0:
+    return np.stack([ndimage.distance_transform_edt(head) > RIM for head in heads])
+
+
+def normalised(images: NDArray[np.uint8], heads: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """A patient's slices (S, H, W) on a common scale, see above; ValueError for heads that are all rim."""
+    inner = interior_of(heads)
+    if not inner.any():
         raise ValueError(f"expected a head wider than {2 * RIM} pixels, found none: check the slices")
-    return np.clip(np.round(images * (255 / (SCALE * level))), 0, 255).astype(np.uint8)
+    return np.round(255 * intensity.on_scale(images, images[inner])).astype(np.uint8)
+
+
+def _smaller(planes: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Planes (..., SIZE, SIZE) of `size`: means over squares, rounded up from a half."""
+    factor = SIZE // size
+    squares = planes.reshape(*planes.shape[:-2], size, factor, size, factor)
+    return np.floor(squares.mean(axis=(-3, -1)) + 0.5).astype(np.uint8)
 
 
 def known_of(patients: Sequence[str], path: Path) -> dict[str, object]:
@@ -165,4 +180,4 @@ def _png(path: Path) -> NDArray[np.uint8]:
     return image
 
 
-DATASETS = (LggFlair(),)
+DATASETS = (LggFlair(), LggFlair("lgg-flair-128", SIZE // 2))

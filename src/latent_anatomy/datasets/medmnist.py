@@ -1,7 +1,7 @@
 """Five sets of MedMNIST v2, 28 x 28 pixels, and two copies that differ from their publisher's files.
 
 Source: Yang et al., "MedMNIST v2", Scientific Data 10:41 (2023), doi.org/10.5281/zenodo.10519652. Addresses,
-MD5 sums, sizes, tasks, class names and licences are those of the installed `medmnist` package.
+sizes, tasks, class names and licences are those of the installed `medmnist` package, MD5 sums are `MD5`.
 
 Raw layout of each `.npz`: `{train,val,test}_images` uint8 (n, 28, 28) grey or (n, 28, 28, 3) colour, and
 `{train,val,test}_labels` uint8 (n, 1). The official splits are kept. MedMNIST publishes no patient
@@ -10,8 +10,6 @@ checked.
 """
 
 import ast
-import zipfile
-import zlib
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -21,9 +19,17 @@ import numpy as np
 
 from latent_anatomy.data.dataset import Dataset, RawFile
 from latent_anatomy.data.slices import Slices, defect
+from latent_anatomy.provenance.unpacking import read_npz as read_npz_arrays
 
 SIZE = 28
 SPLITS = ("train", "val", "test")
+MD5 = {  # the publisher's, as on 10.5281/zenodo.10519652; the package that also has them can be edited
+    "bloodmnist": "7053d0359d879ad8a5505303e11de1dc",
+    "breastmnist": "750601b1f35ba3300ea97c75c52ff8f6",
+    "dermamnist": "0744692d530f8e62ec473284d019b0c7",
+    "pneumoniamnist": "28209eda62fecd6e6a2d98b1501bb15f",
+    "retinamnist": "bd4c0672f1bba3e3a89f0e4e876791e4",
+}
 MODALITY = {
     "bloodmnist": "blood cell microscopy",
     "breastmnist": "breast ultrasound",
@@ -113,13 +119,7 @@ def read_npz(path: Path, file: RawFile) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a raw file, found none: run `fetch` (or `phantom`) first")
     file.verify(path)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise defect(
-            path, "a whole .npz of plain arrays", f"a damaged one ({error})", "fetch it again"
-        ) from error
+    return read_npz_arrays(path, remedy="fetch it again")
 
 
 def from_arrays(
@@ -172,8 +172,12 @@ def _expect(arrays: dict[str, np.ndarray], key: str, shape: tuple[int, ...], pat
 
 
 def _official(published: str) -> MedMnist:
+    """Of the checksum that this repository pins; ValueError where the installed package has another."""
     entry = info(published)
-    file = RawFile(f"{published}.npz", entry["url"], "md5", entry["MD5"])
+    if entry["MD5"] != MD5[published]:
+        remedy = "install medmnist again; if its publisher has changed the file, it is another data set"
+        raise defect(f"the package medmnist: {published}", f"MD5 {MD5[published]}", entry["MD5"], remedy)
+    file = RawFile(f"{published}.npz", entry["url"], "md5", MD5[published])
     return MedMnist(published, published, file)
 
 

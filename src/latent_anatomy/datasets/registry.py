@@ -37,6 +37,11 @@ def known(name: str) -> bool:
     return all(each in NAMES or bids.NAME.fullmatch(each) for each in name.split(SEPARATOR))
 
 
+def of_volumes(dataset: object) -> bool:
+    """Whether a data set is one of volumes; its files are not asked."""
+    return not isinstance(dataset, Pool) and not hasattr(type(dataset), "to_slices")
+
+
 def find(name: str) -> Dataset | Volumes:
     """The data set called `name`, or that of the cohort; ValueError with the names if there is none."""
     name = dataset_of(name)
@@ -63,14 +68,16 @@ def unavailable(dataset: Dataset | Volumes, raw_dir: Path, mirror: Path | None) 
     for file in dataset.files:
         if (untrusted := unregistered(dataset, file)) is not None:
             return str(untrusted)
-        mirrored = None if mirror is None else find_in_mirror(dataset, file, mirror)
         if (raw_dir / file.name).is_file():
             continue
-        if mirrored is not None:
-            try:
+        try:
+            mirrored = None if mirror is None else find_in_mirror(dataset, file, mirror)
+            if mirrored is not None:
                 file.verify(mirrored)
-            except ValueError as error:
-                return f"{dataset.name}: {error}"
-        elif file.url is None:
+        except ValueError as error:
+            return f"{dataset.name}: {error}"
+        if mirrored is not None:
+            continue
+        if file.url is None:
             return f"{dataset.name}: {file.name} has no public address: {dataset.how_to_get}"
     return None

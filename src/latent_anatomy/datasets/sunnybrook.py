@@ -32,6 +32,7 @@ from latent_anatomy.data.dataset import Dataset, RawFile, checked
 from latent_anatomy.data.slices import NOT_DELINEATED, Slices, defect
 from latent_anatomy.imaging import cardiac
 from latent_anatomy.imaging.cardiac import Stack
+from latent_anatomy.provenance import unpacking
 
 MANIFEST = Path(__file__).with_suffix(".sha256")
 PATIENTS = ("SCD0000101", "SCD0000201", "SCD0000301", "SCD0000401")
@@ -119,10 +120,9 @@ def _phases(endo: NDArray[np.uint8], has_endo: NDArray[np.bool_], where: object)
 def _read(path: Path) -> dict[str, NDArray]:
     """The arrays of a file, of the shapes and with the values described above."""
     again = "fetch it again"
-    with np.load(path, allow_pickle=False) as archive:
-        if missing := sorted(set(ARRAYS) - set(archive.files)):
-            raise defect(path, f"arrays {', '.join(ARRAYS)}", f"no {', '.join(missing)}", again)
-        raw = {name: archive[name] for name in ARRAYS}
+    raw = unpacking.read_npz(path, remedy=again)
+    if missing := sorted(set(ARRAYS) - set(raw)):
+        raise defect(path, f"arrays {', '.join(ARRAYS)}", f"no {', '.join(missing)}", again)
     shape = raw["image"].shape
     if len(shape) != 4 or shape[2:] != (SIZE, SIZE):
         raise defect(path, f"image (positions, frames, {SIZE}, {SIZE})", shape, again)

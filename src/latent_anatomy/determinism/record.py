@@ -22,6 +22,7 @@ from latent_anatomy.data.download import DATA
 from latent_anatomy.determinism.trace import Trace, bytes_of
 from latent_anatomy.jobs.checkpoint import given_weights, load_base
 from latent_anatomy.jobs.inputs import build, choose_device, read_slices, shape_of, splits_on
+from latent_anatomy.provenance.files import sha256_file
 from latent_anatomy.training.loop import TrainingParams, train
 
 FORESEEN = (ValueError, OSError, FloatingPointError)
@@ -45,7 +46,8 @@ def record(request: dict) -> Trace:
     content = read_slices(Path(request["slices"]), job["dataset"], job.get("cohort"))
     splits = splits_on(device, content, job.get("cohort", {}).get("labelled"))
     method = build(job, shape_of(content), device)
-    load_base(method, job, Path(request["on"]) if "on" in request else None)
+    on, slices = Path(request["on"]) if "on" in request else None, sha256_file(Path(request["slices"]))
+    load_base(method, job, on, slices)
     if weights := given_weights(job, DATA):
         method.load_weights(weights)
     trace = Trace(threads=torch.get_num_threads())

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,12 +28,14 @@ from latent_anatomy.data.slices import Slices
 from latent_anatomy.determinism.text import same_seed_text, variance_text
 from latent_anatomy.determinism.trace import Comparison, Trace, compare
 from latent_anatomy.evaluation import registry as evaluation
-from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
+from latent_anatomy.jobs.inputs import build, choose_device, read_slices, shape_of, splits_on
 from latent_anatomy.pipeline import layout, params, resolve
 from latent_anatomy.provenance.files import digest, write_json
+from latent_anatomy.provenance.lock import alone
 from latent_anatomy.provenance.passport import passport, sealed
 from latent_anatomy.provenance.sources import PACKAGE_ROOT, source_digest
 from latent_anatomy.statistics.variance_components import components
+from latent_anatomy.training.environment import device_name
 from latent_anatomy.training.loop import TrainingParams, train
 from latent_anatomy.training.method import Data
 from latent_anatomy.training.seeds import derived_seed
@@ -87,13 +89,13 @@ def run(name: str, dataset: str, options: Options, out: Path | None) -> bool:
 
     print(f"{name} on {dataset}, seed {job['seed']}, {device_name(device)}, torch {torch.__version__}")
     document = {key: job[key] for key in ("study", "run", "dataset", "seed", "params", "training")}
-    with terminated_as_exit():
+    with terminated_as_exit(), nullcontext() if out is None else alone(out):
         same, observed = same_seed(job, inputs, options, full)
         document |= observed
         if options.variance:
             document["variance"] = variance(job, content, device, options, same.identical)
-    if out is not None:
-        write_json(out, document | {"passport": sealed(proof, content=digest(document))})
+        if out is not None:
+            write_json(out, document | {"passport": sealed(proof, content=digest(document))})
     return same.identical or device.type != "cpu"
 
 

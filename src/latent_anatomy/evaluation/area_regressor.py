@@ -31,6 +31,8 @@ class Training(Settings):
     steps: int = Field(2000, ge=1, description="Of fine-tuning.")
     fine_tuning_rate: float = Field(1e-4, gt=0, description="Adam's for the method; SDNet's own.")
     weight: float = Field(1.0, gt=0, description="Of the volume loss in fine-tuning.")
+    restart: bool = Field(False, description="Whether the method's own rates begin anew in fine-tuning.")
+    rotation: float = Field(0.0, ge=0, le=180, description="Degrees in fine-tuning, which has none in print.")
 
 
 class Regressor(nn.Sequential):
@@ -105,15 +107,21 @@ def fine_tune(
 ) -> tuple[nn.Module, nn.Module]:
     """Copies of both, trained on together, in evaluation mode; areas (n,) of the training slices `rows`.
 
-    The method's optimisers and schedules begin anew, and so does the order of its batches. ValueError when
-    `anatomy` lets no gradients through.
+    The order of batches and the optimisers' moments begin anew; their rates go on from where a training of
+    full length ends, unless `restart`. ValueError when `anatomy` lets no gradients through.
     """
     method, regressor = copy.deepcopy(method).train(), copy.deepcopy(regressor)
+    if hasattr(method.params, "rotation"):
+        method.params = method.params.model_copy(update={"rotation": settings.rotation})
     distance = LOSSES[settings.loss]
     optimisers = method.optimisers()
     seed = derived_seed(seed, "fine-tune")
     loop = Loop(method, train, train, streams_of(method, train), seed, TrainingParams())
     schedules = method.schedules(optimisers, loop.steps_per_epoch)
+    if not settings.restart:
+        for each in (*optimisers.values(), *schedules.per_step):
+            if hasattr(each, "forward_to"):
+                each.forward_to(method.params.epochs * loop.steps_per_epoch)
     rates = ((method, settings.fine_tuning_rate), (regressor, settings.learning_rate))
     together = Adam([{"params": list(part.parameters()), "lr": rate} for part, rate in rates], fused=True)
 
@@ -138,6 +146,7 @@ def fine_tune(
         if place == loop.steps_per_epoch - 1:
             for schedule in schedules.per_epoch:
                 schedule.step()
+    loop.recalibrate(0)
     return method.eval(), regressor
 
 

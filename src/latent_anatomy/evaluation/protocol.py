@@ -15,6 +15,7 @@ knows a method only by what that can do, and exports
                          styles) depends on the test images alone: all methods and seeds are asked the same
     paired(arrays) -> {metric: Paired}
                by which of the arrays of `evaluate` two runs are compared: see `Paired`
+    MASKS      masks without which no data can answer, asked at the plan; absent where there are none
     PLOTS      name of a table -> how `dvc plots` draws it, in DVC's words; absent where there are none
     UNPAIRED   pattern of names of arrays -> why runs are not compared by them; absent where there are none
 
@@ -47,6 +48,19 @@ class Results(NamedTuple):
     metrics: Mapping[str, float]
     arrays: Mapping[str, NDArray] = MappingProxyType({})
     tables: Mapping[str, Table] = MappingProxyType({})
+
+
+def check(protocol: str, results: Results, paired: Mapping[str, "Paired"]) -> None:
+    """ValueError for a metric that is no number, or is not named after its protocol."""
+    for name in (*results.metrics, *paired):
+        if not name.startswith(f"{protocol}/"):
+            raise ValueError(
+                f"evaluation/protocols/{protocol}.py: expected metrics named {protocol}/..., found {name!r}: "
+                "rename it"
+            )
+    for metric, value in results.metrics.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"{metric}: expected a number, found {type(value).__name__}: return a float")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Protocols: one file each in `protocols` (see `protocol`), and which of them a method can be asked."""
 
 import pkgutil
+import re
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +11,7 @@ CAPABILITIES = (
     *("reconstruct", "anatomy", "encode", "decode", "posterior"),
     *("segment", "anomaly_map", "classify", "sample"),
 )
+EXPORTS = ("NEEDS", "Params", "possible", "evaluate", "paired")
 
 
 def names() -> list[str]:
@@ -24,7 +26,25 @@ def load(name: str) -> ModuleType:
             f"expected a protocol among {', '.join(names())}, found {name!r}: add "
             f"evaluation/protocols/{name}.py"
         )
-    return import_module(f"latent_anatomy.evaluation.protocols.{name}")
+    module = import_module(f"latent_anatomy.evaluation.protocols.{name}")
+    where = f"evaluation/protocols/{name}.py"
+    if lacking := [each for each in EXPORTS if not hasattr(module, each)]:
+        raise ValueError(
+            f"{where}: expected it to export {', '.join(EXPORTS)}, found no {lacking[0]}: add it"
+        )
+    unknown = {need.split(" ")[0] for line in module.NEEDS for need in line} - {*CAPABILITIES}
+    if unknown or not module.NEEDS or not all(module.NEEDS):
+        found = ", ".join(sorted(unknown)) or repr(module.NEEDS)
+        raise ValueError(
+            f"{where}: expected in NEEDS lines of {', '.join(CAPABILITIES)}, found {found}: correct it"
+        )
+    return module
+
+
+def masks(name: str) -> tuple[str, ...]:
+    """The masks without which no data can answer a protocol. Not imported, so that planning is quick."""
+    match = re.search(r"^MASKS = \((.*)\)", (FOLDER / f"{name}.py").read_text(encoding="utf-8"), re.MULTILINE)
+    return tuple(re.findall(r'"([^"]+)"', match[1])) if match else ()
 
 
 def capabilities(method: object) -> set[str]:

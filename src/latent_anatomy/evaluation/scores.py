@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from latent_anatomy.evaluation.protocol import Paired
 from latent_anatomy.provenance.files import atomic_write
+from latent_anatomy.provenance.unpacking import read_npz
 
 INDEX = "paired"
 
@@ -53,12 +54,18 @@ def write(path: Path, scores: Scores) -> None:
 
 def read(path: Path) -> Scores:
     """Read scores.npz; ValueError for another file, and for an array that nothing in it is paired by."""
-    with np.load(path, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = read_npz(path, remedy="evaluate this run again")
     if INDEX not in arrays:
         raise ValueError(f"{path}: expected an entry {INDEX!r}, found none: evaluate this run again")
-    index = json.loads(str(arrays.pop(INDEX)))
-    paired = {metric: Paired(**{**pair, "arrays": tuple(pair["arrays"])}) for metric, pair in index.items()}
+    try:
+        index = json.loads(str(arrays.pop(INDEX)))
+        paired = {
+            metric: Paired(**{**pair, "arrays": tuple(pair["arrays"])}) for metric, pair in index.items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: expected in {INDEX!r} what is paired, found another ({error}): evaluate this run again"
+        ) from error
     named = {name for pair in paired.values() for name in pair.names}
     if unknown := sorted(arrays.keys() - named):
         raise ValueError(

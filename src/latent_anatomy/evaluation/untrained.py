@@ -2,9 +2,9 @@
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from latent_anatomy.evaluation.common import embed, spaced
+from latent_anatomy.networks.batchnorm import recalibrated
 from latent_anatomy.training.method import Data
 
 IMAGES = 512  # of the training split, for the statistics of a fresh encoder
@@ -27,11 +27,6 @@ def with_statistics(encoder: nn.Module, images: torch.Tensor) -> nn.Module:
 
     images (N, C, H, W). Without them a deep untrained network shrinks its images to next to nothing.
     """
-    momenta = {layer: layer.momentum for layer in encoder.modules() if isinstance(layer, _BatchNorm)}
-    for layer in momenta:
-        layer.reset_running_stats()
-        layer.momentum = None  # cumulative mean
-    embed(encoder.train(), images)
-    for layer, momentum in momenta.items():
-        layer.momentum = momentum
+    with recalibrated(encoder):
+        embed(encoder.train(), images)
     return encoder.eval()

@@ -23,6 +23,7 @@ from latent_anatomy.imaging import volume
 from latent_anatomy.imaging.registration import isotropic
 from latent_anatomy.imaging.volume import Volume
 from latent_anatomy.imaging.weights import SRI24
+from latent_anatomy.provenance import unpacking
 
 RIM_MM = 3.0
 NILEARN = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
@@ -92,7 +93,7 @@ def _from_archive(archive: Path, name: str) -> Volume:
             raise defect(archive, f"one file {name}", f"{entries}", "fetch the archive again")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, name)
-            path.write_bytes(files.read(entries[0]))
+            path.write_bytes(unpacking.zip_entry(files, entries[0], archive))
             return volume.read(path)
 
 

@@ -56,12 +56,21 @@ class Measure(Strict):
     optional: bool = Field(False, description="Whether a subject may be without it.")
 
 
+# The limits are those of any adult's head, so that a data set in which all are wrong alike fails; docs/qc.md
+# has what sound heads have, and the reasons.
 MEASURES = {
-    AFTER: {"worse": "lower", "spread": 0.005},
+    AFTER: {"worse": "lower", "spread": 0.005, "minimum": 1.025},
+    "affine_scale": {"worse": "either", "spread": 0.02, "minimum": 0.7, "maximum": 1.2},
+    "affine_stretch": {"worse": "higher", "spread": 0.03, "maximum": 1.4},
     "brain_ml": {"worse": "either", "spread": 20, "minimum": 500, "maximum": 2500},
+    "clipped_percent": {"worse": "either", "spread": 0.1},
+    "coverage_percent": {"worse": "lower", "spread": 1, "minimum": 90},
     "dice": {"worse": "lower", "spread": 0.005, "optional": True},
     "field_cv": {"worse": "higher", "spread": 0.01},
-    "clipped_percent": {"worse": "either", "spread": 0.1},
+    "head_ml": {"worse": "either", "spread": 300, "minimum": 500, "maximum": 8000},
+    "native_brain_ml": {"worse": "either", "spread": 50, "minimum": 800, "maximum": 2000},
+    "lesion_outside_percent": {"worse": "higher", "spread": 10, "maximum": 50, "optional": True},
+    "zero_percent": {"worse": "higher", "spread": 1, "maximum": 30},
 }
 
 

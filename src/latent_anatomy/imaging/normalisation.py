@@ -1,10 +1,12 @@
 """From a registered image and its brain mask to intensities in [0, 1].
 
-Denoising by curvature flow, masking, clipping to percentiles, scaling. Baur et al. 2018 (section 3.1) denoise
-"with CurvatureFlow" and normalise; the numbers are those of the later comparison of the same group (Baur et
-al., "Autoencoders for unsupervised anomaly segmentation in brain MR images: a comparative study", Medical
-Image Analysis 69, 2021), whose code denoises, masks, clips to the 0th and 99.8th percentile of the whole
-volume, background included, and divides by the largest value.
+Denoising by curvature flow, masking, scaling, clipping. Baur et al. 2018 (section 3.1) denoise "with
+CurvatureFlow" and normalise, they do not say how. The later comparison of the same group (Baur et al.,
+"Autoencoders for unsupervised anomaly segmentation in brain MR images: a comparative study", Medical Image
+Analysis 69, 2021) denoises, masks, clips to the 0th and 99.8th percentile of the whole volume, background
+included, and divides by the largest value: `scaled_by="percentiles"`. Where tissue then lies depends on the
+field of view and on the brightest voxels. Here it is "tissue" by default, the scale of `imaging.intensity`,
+which all data sets of slices share, so that a model of one can be asked about another.
 
 Curvature flow: Sethian, "Level Set Methods", 1996, as in ITK: dI/dt = curvature of the level set x |grad I|.
 Distances are in millimetres, so that a step smooths the same anatomy whatever the grid.
@@ -13,10 +15,11 @@ Distances are in millimetres, so that a step smooths the same anatomy whatever t
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 
 from latent_anatomy.data.slices import defect
-from latent_anatomy.imaging import itk
+from latent_anatomy.imaging import intensity, itk
 from latent_anatomy.imaging.volume import Volume
 
 SAME_PLACE_MM = 1e-3  # two affines that differ by less are one grid
@@ -30,17 +33,19 @@ class Params(BaseModel):
 
     time_step: PositiveFloat = 0.125
     iterations: NonNegativeInt = 3  # 0: no denoising
+    scaled_by: Literal["tissue", "percentiles"] = "tissue"  # the percentiles below are of the second alone
     lower_percentile: float = Field(0, ge=0, lt=100)
     upper_percentile: float = Field(99.8, gt=0, le=100)
     percentiles_of: Literal["volume", "brain"] = "volume"  # "volume": with the zeros around the brain
 
 
 def normalise(volume: Volume, brain: Volume, params: Params) -> tuple[Volume, dict[str, float]]:
-    """The denoised brain, clipped and divided by the upper limit: float32 in [0, 1], 0 outside the brain.
+    """The denoised brain, divided by the upper limit and clipped: float32 in [0, 1], 0 outside the brain.
 
     What is below 0, where only resampling's undershoot belongs, becomes 0. Numbers: `scale`, the intensity
-    that became 1; `clipped_percent` of the brain; `brain_ml`. Raises ValueError for a mask on another grid,
-    an empty one, an image that is constant or largely negative within it, and limits that coincide.
+    that became 1; of the brain `clipped_percent` and, exactly 0 before, `zero_percent`; `brain_ml`. Raises
+    ValueError for a mask on another grid, an empty one, an image that is constant or largely negative within
+    it, and limits that coincide.
     """
     import SimpleITK
 
@@ -62,6 +67,21 @@ def normalise(volume: Volume, brain: Volume, params: Params) -> tuple[Volume, di
 
     smooth = SimpleITK.CurvatureFlow(itk.image(volume), params.time_step, params.iterations)
     masked = np.where(inside, itk.values(smooth), np.float32(0))
+    lower, upper = _limits(masked, inside, params)
+    scaled = np.where(inside, masked.clip(lower, upper) / upper, 0).astype(np.float32)
+    numbers = {
+        "scale": float(upper),
+        "clipped_percent": float(100 * ((masked[inside] < lower) | (masked[inside] > upper)).mean()),
+        "zero_percent": float(100 * (within == 0).mean()),
+        "brain_ml": float(inside.sum() * volume.spacing_mm.prod() / 1000),
+    }
+    return Volume(scaled, volume.affine), numbers
+
+
+def _limits(masked: NDArray, inside: NDArray, params: Params) -> tuple[float, float]:
+    """What becomes 0 and 1; ValueError where they coincide."""
+    if params.scaled_by == "tissue":
+        return 0.0, intensity.reference(masked[inside])
     counted = masked if params.percentiles_of == "volume" else masked[inside]
     lower, upper = np.percentile(counted, (params.lower_percentile, params.upper_percentile))
     lower = max(lower, 0)
@@ -69,10 +89,4 @@ def normalise(volume: Volume, brain: Volume, params: Params) -> tuple[Volume, di
         found = f"{params.lower_percentile} % at {lower:g} and {params.upper_percentile} % at {upper:g}"
         remedy = "take the percentiles of the brain, or look at its mask"
         raise defect("brain", "limits of the intensity that differ", found, remedy)
-    scaled = np.where(inside, masked.clip(lower, upper) / upper, 0).astype(np.float32)
-    numbers = {
-        "scale": float(upper),
-        "clipped_percent": float(100 * ((masked[inside] < lower) | (masked[inside] > upper)).mean()),
-        "brain_ml": float(inside.sum() * volume.spacing_mm.prod() / 1000),
-    }
-    return Volume(scaled, volume.affine), numbers
+    return float(lower), float(upper)

@@ -46,24 +46,32 @@ def outline(volume: Volume, mask: Volume, reference: Volume | None = None) -> by
     return _png([_strip(volume, _centre(inside), title, outlines)])
 
 
-def checkerboard(volume: Volume, atlas_t1: Volume, atlas_brain: Volume) -> bytes:
+def checkerboard(
+    volume: Volume, atlas_t1: Volume, atlas_brain: Volume, ill: tuple[Volume, Volume] | None = None
+) -> bytes:
     """A registered volume as PNG: above with the outline of its target, below in squares with the target.
 
     Squares of 25 mm alternate between the volume and the target, which is tinted; edges that run on from one
-    to the other say that they match. The target is the atlas, or another image with a mask. Raises ValueError
-    when the grids differ in shape.
+    to the other say that they match. The target is the atlas, or another image with a mask. Below them, with
+    `ill`, an image and its lesion mask: the outline of the lesions, through the planes with most of them.
+    Raises ValueError when the grids differ in shape.
     """
-    _same_grid(volume, atlas_t1, atlas_brain)
+    _same_grid(volume, atlas_t1, atlas_brain, *(ill or ()))
     centre = _centre(atlas_brain.values > 0.5)
     image: Title = [("image", LIGHT)]
     brain: Title = [("outline of the target", ORANGE)]
     atlas: Title = [("target", tuple(int(255 * part) for part in TINT))]
-    return _png(
-        [
-            _strip(volume, centre, image + brain, [(atlas_brain, ORANGE, 1)]),
-            _strip(volume, centre, image + atlas, other=atlas_t1),
-        ]
-    )
+    strips = [
+        _strip(volume, centre, image + brain, [(atlas_brain, ORANGE, 1)]),
+        _strip(volume, centre, image + atlas, other=atlas_t1),
+    ]
+    if ill is not None:
+        sliced, lesion = ill
+        marked = lesion.values > 0.5
+        title: Title = [("lesion" if marked.any() else "lesion: NONE MARKED", BLUE)]
+        through = _most(marked, sliced) if marked.any() else centre
+        strips.append(_strip(sliced, through, title + brain, [(atlas_brain, ORANGE, 1), (lesion, BLUE, 1)]))
+    return _png(strips)
 
 
 def before_after(before: Volume, after: Volume) -> bytes:
@@ -74,6 +82,13 @@ def before_after(before: Volume, after: Volume) -> bytes:
     _same_grid(before, after)
     centre = _centre(before.values > before.values.mean())
     return _png([_strip(before, centre, [("before", LIGHT)]), _strip(after, centre, [("after", LIGHT)])])
+
+
+def _most(inside: NDArray[np.bool_], volume: Volume) -> list[int]:
+    """The planes with most of a mask; the sagittal one is drawn beside the index, see `_plane`."""
+    counts = (inside.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3))
+    across, *others = (int(count.argmax()) for count in counts)
+    return [across - round(BESIDE_MM / volume.spacing_mm[0]), *others]
 
 
 def _same_grid(volume: Volume, *others: Volume) -> None:

@@ -1,15 +1,16 @@
 """Axial slices of volumes in atlas space, at the same positions for every subject.
 
 Baur et al. 2018 (section 3.1) take "20 consecutive axial slices around the midline" at 256 x 256; they do not
-say what the midline of an axial stack is. Here it is the middle of the atlas brain's extent from bottom to
-top, a few millimetres above the plane through both commissures in ICBM152: basal ganglia, thalami and the
-ventricles' surroundings, where most lesions of multiple sclerosis lie. A level taken from each subject's own
-brain would move with how much of the cerebellum its mask holds.
+say what the midline of an axial stack is. Here the slices are where lesions of multiple sclerosis lie: in
+the consensus masks of 29 patients of MSLUB in MNI space, the 20 mm from 12 to 31 mm hold 45 % of all lesion
+voxels and 43 % of a patient's on average, those around the middle of the atlas brain (-4 to 15 mm) 30 % and
+39 %; no 20 mm hold clearly more of both. A level taken from each subject's own brain would move with how
+much of the cerebellum its mask holds.
 """
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from latent_anatomy.data.slices import defect
 from latent_anatomy.imaging.volume import Volume
@@ -24,7 +25,10 @@ class Params(BaseModel):
 
     count: PositiveInt = 20
     step: PositiveInt = 1  # voxels of the atlas grid between slices
-    centre_mm: float | None = None  # height in the atlas world; None: the middle of the atlas brain
+    centre_mm: float | None = 21.5  # height in the atlas world; None: the middle of the atlas brain
+    coverage_percent: float = Field(
+        90, ge=0, le=100
+    )  # a slice that shows less of the atlas brain is left out
     size: PositiveInt = 256  # pixels; 197 x 233 at 1 mm fits in 256, 99 x 117 at 2 mm in 128
 
 

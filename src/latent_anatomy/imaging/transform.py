@@ -51,6 +51,17 @@ class Transform:
         """Both worlds are the same."""
         return cls(np.eye(4))
 
+    @property
+    def scale(self) -> float:
+        """How much larger things are in the moving world: the cube root of their volumes' ratio."""
+        return float(np.cbrt(np.linalg.det(self.matrix[:3, :3])))
+
+    @property
+    def stretch(self) -> float:
+        """The largest scale in any direction over the smallest, from 1."""
+        scales = np.linalg.svd(self.matrix[:3, :3], compute_uv=False)
+        return float(scales[0] / scales[-1])
+
     def points(self, fixed: NDArray) -> NDArray[np.float64]:
         """Points (..., 3) of the fixed world, RAS+ mm, as points of the moving world."""
         return fixed @ self.matrix[:3, :3].T + self.matrix[:3, 3]

@@ -1,32 +1,53 @@
 """Checkpoints read back: a method's own, that of the run that it stands on, and the weights of others."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from latent_anatomy.data.download import registered
-from latent_anatomy.provenance.formats import read_passport
+from latent_anatomy.provenance import verify
+
+OPTIONAL = ("fold", "cohort", "on", "weights")  # keys that not every training has
 
 
-def load_base(method: nn.Module, job: dict, path: Path | None) -> None:
+def load_base(method: nn.Module, job: dict, path: Path | None, slices: str) -> None:
     """Load into `method.on` the checkpoint of the run that the training `job` stands on, if it stands on one.
 
-    ValueError when a checkpoint is missing or of no use, is damaged, or is not the one that the job names.
+    ValueError when a checkpoint is missing or of no use, is damaged, is not the one that the job names, or
+    was trained on other slices than those with the SHA-256 `slices`.
     """
     if (path is None) != ("on" not in job):
         raise ValueError(f"{job['run']}: expected --on exactly for a run that stands on another's checkpoint")
     if path is None:
         return
-    made, expected = read_passport(path)["job"], job["on"]
+    passport, expected = verify.whole(path), job["on"]
+    made = passport["job"]
     if made != expected:
         key = next(key for key in sorted(made.keys() | expected.keys()) if made.get(key) != expected.get(key))
         raise ValueError(
             f"{path}: expected {expected['run']} as {job['run']} stands on it, found another "
             f"{key}: train {expected['run']} again"
         )
+    verify.made_of(path, passport, {"slices": slices})
     load_checkpoint(method.on, path)
+
+
+def verify_trained(path: Path, job: dict, maker: str | None, slices: str) -> None:
+    """Raise ValueError unless `path` is the checkpoint that the evaluation `job` is about.
+
+    Trained by the job with the digest `maker`, for just this run, data set, seed, fold and parameters, on the
+    slices with the SHA-256 `slices`; neither damaged nor edited since.
+    """
+    own = ("job", "dataset", "trained_on", "evaluation", "modules", "source")
+    says = {key: value for key, value in job.items() if key not in own}
+    says |= {"job": "train", "dataset": job.get("trained_on", job["dataset"])}
+    says |= {key: None for key in OPTIONAL if key not in says}
+    passport = verify.whole(path)
+    verify.made_by(path, passport, says, maker)
+    verify.made_of(path, passport, {"slices": slices})
 
 
 def given_weights(job: dict, raw: Path) -> dict[str, Path]:
@@ -46,7 +67,7 @@ def given_weights(job: dict, raw: Path) -> dict[str, Path]:
 
 
 def load_checkpoint(method: nn.Module, path: Path) -> None:
-    """Load weights in place; ValueError when the file is damaged or of another architecture."""
+    """Load verified weights in place; ValueError for damaged ones, NaN, or another architecture."""
     try:
         with safe_open(path, framework="pt") as stream:
             weights = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
@@ -65,5 +86,11 @@ def load_checkpoint(method: nn.Module, path: Path) -> None:
             f"{path}: expected the weights of this architecture, found {len(differing)} tensors that differ, "
             f"such as {first} (expected {expected.get(first)}, found {held.get(first)}): train again"
         )
+    verify.finite(path, all_finite(weights))
     with torch.no_grad():
         method.load_state_dict(weights)
+
+
+def all_finite(weights: dict[str, Tensor]) -> Iterator[tuple[str, bool]]:
+    """Name of each tensor, and whether it has neither NaN nor infinities."""
+    return ((name, bool(tensor.isfinite().all())) for name, tensor in weights.items())

@@ -7,17 +7,22 @@ import numpy as np
 
 from latent_anatomy.evaluation import registry as evaluation
 from latent_anatomy.evaluation import scores as paired_scores
-from latent_anatomy.jobs.checkpoint import load_checkpoint
-from latent_anatomy.jobs.inputs import build, choose_device, device_name, read_slices, shape_of, splits_on
-from latent_anatomy.jobs.job import read_job
+from latent_anatomy.evaluation.protocol import check
+from latent_anatomy.jobs.checkpoint import load_checkpoint, verify_trained
+from latent_anatomy.jobs.inputs import build, choose_device, read_slices, shape_of, splits_on
+from latent_anatomy.jobs.job import read_with_makers
 from latent_anatomy.provenance import csv_table
 from latent_anatomy.provenance import passport as provenance
 from latent_anatomy.provenance.files import atomic_folder, atomic_write, hashes, write_json
+from latent_anatomy.provenance.lock import making
 from latent_anatomy.provenance.passport import sealed
+from latent_anatomy.provenance.verify import still
+from latent_anatomy.training.environment import device_name
 from latent_anatomy.training.method import Shape
 from latent_anatomy.training.seeds import derived_seed
 
 
+@making("passport", "metrics", "scores", "arrays", "tables")
 def run(
     params: Path,
     slices: Path,
@@ -39,24 +44,28 @@ def run(
 
     Where the method was trained on another data set, `trained_on` has its slices: training and validation
     are then theirs, and only the test split is that of `slices`. ValueError when it is missing there, or
-    given elsewhere.
+    given elsewhere, and for an input that is not the one that the job expects; BlockingIOError when another
+    process evaluates to the same files.
     """
-    job = read_job(params, "evaluate")
+    job, makers = read_with_makers(params, "evaluate")
     torch_device = choose_device(device)
-    inputs = {"slices": slices, "model": model} | ({"trained_on": trained_on} if trained_on else {})
-    proof = provenance.passport(inputs=inputs, job=job, device=device_name(torch_device))
-    cohort = job.get("cohort")
-    content = read_slices(slices, job["dataset"], cohort)
-    splits = splits_on(torch_device, content, cohort and cohort["labelled"])
-    shape = shape_of(content)
     if (trained_on is not None) != ("trained_on" in job):
         raise ValueError(f"{params}: expected --trained-on exactly for a method trained on other slices")
-    if trained_on is not None:
-        others = read_slices(trained_on, job["trained_on"])
-        splits = splits_on(torch_device, others) | {"test": splits["test"]}
-        shape = fitting(shape_of(others), shape, slices)
-    method = build(job, shape, torch_device)
-    load_checkpoint(method.eval(), model)
+    inputs = {"slices": slices, "model": model} | ({"trained_on": trained_on} if trained_on else {})
+    with still(inputs.values()):
+        proof = provenance.passport(inputs=inputs, job=job, device=device_name(torch_device))
+        seen = proof["inputs"]["trained_on" if trained_on else "slices"]
+        verify_trained(model, job, makers.get("model"), seen)
+        cohort = job.get("cohort")
+        content = read_slices(slices, job["dataset"], cohort, makers.get("slices"))
+        splits = splits_on(torch_device, content, cohort and cohort["labelled"])
+        shape = shape_of(content)
+        if trained_on is not None:
+            others = read_slices(trained_on, job["trained_on"], maker=makers.get("trained_on"))
+            splits = splits_on(torch_device, others) | {"test": splits["test"]}
+            shape = fitting(shape_of(others), shape, slices)
+        method = build(job, shape, torch_device)
+        load_checkpoint(method.eval(), model)
     values = {f"data/{name}/images": len(split) for name, split in splits.items()}
     values |= {"data/classes": shape.classes, "data/channels": shape.channels}
     per_image, paired, made = {"subject": content.select("test").subject}, {}, {}
@@ -69,9 +78,14 @@ def run(
             continue
         chosen = module.Params.model_validate(settings)
         results = module.evaluate(method, splits, chosen, content.task, derived_seed(job["seed"], protocol))
+        by = module.paired(results.arrays)
+        check(protocol, results, by)
+        shared = sorted(per_image.keys() & results.arrays.keys())
+        if again := [name for name in shared if not np.array_equal(per_image[name], results.arrays[name])]:
+            raise ValueError(f"{protocol}: expected arrays of its own, found another {again[0]!r}: rename it")
         values |= results.metrics
         per_image |= results.arrays
-        paired |= module.paired(results.arrays)
+        paired |= by
         made |= {f"{protocol}.{name}.csv": table for name, table in results.tables.items()}
     with atomic_write(arrays) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **per_image)

@@ -11,10 +11,8 @@ from latent_anatomy.data import slices_file
 from latent_anatomy.data.cohorts import dataset_of
 from latent_anatomy.data.slices import Slices
 from latent_anatomy.methods import registry as methods
+from latent_anatomy.provenance import verify
 from latent_anatomy.training.method import Data, Shape, frozen
-
-# As the rule has it: the number of threads can change the last bit of a result.
-ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB")}
 
 
 def choose_device(name: str) -> torch.device:
@@ -30,18 +28,11 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def device_name(device: torch.device) -> str:
-    """The kind of device, for the passport: "cpu", or the GPU's model and libraries."""
-    if device.type != "cuda":
-        return device.type
-    model = torch.cuda.get_device_name(device)
-    return f"{model}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
-
-
-def read_slices(path: Path, name: str, cohort: dict | None = None) -> Slices:
+def read_slices(path: Path, name: str, cohort: dict | None = None, maker: str | None = None) -> Slices:
     """The slices of the data set `name`, or of those whom a `cohort` of it names, split as it says.
 
-    ValueError when the file is of another data set, or a subject of the cohort is not in it.
+    `maker`: digest of the job that makes them, see `provenance.verify`. ValueError when the file is of
+    another data set, was changed, was made by another job, or a subject of the cohort is not in it.
     """
     content = slices_file.read(path)
     if content.dataset != dataset_of(name):
@@ -49,6 +40,8 @@ def read_slices(path: Path, name: str, cohort: dict | None = None) -> Slices:
             f"{path}: expected slices of {dataset_of(name)}, found {content.dataset}: "
             "run the slice rule again"
         )
+    says = {"job": "slice", "dataset": content.dataset}
+    verify.made_by(path, verify.whole(path), says, maker)
     if cohort is None:
         return content
     split = {subject: split for split in ("train", "val", "test") for subject in cohort[split]}

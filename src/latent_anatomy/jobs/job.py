@@ -3,12 +3,31 @@
 import json
 from pathlib import Path
 
+from latent_anatomy.provenance import plans
+from latent_anatomy.provenance.verify import MADE_BY
+
 
 def read_job(path: Path, kind: str) -> dict:
     """A resolved job (see `pipeline.resolve`); ValueError when it is of another kind."""
-    job = json.loads(Path(path).read_text(encoding="utf-8"))
+    return read_with_makers(path, kind)[0]
+
+
+def read_with_makers(path: Path, kind: str) -> tuple[dict, dict[str, str]]:
+    """A resolved job, and input or step -> digest of the job that makes it (see `pipeline.makers`).
+
+    Read once, when the job starts: what is planned while it runs does not move it. A job that comes from a
+    passport, to be done again, names no makers. ValueError when it is of another kind, or not as planned.
+    """
+    again = "let Snakemake write it again (snakemake -n)"
+    try:
+        job = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: expected a job as JSON, found another text ({error}): {again}") from error
+    if not isinstance(job, dict):
+        raise ValueError(f"{path}: expected a job as JSON, found a {type(job).__name__}: {again}")
     if job.get("job") != kind:
         raise ValueError(
             f"{path}: expected a job of kind {kind!r}, found {job.get('job')!r}: give its own file"
         )
-    return job
+    plans.as_planned(Path(path), again)
+    return job, job.pop(MADE_BY, {})

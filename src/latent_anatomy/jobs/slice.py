@@ -5,9 +5,11 @@ from pathlib import Path
 from latent_anatomy.data import slices_file
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.jobs.job import read_job
+from latent_anatomy.provenance.lock import making
 from latent_anatomy.provenance.passport import passport
 
 
+@making("out")
 def run(dataset: str, raw: Path, params: Path, out: Path) -> None:
     """Write `out`; its passport holds the hash of every raw file. Raises ValueError for bad input."""
     job = read_job(params, "slice")

@@ -1,12 +1,13 @@
 """The ledger: every printed number and every claim of a paper beside ours, with a verdict.
 
-docs/ledger.md defines the columns and the verdicts. Data sets that answer to none of the paper's have rows
-with the paper's column empty and the verdict "in kind". Phantoms have a ledger of their own, with the same
-tables and metrics, in which the paper's column is empty and every verdict is "phantom".
+docs/ledger.md defines the columns and the verdicts. A number measured on data that answer to none of the
+paper's has one row, whatever tables ask for its metric: "In kind: <protocol>", the paper's column empty.
+Phantoms have a ledger of their own, with the same tables and metrics, in which the paper's column is empty
+and every verdict is "phantom".
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from latent_anatomy.datasets import registry as datasets
@@ -17,10 +18,12 @@ from latent_anatomy.ledger.departures import departures
 from latent_anatomy.ledger.papers import PHANTOM, Paper, Table
 from latent_anatomy.ledger.results import Results
 from latent_anatomy.ledger.table import COLUMNS, Row
+from latent_anatomy.provenance.lock import making
 from latent_anatomy.statistics.inference import t_interval
 from latent_anatomy.statistics.trainings import LEAST
 
 DECIMALS = 4  # of ours; the paper's numbers keep their own
+IN_KIND = "In kind"  # how their table begins; then comes the protocol
 ONE = "one training, which says nothing about the method"
 FEW = f"undecided, for which each run needs {LEAST} trainings"
 ROUNDING = 1e-9  # so that a difference of exactly the tolerance is within it
@@ -42,15 +45,21 @@ def judge(printed: float, values: list[float], tolerance: float, neutral: bool =
 
 
 def build(paper: Paper, results: Results) -> list[Row]:
-    """All rows, in the order of the paper's file; in kind and for phantoms, of the metrics that there are."""
-    rows = []
+    """All rows: in the order of the paper's file; those in kind, of the metrics that there are; claims."""
+    rows, in_kind = [], {}
     for table in paper.tables:
         for row in table.rows:
             for metric, note in row.metrics.items():
                 columns = enumerate(table.columns)
                 cells = [Cell(paper, table, row, metric, note, name, row.printed(n)) for n, name in columns]
                 rows += [row for cell in cells for row in cell.rows(results)]
-                rows += cells[0].rows_in_kind(results)
+                others = cells[0].rows_in_kind(results)
+                if results.phantom:
+                    rows += others
+                else:
+                    for each in others:
+                        in_kind.setdefault((each.method, each.dataset, each.metric), each)
+    rows += sorted(in_kind.values(), key=lambda each: (each.table, each.dataset))
     decisions = [each for each in claims.decide(paper, results) if each.cases or not results.phantom]
     return rows + [_claim_row(paper, decision, results) for decision in decisions]
 
@@ -128,7 +137,8 @@ class Cell:
         if not results.phantom:
             reasons = [_what_else(dataset), *reasons, _how_few(seeds)]
         verdict = "phantom" if results.phantom else "in kind"
-        return self._row(dataset, **self._ours(dataset, results), verdict=verdict, reason=_joined(reasons))
+        row = self._row(dataset, **self._ours(dataset, results), verdict=verdict, reason=_joined(reasons))
+        return row if results.phantom else replace(row, table=f"{IN_KIND}: {self.metric.split('/')[0]}")
 
     def _not_run(self, dataset: str, substitutes: list[str], results: Results) -> Row:
         lost = "" if self.printed else "printed, but lost in the text that the paper's file was made from"
@@ -211,6 +221,7 @@ def _joined(reasons: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
 
 
+@making("out", "phantom_out")
 def write(paper_files: Iterable[Path], metrics: Iterable[Path], out: Path, phantom_out: Path) -> None:
     """Write the ledgers of the papers' files and metrics.json files as CSV: same input, same bytes.
 

@@ -5,61 +5,14 @@ from dataclasses import dataclass, replace
 
 from latent_anatomy.data.cohorts import labelled_of
 from latent_anatomy.ledger.departures import departures
-from latent_anatomy.ledger.papers import Claim, Paper, Term
+from latent_anatomy.ledger.evidence import Beyond, Comparison, Range
+from latent_anatomy.ledger.papers import Paper
+from latent_anatomy.ledger.printed_claims import Bound, Claim, Term
 from latent_anatomy.ledger.results import Result, Results
-from latent_anatomy.statistics.inference import holm
+from latent_anatomy.statistics.inference import holm, t_interval
 from latent_anatomy.statistics.trainings import LEAST, over_folds, over_trainings
 
-LEVEL = 0.05  # after Holm's correction over all comparisons that decide the claims of one paper
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """`greater` of a claim minus one of its opponents, on one data set.
-
-    `p` and `interval` are those over trainings and subjects (see `statistics.trainings`), or None where there
-    are too few trainings to decide anything. `p` is adjusted by `decide`.
-    """
-
-    opponent: str
-    difference: float
-    interval: tuple[float, float] | None = None
-    p: float | None = None
-
-    @property
-    def held(self) -> bool:
-        return self.difference > 0 and self.decided and self.p < LEVEL
-
-    @property
-    def decided(self) -> bool:
-        return self.p is not None
-
-    def __str__(self) -> str:
-        text = f"{self.difference:+.4f} over {self.opponent}"
-        if not self.decided:
-            return text
-        return f"{text} [{self.interval[0]:+.4f}, {self.interval[1]:+.4f}], p {self.p:.4f} after Holm"
-
-
-@dataclass(frozen=True)
-class Range:
-    """Largest minus smallest value of a claim that something is constant, on one data set."""
-
-    width: float
-    within: float
-    conditions: int
-    trainings: int
-
-    @property
-    def held(self) -> bool:
-        return self.decided and self.width <= self.within
-
-    @property
-    def decided(self) -> bool:
-        return self.trainings >= LEAST
-
-    def __str__(self) -> str:
-        return f"range {self.width:.4f} over {self.conditions} conditions, bound {self.within:g}"
+Evidence = Comparison | Range | Beyond
 
 
 @dataclass(frozen=True)
@@ -72,7 +25,7 @@ class Case:
     dataset: str
     published: str | None
     expected: bool
-    evidence: tuple[Comparison | Range, ...]
+    evidence: tuple[Evidence, ...]
     caveats: tuple[str, ...]
     seeds: int
 
@@ -142,7 +95,7 @@ def decide(paper: Paper, results: Results) -> list[Decision]:
     ]
     adjusted = iter(holm([test.p for test in tests]).tolist())
 
-    def adjust(evidence: Comparison | Range) -> Comparison | Range:
+    def adjust(evidence: Evidence) -> Evidence:
         tested = isinstance(evidence, Comparison) and evidence.p is not None
         return replace(evidence, p=next(adjusted)) if tested else evidence
 
@@ -175,7 +128,7 @@ def _concerns(claim: Claim, dataset: str) -> bool:
 
 
 def _was_run(claim: Claim, dataset: str, results: Results) -> bool:
-    return all(_values(term, dataset, results) for term in claim.terms)
+    return all(_values(term, term.on(dataset), results) for term in claim.terms)
 
 
 def _values(term: Term, dataset: str, results: Results) -> dict[str, float]:
@@ -187,16 +140,19 @@ def _values(term: Term, dataset: str, results: Results) -> dict[str, float]:
 
 
 def _case(claim: Claim, published: str | None, dataset: str, paper: Paper, results: Results) -> Case:
-    seeds = {term: results.seeds(term.run, dataset) for term in claim.terms}
+    seeds = {term: results.seeds(term.run, term.on(dataset)) for term in claim.terms}
     caveats = {
         f"{term.run} {text}": None
         for term, results_of_term in seeds.items()
         for text in departures(paper, results_of_term[0], term.metric)
     }
+    evidence: tuple[Evidence, ...]
     if claim.constant:
-        values = _values(claim.constant, dataset, results).values()
-        trainings = sum(seed.folds for seed in seeds[claim.constant])
+        values = [value for term in claim.terms for value in _values(term, dataset, results).values()]
+        trainings = min(sum(seed.folds for seed in seeds[term]) for term in claim.terms)
         evidence = (Range(max(values) - min(values), claim.constant.within, len(values), trainings),)
+    elif claim.bound:
+        evidence = tuple(_beyond(claim.bound, term, seeds[term]) for term in claim.terms)
     else:
         evidence = tuple(_compare(claim.greater, term, dataset, results) for term in claim.than)
     least = min(len(results_of_term) for results_of_term in seeds.values())
@@ -208,22 +164,31 @@ def _compare(greater: Term, opponent: Term, dataset: str, results: Results) -> C
 
     Of a metric without scores of subjects, over trainings alone.
     """
-    paired = results.comparisons.get(dataset, {})
+    paired = {} if greater.labelled or opponent.labelled else results.comparisons.get(dataset, {})
     for one, other, sign in ((greater, opponent, 1), (opponent, greater, -1)):
         key = f"{greater.metric}/{one.run}-minus-{other.run}"
         if f"{key}/p_value_trainings" in paired:
             bounds = sorted(sign * paired[f"{key}/trainings_{bound}"] for bound in ("low", "high"))
             difference = sign * paired[f"{key}/difference"]
             return Comparison(opponent.run, difference, tuple(bounds), paired[f"{key}/p_value_trainings"])
-    ours, theirs = (_of_trainings(term, results.seeds(term.run, dataset)) for term in (greater, opponent))
+    ours, theirs = (
+        _of_trainings(term, results.seeds(term.run, term.on(dataset))) for term in (greater, opponent)
+    )
+    name = f"{opponent.run} with {opponent.labelled}" if opponent.labelled else opponent.run
     if min(len(ours), len(theirs)) < LEAST:
-        return Comparison(opponent.run, sum(ours) / len(ours) - sum(theirs) / len(theirs))
+        return Comparison(name, sum(ours) / len(ours) - sum(theirs) / len(theirs))
     if greater.run == opponent.run or results.seeds(greater.run, dataset)[0].folds >= LEAST:
         # Two metrics of each training, or trainings on the same folds.
         interval = over_folds([one - other for one, other in zip(ours, theirs, strict=True)])
     else:
         interval = over_trainings(ours, theirs)
-    return Comparison(opponent.run, interval.estimate, (interval.low, interval.high), interval.p)
+    return Comparison(name, interval.estimate, (interval.low, interval.high), interval.p)
+
+
+def _beyond(bound: Bound, term: Term, seeds: list[Result]) -> Beyond:
+    """By the interval of a run's mean over its trainings."""
+    values = _of_trainings(term, seeds)
+    return Beyond(term.run, *t_interval(values), above=bound.above, below=bound.below, trainings=len(values))
 
 
 def _of_trainings(term: Term, seeds: list[Result]) -> list[float]:

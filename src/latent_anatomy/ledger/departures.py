@@ -23,13 +23,14 @@ def departures(paper: Paper, result: Result, metric: str) -> list[str]:
             length = f"shortened: {difference.ours} of {difference.expected} epochs"
             texts.append(", ".join(filter(None, (length, run.shortened))))
         else:
-            texts.append(f"{difference.parameter} {difference.ours}, {run.source} {difference.expected}")
+            source = run.source(difference.parameter)
+            texts.append(f"{difference.parameter} {difference.ours}, {source} {difference.expected}")
     protocol = metric.split("/")[0]
     chosen = result.evaluation.get(protocol, {})
     where = f"{result.path}: evaluation.{protocol}."
     for difference in _differences(paper.evaluation.get(protocol, {}), chosen, where):
         texts.append(
-            f"{protocol} with {difference.parameter} {difference.ours}, {run.source} {difference.expected}"
+            f"{protocol} with {difference.parameter} {difference.ours}, {run.source()} {difference.expected}"
         )
     return texts
 

@@ -8,46 +8,45 @@ import re
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
+
+from latent_anatomy.ledger.printed_claims import Claim, Strict
 
 PHANTOM = "phantom-"  # how the name of every phantom begins
-
-
-class Strict(BaseModel):
-    """Refuses keys that it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Run(Strict):
     """A run that the paper's rows are compared with.
 
-    Its settings, nested as in the method's Params, are those of the released code or, of a paper without
-    code, those in print.
+    Its settings, nested as in the method's Params: `released` are those of the released code's configuration,
+    `printed` those that stand in the paper; a parameter in one of the two.
     """
 
     name: str = Field(description="Name in reports.")
     shortened: str = Field("", description="What a shorter training changes beside its length.")
-    released: dict = {}
-    printed: dict = {}
+    released: dict = Field({})
+    printed: dict = Field({})
 
     @model_validator(mode="after")
     def _has_a_length(self) -> "Run":
-        if bool(self.released) == bool(self.printed):
-            raise ValueError("expected either released or printed, found both or neither")
+        if not (self.released or self.printed):
+            raise ValueError("expected either released or printed, found neither")
+        if both := sorted(self.released.keys() & self.printed.keys()):
+            raise ValueError(f"{both[0]}: expected either released or printed, found both")
         if not isinstance(self.settings.get("epochs"), int):
-            raise ValueError(f"{self.source}: expected a whole number of epochs, found none: add it")
+            raise ValueError(
+                f"{self.source('epochs')}: expected a whole number of epochs, found none: add it"
+            )
         return self
 
     @property
     def settings(self) -> dict:
         """The paper's settings, wherever they stand."""
-        return self.released or self.printed
+        return self.released | self.printed
 
-    @property
-    def source(self) -> str:
-        """Where they stand: "released" or "printed"."""
-        return "released" if self.released else "printed"
+    def source(self, parameter: str = "") -> str:
+        """Where a parameter stands, nested ones by their first name: "released" or "printed"."""
+        return "printed" if parameter.split(".")[0] in self.printed or not self.released else "released"
 
 
 class Row(Strict):
@@ -100,55 +99,6 @@ class Table(Strict):
                     "them, found null: read them, or say in not_run why none is compared"
                 )
         return self
-
-
-class Term(Strict):
-    """A metric of a run."""
-
-    run: str
-    metric: str
-
-
-class Constant(Term):
-    """All metrics that match, `*` within one step of the key, lie within a range of `within` (their unit)."""
-
-    within: float = Field(gt=0)
-
-
-class Claim(Strict):
-    """A sentence of the paper that numbers can decide, data set by data set."""
-
-    claim: str
-    text: str
-    holds: list[str] = Field(description="Data sets on which the paper's own numbers bear it out.")
-    fails: list[str] = Field([], description="Data sets on which they do not.")
-    note: str = ""
-    greater: Term | None = None
-    than: list[Term] = []
-    constant: Constant | None = None
-
-    @model_validator(mode="after")
-    def _is_decidable(self) -> "Claim":
-        if (self.greater is None) == (self.constant is None) or (self.greater is None) != (not self.than):
-            raise ValueError(f"{self.claim}: expected either greater and than, or constant")
-        if not self.holds or set(self.holds) & set(self.fails):
-            raise ValueError(f"{self.claim}: expected each data set once, under holds or under fails")
-        return self
-
-    @property
-    def datasets(self) -> list[str]:
-        """The paper's data sets on which the claim is checked."""
-        return [*self.holds, *self.fails]
-
-    @property
-    def terms(self) -> list[Term]:
-        """Every metric that the claim needs."""
-        return [self.constant] if self.constant else [self.greater, *self.than]
-
-    @property
-    def printed(self) -> str:
-        """On how many of the data sets the paper's own numbers bear the claim out, such as "4/5"."""
-        return f"{len(self.holds)}/{len(self.datasets)}"
 
 
 class Paper(Strict):
@@ -216,8 +166,9 @@ def load(path: Path) -> Paper:
     """Read and check a paper's file. ValueError, one line per fault, names the file and the key."""
     try:
         content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: expected YAML, found a fault: {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        found = " ".join(str(error).split())
+        raise ValueError(f"{path}: expected YAML in UTF-8, found a fault: {found}: correct it") from error
     try:
         return Paper.model_validate(content)
     except ValidationError as error:

@@ -18,6 +18,7 @@ from latent_anatomy.data.cohorts import Replicate, dataset_of
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.ledger.papers import PHANTOM, Paper
 from latent_anatomy.pipeline.layout import COMPARISON, PAIRED_TESTS, PASSPORT
+from latent_anatomy.provenance import verify
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Result:
     evaluation: dict
     trained_on: str | None = None  # the data set, where it is another
     fold: int | None = None
+    source: str | None = None  # digest of the code that evaluated
     folds: int = 1  # of how many the metrics are means
     of_folds: tuple[dict[str, float], ...] = ()  # the metrics of each
 
@@ -77,9 +79,10 @@ class Results:
 def read(paths: Iterable[Path], study: str, phantom: bool) -> Results:
     """Read metrics.json files, all of real data sets or, with `phantom`, all of phantoms.
 
-    Raises ValueError when a file is damaged, lies elsewhere than its content says, holds NaN, belongs to
-    another study, or to a phantom where real results are asked for (and the other way round), when a
-    result is there twice, and when the seeds of a run were not made alike.
+    Raises ValueError when a file is damaged, is not the one that its passport was sealed for, lies elsewhere
+    than its content says, holds NaN, belongs to another study, or to a phantom where real results are asked
+    for (and the other way round), when a result is there twice, and when the seeds of a run were not made
+    alike.
     """
     runs: dict[tuple[str, str], list[Result]] = {}
     comparisons: dict[str, dict[str, float]] = {}
@@ -96,14 +99,23 @@ def read(paths: Iterable[Path], study: str, phantom: bool) -> Results:
         else:
             names = ("run", "dataset", "seed", "params", "evaluation")
             named = {name: job[name] for name in names}
-            elsewhere = {name: job.get(name) for name in ("trained_on", "fold")}
+            elsewhere = {name: job.get(name) for name in ("trained_on", "fold", "source")}
             result = Result(path, metrics=metrics, **elsewhere, **named)
             runs.setdefault((result.run, dataset), []).append(result)
     for key, own in runs.items():
         own.sort(key=lambda result: (result.seed, result.fold or 0))
         _check_alike(own)
-        runs[key] = _over_folds(own)
+        runs[key] = _over_folds(_of_all(own))
     return Results(runs, comparisons, phantom)
+
+
+def _of_all(own: list[Result]) -> list[Result]:
+    """With the metrics that every seed and fold has: a mean over some of them would be of other people."""
+    common = set.intersection(*(set(result.metrics) for result in own))
+    return [
+        replace(result, metrics={name: value for name, value in result.metrics.items() if name in common})
+        for result in own
+    ]
 
 
 def _over_folds(own: list[Result]) -> list[Result]:
@@ -140,12 +152,11 @@ def in_phantom_folder(path: Path) -> bool:
 
 
 def _parse(path: Path) -> tuple[dict[str, float], dict]:
-    metrics, passport = _read_json(path), _read_json(path.with_name(PASSPORT))
+    metrics, passport = _read_json(path), verify.beside(path.with_name(PASSPORT), {"metrics": path})
     for metric, value in metrics.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"{path}: {metric}: expected a finite number, found {value!r}: evaluate again")
-    job = passport.get("job")
-    job = job if isinstance(job, dict) else {}
+    job = passport["job"]
     needed = ["job", "study", "dataset"]
     if job.get("job") != PAIRED_TESTS:
         needed += ["run", "seed", "params", "evaluation"]
@@ -209,7 +220,10 @@ def _check_alike(own: list[Result]) -> None:
                     f"{other.path}: expected the {what} of {first.path}, found others: seeds of one run must "
                     "be made alike, run them again"
                 )
-        if other.metrics.keys() != first.metrics.keys():
+        # The same code leaves out what is undefined, as a distance to nothing; other code may not know it.
+        if other.metrics.keys() != first.metrics.keys() and (
+            other.source is None or other.source != first.source
+        ):
             differing = sorted(other.metrics.keys() ^ first.metrics.keys())
             raise ValueError(
                 f"{other.path}: expected the metrics of {first.path}, found {len(differing)} that only one "

@@ -56,8 +56,16 @@ def write(rows: Iterable[Row], out: Path) -> None:
 
 def read(path: Path) -> list[Row]:
     """Rows of a ledger file; ValueError when its columns are not those of a ledger."""
-    with Path(path).open(encoding="utf-8", newline="") as stream:
-        table = csv.DictReader(stream)
-        if tuple(table.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{path}: expected the columns {', '.join(COLUMNS)}, found {table.fieldnames}")
-        return [Row(**line) for line in table]
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        found = f"a damaged one ({error})"
+        raise ValueError(f"{path}: expected a ledger, found {found}: make it again") from error
+    if not lines or tuple(lines[0]) != COLUMNS:
+        found = ", ".join(lines[0]) if lines else "nothing"
+        raise ValueError(f"{path}: expected the columns {', '.join(COLUMNS)}, found {found}: make it again")
+    if wrong := [number for number, line in enumerate(lines, start=1) if len(line) != len(COLUMNS)]:
+        found = f"{len(lines[wrong[0] - 1])} in row {wrong[0]}"
+        raise ValueError(f"{path}: expected {len(COLUMNS)} cells in every row, found {found}: make it again")
+    return [Row(*line) for line in lines[1:]]

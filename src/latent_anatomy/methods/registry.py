@@ -28,7 +28,13 @@ def load(name: str) -> ModuleType:
         raise ValueError(
             f"expected a method among {', '.join(names())}, found {name!r}: add methods/{name}.py"
         )
-    return import_module(f"latent_anatomy.methods.{name}")
+    module = import_module(f"latent_anatomy.methods.{name}")
+    if not hasattr(getattr(module, "Method", None), "Params"):
+        lacking = "Method.Params" if hasattr(module, "Method") else "Method"
+        raise ValueError(
+            f"methods/{name}.py: expected a class Method with Params, found no {lacking}: add it"
+        )
+    return module
 
 
 def takes_weights(name: str) -> bool:

@@ -19,40 +19,20 @@ An iteration has five updates by four optimisers, each with its own Adam state o
     5  critic         (D(m) - 1)^2 + D(p)^2 + spectral_weight penalty                           D
 
 Distances are means over pixels and dimensions, KL a sum over dimensions. Where paper and released code
-differ, the defaults are the code's but for `frozen_prior` and `soft_masks`:
+differ, the defaults are the code's but for `frozen_prior` and `soft_masks`: see `Params`, and `mask_gan` and
+`unet` for what is theirs too. `labelled_only` leaves updates 3 to 5 out, as section 5.3.1 trains on MR and
+CT: full supervision, no images without labels.
 
-    decay_per                printed: epoch; released: update, counted by each optimiser (z_regression: twice
-                             an iteration)
-    z_regression             printed: anatomy of y is encoded anew, and what f_M makes of it is compared, so
-                             that f_A is trained too (the mean is taken here); released: s stays, and a
-                             sampled z is compared
-    rounding                 printed: channels sum to 1, as with "argmax"; released: "nearest", of which
-                             nothing may be left; "none" for the paper's figure without thresholding
-    adversarial_on_labelled  printed: one loss for all; released: only unlabelled images
-    frozen_prior             printed: z' is sampled anew; released: in update 2 it is the same at every step
-    spectral_weight, pool, real_masks, unlabelled_images and beta1, minimum_change, restore, doubled_smooth,
-    soft_masks               see `mask_gan` and `unet`
-
-Passes through a network per iteration, of which backward in brackets; f_A takes most of the time:
-
-    repeated_passes     f_A      h        f_M      g        D
-    "as_released"       5 (2)    3 (2)    4 (4)    4 (4)    3 (3)
-    "shared"            2 (2)    2 (2)    4 (4)    4 (4)    3 (3)
-
-"as_released" encodes x once more for updates 2 and 4, after the update before them and in inference mode, and
-a further batch of images for update 5. "shared" takes s, without gradient, and p from the training passes of
-1 and 3: the weights are those of one update earlier, batch normalisation is that of the batch.
-
-An epoch is a pass over the longest stream (released: critic's masks and images do not count). `width` is of
-the U-Net and of the segmentor; printed 64, as is `critic_width`. A last batch of one image is shown twice.
-At evaluation z is its mean; the released graph draws it there too. Images are [0, 1] outside of here.
+An epoch is a pass over the longest stream (released: critic's masks and images do not count). `width`,
+released 64, is of the U-Net and the segmentor. A last batch of one image is shown twice. At evaluation z is
+its mean; the released graph draws it there too. Images are [0, 1] outside of here.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -66,7 +46,7 @@ from latent_anatomy.networks.segmentation_losses import kl, least_squares, sampl
 from latent_anatomy.networks.unet import UNet
 from latent_anatomy.training import labelled_rows
 from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stream, Update
-from latent_anatomy.training.segmentation import CriticParams, validation_loss
+from latent_anatomy.training.segmentation import CriticParams, adversarial_share, validation_loss
 
 PRIOR_SEED = 1  # of `frozen_prior`: the released configuration's
 
@@ -76,13 +56,22 @@ class Params(CriticParams):
 
     channels: int = Field(8, ge=1, description="C, of the anatomy. Printed: 8, for MM-WHS 16.")
     latent: int = Field(8, ge=1, description="nz, dimensions of the modality.")
-    rounding: Rounding = Field("nearest", description="How the anatomy becomes 0 or 1.")
+    rounding: Rounding = Field("nearest", description="Of s. Printed: channels sum to 1, as by argmax.")
     lambda_reconstruction: float = Field(1.0, ge=0, description="Weight of |y - x|.")
     lambda_kl: float = Field(0.01, ge=0, description="Weight of the KL divergence.")
     lambda_z: float = Field(1.0, ge=0, description="Weight of the regression of z.")
-    z_regression: Literal["released", "printed"] = Field("released", description="See above.")
-    adversarial_on_labelled: bool = Field(False, description="Whether the critic judges those masks too.")
+    z_regression: Literal["released", "printed"] = Field(
+        "released", description="A sampled z, s as it was; printed: the mean, s of y anew, f_A trained too."
+    )
+    adversarial_on_labelled: bool = Field(False, description="In update 1 too. Printed: one loss for all.")
     frozen_prior: bool = Field(False, description="Whether update 2 has the same z' always. Released: true.")
+    labelled_only: bool = Field(False, description="Updates 1 and 2 alone, as printed for MR and CT.")
+
+    @model_validator(mode="after")
+    def _no_critic_without_updates(self) -> Self:
+        if self.labelled_only and self.adversarial_on_labelled:
+            raise ValueError("expected labelled_only or adversarial_on_labelled, found both: choose one")
+        return self
 
 
 @dataclass(frozen=True)
@@ -105,35 +94,40 @@ class Method(nn.Module):
         self.params, self.shape, self.selection = params, shape, params.selection
         planes, size = labelled_rows.structures(shape), (shape.height, shape.width)
         encoded, momentum = params.channels + shape.channels, params.momentum
-        self.anatomy_encoder = UNet(
-            shape.channels, params.channels, size, width=params.width, depth=params.depth, momentum=momentum
-        )
+        self.anatomy_encoder = UNet(shape.channels, params.channels, size, **params.network)
         self.modality_encoder = ModalityEncoder(encoded, params.latent, size, momentum)
         self.segmentor = Segmentor(params.channels, planes + 1, params.width, momentum)
         self.decoder = FilmDecoder(params.channels, params.latent, shape.channels)
-        self.critic = MaskCritic(planes, size, params.critic_width)
-        self.pool = FakePool(params.pool, planes, size)
+        if not params.labelled_only:
+            self.critic = MaskCritic(planes, size, params.critic_width)
+            self.pool = FakePool(params.pool, planes, size)
+        self.to(memory_format=torch.channels_last)  # faster, and the same up to the last bits
 
     def optimisers(self) -> dict[str, Optimizer]:
         adam, modality = self.params.adam, (self.modality_encoder, self.decoder)
         everything = (self.anatomy_encoder, self.segmentor, *modality)
         regressed = modality if self.params.z_regression == "released" else (self.anatomy_encoder, *modality)
-        return {
-            "supervised": adam(*everything),
-            "unsupervised": adam(*everything),
-            "z_regression": adam(*regressed),
-            "critic": adam(self.critic),
-        }
+        if self.params.labelled_only:
+            return {"supervised": adam(*everything), "z_regression": adam(*regressed)}
+        of_images = {name: adam(*everything) for name in ("supervised", "unsupervised")}
+        return of_images | {"z_regression": adam(*regressed, each_step=2), "critic": adam(self.critic)}
 
     def schedules(self, optimisers: dict[str, Optimizer], steps_per_epoch: int) -> Schedules:
-        return self.params.schedules(optimisers)
+        return self.params.schedules(optimisers, steps_per_epoch)
 
     def streams(self, train: Data) -> dict[str, Stream]:
-        """Labelled pairs, unlabelled images, unpaired masks; see `CriticParams.streams`."""
-        return self.params.streams(train)
+        streams = self.params.streams(train)
+        return {"labelled": streams["labelled"]} if self.params.labelled_only else streams
 
     def training_step(self, batches: dict[str, Batch], update: Update) -> dict[str, Tensor]:
-        """The five updates of an iteration, in their order."""
+        losses = self.labelled_updates(batches, update)
+        if self.params.labelled_only:
+            return losses
+        others = self.unlabelled_updates(batches, update)
+        return losses | others | {"loss": losses["loss"] + others["loss"]}
+
+    def labelled_updates(self, batches: dict[str, Batch], update: Update) -> dict[str, Tensor]:
+        """Updates 1 and 2, and their losses."""
         params = self.params
         labelled = params.shown(batches["labelled"])
         first = self.forward_pass(labelled.images)
@@ -143,14 +137,17 @@ class Method(nn.Module):
             supervised = supervised + params.lambda_adversarial * self.adversarial_loss(first)
         update("supervised", supervised)
         regressed = self.regress_z(labelled.images, first, update, frozen_prior=params.frozen_prior)
+        losses = {"loss": supervised, "dice": dice, "z_regression": regressed}
+        return losses | {"reconstruction": first.reconstruction, "kl": first.kl}
 
-        images = params.shown_images(batches["unlabelled"])
+    def unlabelled_updates(self, batches: dict[str, Batch], update: Update) -> dict[str, Tensor]:
+        """Updates 3 to 5, and their losses."""
+        params, images = self.params, self.params.shown_images(batches["unlabelled"])
         second = self.forward_pass(images)
         adversarial = self.adversarial_loss(second)
         unsupervised = params.lambda_adversarial * adversarial + self.reconstruction_loss(second)
         update("unsupervised", unsupervised)
-        regressed = regressed + self.regress_z(images, second, update)
-
+        regressed = self.regress_z(images, second, update)
         fakes = second.probabilities
         if params.repeated_passes == "as_released":
             with predicting(self.anatomy_encoder, self.segmentor):
@@ -158,21 +155,21 @@ class Method(nn.Module):
         real = params.shown(batches["masks"]).masks
         critic = critic_losses(self.critic, self.pool, real, fakes, params.spectral_weight)
         update("critic", critic["critic"])
-        return {
-            "loss": supervised + unsupervised,
-            "dice": dice,
-            "reconstruction": first.reconstruction,
-            "kl": first.kl,
-            "unlabelled_reconstruction": second.reconstruction,
-            "unlabelled_kl": second.kl,
-            "adversarial": adversarial,
-            "z_regression": regressed / 2,
-            **critic,
-        }
+        losses = {"loss": unsupervised, "adversarial": adversarial, "unlabelled_z_regression": regressed}
+        other = {"unlabelled_reconstruction": second.reconstruction, "unlabelled_kl": second.kl}
+        return losses | other | critic
+
+    def pass_statistics(self, batches: dict[str, Batch]) -> None:
+        """One pass over labelled and unlabelled images each, as they are shown in training."""
+        for name in ("labelled",) if self.params.labelled_only else ("labelled", "unlabelled"):
+            self.forward_pass(self.params.shown_images(batches[name]))
 
     def forward_pass(self, images: Tensor) -> Pass:
         """One training pass over images (N, C, H, W) in [-1, 1]; z is sampled."""
-        anatomy = self.represent(images)
+        return self.rendered(self.represent(images), images)
+
+    def rendered(self, anatomy: Tensor, images: Tensor) -> Pass:
+        """What follows from the anatomy (N, C, H, W) of images (N, C, H, W) in [-1, 1]."""
         mean, log_variance = self.modality_encoder(anatomy, images)
         reconstructions = self.decoder(anatomy, sampled(mean, log_variance))
         distance = (reconstructions - images).abs().mean()
@@ -218,7 +215,10 @@ class Method(nn.Module):
         """Anatomy (N, C, H, W) -> probabilities (N, L, H, W) float32 of the structures."""
         return self.segmentor(anatomy).float().softmax(dim=1)[:, :-1]
 
-    validate = validation_loss
+    def validate(self, data: Data) -> dict[str, Tensor]:
+        """The `validation_loss` and, where there is a critic, the `adversarial_share`."""
+        share = {} if self.params.labelled_only else {"adversarial_share": adversarial_share(self, data)}
+        return share | validation_loss(self, data)
 
     def segment(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) in [0, 1] -> probabilities (N, L, H, W) float32; the rest is background."""

@@ -95,6 +95,12 @@ class Method(unet.Method):
         update("supervised", loss)
         return {"loss": loss, "dice": dice, "unlabelled_dice": unlabelled}
 
+    def pass_statistics(self, batches: dict[str, Batch]) -> None:
+        """One pass over labelled slices and, from the second round on, over unlabelled ones."""
+        super().pass_statistics(batches)
+        if self.rounds.labeller is not None and "unlabelled" in batches:
+            self.network(self.params.shown_images(batches["unlabelled"]))
+
     def dice(self, batch: Batch) -> Tensor:
         """Dice loss of slices with their masks, rotated: a scalar."""
         shown = self.params.shown(batch)

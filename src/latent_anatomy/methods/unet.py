@@ -20,6 +20,7 @@ one slice is shown twice. `momentum` is Keras' 0.99, which takes hundreds of upd
 short runs. `width` and `depth` make the network smaller than the printed one, of 64 and 4.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -41,20 +42,15 @@ class Method(nn.Module):
     def __init__(self, params: Params, shape: Shape):
         super().__init__()
         self.params, self.selection = params, params.selection
-        self.network = UNet(
-            shape.channels,
-            labelled_rows.structures(shape) + 1,
-            (shape.height, shape.width),
-            width=params.width,
-            depth=params.depth,
-            momentum=params.momentum,
-        )
+        size, classes = (shape.height, shape.width), labelled_rows.structures(shape) + 1
+        self.network = UNet(shape.channels, classes, size, **params.network)
+        self.to(memory_format=torch.channels_last)  # faster, and the same up to the last bits
 
     def optimisers(self) -> dict[str, Optimizer]:
         return {"supervised": self.params.adam(self.network)}
 
     def schedules(self, optimisers: dict[str, Optimizer], steps_per_epoch: int) -> Schedules:
-        return self.params.schedules(optimisers)
+        return self.params.schedules(optimisers, steps_per_epoch)
 
     def streams(self, train: Data) -> dict[str, Stream]:
         """Labelled slices, and nothing else."""
@@ -66,6 +62,10 @@ class Method(nn.Module):
         loss = self.params.dice_loss(self.probabilities(batch.images), batch.masks)
         update("supervised", loss)
         return {"loss": loss}
+
+    def pass_statistics(self, batches: dict[str, Batch]) -> None:
+        """One pass over labelled slices, as they are shown in training."""
+        self.network(self.params.shown_images(batches["labelled"]))
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Images in [-1, 1] -> probabilities (N, L, H, W) float32 of the structures."""

@@ -1,10 +1,11 @@
 """A discriminator of the encoder's architecture, and the losses of the original GAN (Goodfellow 2014)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -44,6 +45,15 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 def generator_loss(fake: Tensor) -> Tensor:
     """-log Dis(x') from logits, a mean over images and locations: a scalar."""
     return F.softplus(-fake.float()).mean()
+
+
+def gradient_share(one: Tensor, other: Tensor, at: Tensor | Sequence[Tensor]) -> Tensor:
+    """Norm of the gradient of `one` at tensors, of the sum of both losses' norms: a scalar in [0, 1]."""
+    norms = []
+    for loss in (one, other):
+        gradients = torch.autograd.grad(loss, at, retain_graph=True)
+        norms.append(torch.stack([gradient.norm() for gradient in gradients]).norm())
+    return norms[0] / (norms[0] + norms[1]).clamp(min=torch.finfo(norms[0].dtype).tiny)
 
 
 @contextmanager

@@ -116,19 +116,29 @@ class FakePool(nn.Module):
         return self.masks[chances.topk(min(len(fakes), capacity)).indices]
 
 
-def critic_loss(critic: nn.Module, pool: FakePool, real: Tensor, fakes: Tensor) -> Tensor:
-    """(D(real) - 1)^2 + D(fakes)^2: a scalar; of the two batches (N, L, H, W) the shorter one counts.
+def outputs(critic: nn.Module, pool: FakePool, real: Tensor, fakes: Tensor) -> tuple[Tensor, Tensor]:
+    """D(real) and D(fakes); of the two batches (N, L, H, W) the shorter one counts.
 
     The fakes go into the pool, and others come out.
     """
     fakes = pool.exchange(fakes)
     count = min(len(real), len(fakes))
-    return least_squares(critic(real[:count]), real=True) + least_squares(critic(fakes[:count]), real=False)
+    return critic(real[:count]), critic(fakes[:count])
 
 
 def critic_losses(
     critic: MaskCritic, pool: FakePool, real: Tensor, fakes: Tensor, spectral_weight: float
 ) -> dict[str, Tensor]:
-    """What the critic minimises, "critic", and its spectral penalty; real masks and fakes (N, L, H, W)."""
-    loss, penalty = critic_loss(critic, pool, real, fakes), critic.spectral_penalty()
-    return {"critic": loss + spectral_weight * penalty, "spectral_penalty": penalty}
+    """What the critic minimises, (D(real) - 1)^2 + D(fakes)^2 + spectral_weight penalty, as "critic".
+
+    Beside it the penalty and the mean outputs on real masks and fakes, which are (N, L, H, W).
+    """
+    of_real, of_fakes = outputs(critic, pool, real, fakes)
+    penalty = critic.spectral_penalty()
+    loss = least_squares(of_real, real=True) + least_squares(of_fakes, real=False)
+    return {
+        "critic": loss + spectral_weight * penalty,
+        "spectral_penalty": penalty,
+        "critic_on_real": of_real.mean(),
+        "critic_on_fakes": of_fakes.mean(),
+    }

@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from latent_anatomy.networks.encoder_decoder import EPSILON, as_keras
 
 
-def block(inputs: int, outputs: int, momentum: float) -> nn.Sequential:
-    """[Conv 3x3, batch norm, ReLU] twice; `momentum` as Keras counts it."""
+def block(inputs: int, outputs: int, momentum: float, slope: float = 0.0) -> nn.Sequential:
+    """[Conv 3x3, batch norm, ReLU] twice, or LeakyReLU of a `slope`; `momentum` as Keras counts it."""
     layers = []
     for channels in (inputs, outputs):
         layers += [
             nn.Conv2d(channels, outputs, 3, padding=1),
             nn.BatchNorm2d(outputs, eps=EPSILON, momentum=1 - momentum),
-            nn.ReLU(inplace=True),
+            nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers)
 
@@ -56,6 +56,7 @@ class UNet(nn.Module):
         width: int = 64,
         depth: int = 4,
         momentum: float = 0.99,
+        slope: float = 0.0,
     ):
         super().__init__()
         if any(side % 2**depth for side in size):
@@ -64,12 +65,11 @@ class UNet(nn.Module):
                 f"found {size[0]}x{size[1]}: use less depth, or crop the slices"
             )
         widths = [width * 2**i for i in range(depth + 1)]
-        self.features = widths[-1] * (size[0] // 2**depth) * (size[1] // 2**depth)  # of the bottom
-        down = [block(before, after, momentum) for before, after in pairwise([inputs, *widths])]
+        down = [block(before, after, momentum, slope) for before, after in pairwise([inputs, *widths])]
         self.down, self.bottom = nn.ModuleList(down[:-1]), down[-1]
         up = [(deep, shallow) for shallow, deep in pairwise(widths)][::-1]
         self.rise = nn.ModuleList(rise(deep, shallow, momentum) for deep, shallow in up)
-        self.join = nn.ModuleList(block(2 * shallow, shallow, momentum) for _, shallow in up)
+        self.join = nn.ModuleList(block(2 * shallow, shallow, momentum, slope) for _, shallow in up)
         self.pool = nn.MaxPool2d(2)
         self.head = nn.Conv2d(width, outputs, 1)
         self.apply(as_keras)

@@ -14,12 +14,17 @@ def check_kinds(here: str, collection: Collection) -> None:
     for kind, names in (("images", collection.images), ("volumes", collection.volumes)):
         unknown = [name for name in names if not datasets.known(name)]
         among(f"{here}.{kind}", unknown, datasets.NAMES, "the known data sets")
-        wrong = [name for name in names if (kind == "volumes") != hasattr(datasets.find(name), "subjects")]
+        wrong = [name for name in names if (kind == "volumes") != datasets.of_volumes(datasets.find(name))]
         if wrong:
             raise ValueError(f"{here}.{kind}: expected data sets of {kind}, found {wrong[0]!r}")
     sources = {name for chosen in collection.studies.values() for name in chosen.sources}
     for name in collection.pools:
         datasets.find(name)
+    for name in chain.from_iterable(chosen.datasets for chosen in collection.studies.values()):
+        if name != dataset_of(name):
+            raise ValueError(
+                f"{here}: expected data sets under datasets, found the cohort {name!r}: use sweeps"
+            )
     used = set(chain.from_iterable(name.split(SEPARATOR) for name in sources))
     listed = collection.datasets
     wrong = sorted(used - set(listed)) or sorted(name for name in listed if listed.count(name) > 1)
@@ -47,6 +52,9 @@ def check_chosen(
             raise ValueError(
                 f"{here}.external: expected data sets not under datasets, found {each.dataset!r}"
             )
+    among(f"{here}.only", chosen.only, chosen.datasets, f"{here}.datasets")
+    for name, only in chosen.only.items():
+        among(f"{here}.only.{name}", only, methods, "methods")
     for label, sweep in chosen.sweeps.items():
         _check_sweep(f"{here}.sweeps.{label}", sweep, methods)
     runs = dict.fromkeys((*study.runs, *chain.from_iterable(trained.values())))
@@ -54,6 +62,8 @@ def check_chosen(
     among(f"{here}.evaluation", chosen.evaluation, study.evaluation, f"{where}.evaluation")
     for protocol, block in chosen.evaluation.items():
         key = f"{here}.evaluation.{protocol}.datasets"
+        if block.get("datasets") == []:
+            raise ValueError(f"{key}: expected one data set or more, found none: leave the protocol out")
         among(key, block.get("datasets", []), names, f"{here}.datasets")
     names = dict.fromkeys((*names, *trained, *map(dataset_of, trained)))
     for change in chosen.changes:

@@ -79,7 +79,7 @@ def slices(dataset: str) -> Artefact:
 @cache
 def of_volumes(dataset: str) -> bool:
     """Whether a data set is one of volumes. Asked once, because it may take a look at the user's folder."""
-    return hasattr(datasets.find(dataset), "subjects")
+    return datasets.of_volumes(datasets.find(dataset))
 
 
 def model(study: str, dataset: str, run: str, replicate: Replicate, job: Mapping = NO_MORE) -> Artefact:

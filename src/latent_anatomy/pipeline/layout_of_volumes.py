@@ -10,6 +10,7 @@ from latent_anatomy.data.dataset import Subject, Volumes
 from latent_anatomy.pipeline import imaging_steps, layout
 from latent_anatomy.pipeline.layout import PASSPORT, Artefact
 from latent_anatomy.pipeline.volume_files import (
+    FIELD,
     NUMBERS,
     PICTURE,
     files_of,
@@ -26,6 +27,7 @@ def slices(source: Volumes, excluded: Collection[str]) -> Artefact:
     for subject in _taken(source, excluded):
         folder = _folder(source, subject)
         inputs[f"{subject.name}/image"] = f"{folder}/normalise/{volume_name(source.sliced)}"
+        inputs[f"{subject.name}/{FIELD}"] = f"{folder}/register/{volume_name(FIELD)}"
         inputs[f"{subject.name}/brain"] = f"{folder}/strip/{volume_name('brain')}"
         for mask in sorted(subject.masks.keys() - {"brain"}):
             inputs[f"{subject.name}/{mask}"] = f"{folder}/register/{volume_name(mask)}"
@@ -92,7 +94,8 @@ def _chain(
             transforms = {name: moved.outputs[name] for name in files["coregister"]}
     registered = add("register", images | masks | transforms, [*reversed(chain.values()), below])
     brain = {"brain": of("register", "brain")} if "brain" in subject.masks else {}
-    stripped = add("strip", {"image": of("register", source.guide)} | brain, [registered])
+    shown = {"image": of("register", source.guide), "field": of("register", FIELD)}
+    stripped = add("strip", shown | brain, [registered])
     pair = {"image": of("register", source.sliced), "brain": of("strip", "brain")}
     add("normalise", pair, [stripped, registered])
     return chain

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from latent_anatomy.methods import registry as methods
 from latent_anatomy.pipeline import bases
 from latent_anatomy.pipeline.agreement import among, check_chosen, check_kinds
-from latent_anatomy.pipeline.selection import Chosen, Collection, Strict, Study
+from latent_anatomy.pipeline.selection import Chosen, Collection, Name, Strict, Study
 
 
 class ParamsError(ValueError):
@@ -56,9 +56,9 @@ class Params(Strict):
     data: str
     training: Training
     imaging: Imaging = Imaging()
-    methods: dict[str, dict]
-    studies: dict[str, Study]
-    collections: dict[str, Collection]
+    methods: dict[Name, dict]
+    studies: dict[Name, Study]
+    collections: dict[Name, Collection]
 
     @field_validator("methods", mode="before")
     @classmethod
@@ -135,7 +135,8 @@ class Params(Strict):
                 )
                 for label, sweep in each.sweeps.items()
             }
-            chosen[name] = each.model_copy(update={"sweeps": sweeps})
+            only = {name: [run for run in runs if run in left] for name, runs in each.only.items()}
+            chosen[name] = each.model_copy(update={"sweeps": sweeps, "only": only})
         collection = self.collection.model_copy(update={"studies": chosen})
         return self.model_copy(update={"studies": studies, "collections": {self.data: collection}})
 
@@ -152,11 +153,12 @@ class Params(Strict):
                 label: sweep.model_copy(update={"datasets": _less(sweep.datasets, missing)})
                 for label, sweep in chosen.sweeps.items()
             }
-            update = {"datasets": left, "external": external, "sweeps": sweeps}
+            only = {name: runs for name, runs in chosen.only.items() if name in left}
+            update = {"datasets": left, "external": external, "sweeps": sweeps, "only": only}
             studies[name] = chosen.model_copy(update=update)
         collection = self.collection.model_copy(update={**kinds, "studies": studies})
         reduced = self.model_copy(update={"collections": {self.data: collection}})
-        if not reduced.chosen:
+        if not reduced.collection.datasets:
             raise ParamsError(f"params.yaml: data: none of the data sets of {self.data!r} can be had")
         return reduced
 
@@ -175,18 +177,42 @@ def validate(content: Mapping) -> Params:
 
 def load(path: Path) -> Params:
     """Parameters from a YAML file; ParamsError as in `validate`."""
-    with Path(path).open(encoding="utf-8") as stream:
-        return validate(yaml.load(stream, Loader=yaml.CSafeLoader))
+    return validate(parsed(path))
 
 
-def faults(error: ValidationError, prefix: str = "") -> str:
-    """One line for each fault: the key from the root of params.yaml, what is wrong, what was found."""
+def parsed(path: Path) -> Mapping:
+    """The mapping of a YAML file; ParamsError with line and column for what is no YAML, or no mapping."""
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        found = " ".join(filter(None, (error.problem, error.context)))
+        where = f"line {mark.line + 1}, column {mark.column + 1}"
+        raise ParamsError(f"{path}: {where}: expected YAML, found that {found}: correct it") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        found = " ".join(str(error).split())
+        raise ParamsError(f"{path}: expected YAML in UTF-8, found {found}: save it as UTF-8 text") from error
+    if not isinstance(content, Mapping):
+        kind = type(content).__name__
+        raise ParamsError(f"{path}: expected keys such as `methods`, found a {kind}: see params.yaml")
+    return content
+
+
+def faults(error: ValidationError, prefix: str = "", fields: Iterable[str] = ()) -> str:
+    """One line for each fault: the key from the root of params.yaml, what is wrong, what was found.
+
+    `fields` are the keys that the block could have had, for who has misspelt one.
+    """
     lines = []
     for fault in error.errors():
-        key = ".".join(map(str, (*([prefix] if prefix else []), *fault["loc"])))
+        place = [part for part in fault["loc"] if part != "[key]"]
+        key = ".".join(map(str, (*([prefix] if prefix else []), *place))).replace("\n", "\\n")
         message = fault["msg"].removeprefix("Value error, ")
         value = "" if fault["type"] in ("value_error", "missing") else f", found {fault['input']!r}"
-        lines.append(f"params.yaml: {key}{': ' if key else ''}{message}{value}")
+        known = (
+            f": expected one of {', '.join(fields)}" if fault["type"] == "extra_forbidden" and fields else ""
+        )
+        lines.append(f"params.yaml: {key}{': ' if key else ''}{message}{value}{known}")
     return "\n".join(lines)
 
 
@@ -195,4 +221,4 @@ def typed(model: type[BaseModel], block: Mapping, key: str) -> dict:
     try:
         return model.model_validate(dict(block)).model_dump(mode="json")
     except ValidationError as error:
-        raise ParamsError(faults(error, key)) from error
+        raise ParamsError(faults(error, key, model.model_fields)) from error

@@ -76,7 +76,7 @@ def _modules_of(job: dict) -> tuple[str, ...]:
         return ("jobs.evaluate", *_methods_of(job), *asked)
     if kind == "report":
         shown = reports.modules(reports.notebook(job["study"]))
-        return ("jobs.seal", *(module.removeprefix(f"{PACKAGE}.") for module in shown))
+        return ("jobs.report", *(module.removeprefix(f"{PACKAGE}.") for module in shown))
     return {
         "paired-tests": ("jobs.paired_tests", "evaluation.paired_tests"),
         "ledger": ("ledger.build",),

@@ -1,10 +1,17 @@
 """What a collection takes of a study: data sets, their folds and labelled parts, seeds, changes."""
 
 from itertools import chain, product
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from latent_anatomy.data import cohorts, pool
+from latent_anatomy.data import cohorts, names, pool
+
+Value = TypeVar("Value")
+Name = Annotated[str, AfterValidator(names.checked)]
+Once = Annotated[list[Value], AfterValidator(names.once)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # as numpy's generators take it
+Fold = Annotated[int, Field(ge=0)]
 
 
 class Strict(BaseModel):
@@ -19,11 +26,11 @@ class Change(Strict):
     A data set's name stands for all of its cohorts too. Of several changes the last decides.
     """
 
-    runs: list[str] | None = None
-    datasets: list[str] | None = None
+    runs: Once[Name] | None = None
+    datasets: Once[Name] | None = None
     params: dict[str, object] = {}
     evaluation: dict[str, dict] = {}
-    seeds: list[int] | None = Field(None, min_length=1)
+    seeds: Once[Seed] | None = Field(None, min_length=1)
 
     def concerns(self, run: str, dataset: str) -> bool:
         """Whether it is about this run on this data set."""
@@ -36,8 +43,8 @@ class Change(Strict):
 class External(Strict):
     """A data set on whose test split the models are evaluated that were trained on another."""
 
-    dataset: str
-    trained_on: str
+    dataset: Name
+    trained_on: Name
 
 
 class Sweep(Strict):
@@ -47,11 +54,11 @@ class Sweep(Strict):
     `runs` are those that are made there, any of `methods`; without them, the study's own.
     """
 
-    datasets: list[str]
-    splits: list[str]
-    folds: list[int]
-    labelled: list[float | int | str]
-    runs: list[str] | None = None
+    datasets: Once[Name]
+    splits: Once[Name]
+    folds: Once[Fold]
+    labelled: Once[float | int | Name]
+    runs: Once[Name] | None = None
 
     @property
     def cohorts(self) -> list[str]:
@@ -62,15 +69,17 @@ class Sweep(Strict):
 class Chosen(Strict):
     """Data sets (none: not built) and seeds of a study in a collection, and what they change.
 
-    `datasets` are used as they are split, `sweeps` split others in several ways. `evaluation` changes
+    `datasets` are used as they are split, `sweeps` split others in several ways. `only` names what is made on
+    some of `datasets`, any of `methods`, where it is not all of the study's runs. `evaluation` changes
     settings of the study's protocols; there, `datasets` names those of the study on which a protocol
     runs, cohorts included (all of them, where it does not).
     """
 
-    datasets: list[str] = []
-    sweeps: dict[str, Sweep] = {}
+    datasets: Once[Name] = []
+    sweeps: dict[Name, Sweep] = {}
+    only: dict[Name, Once[Name]] = {}
     external: list[External] = []
-    seeds: list[int] = Field(min_length=1)
+    seeds: Once[Seed] = Field(min_length=1)
     changes: list[Change] = []
     evaluation: dict[str, dict] = {}
 
@@ -93,7 +102,9 @@ class Chosen(Strict):
         return list(dict.fromkeys(map(cohorts.dataset_of, self.tested)))
 
     def runs(self, name: str, runs: list[str]) -> list[str]:
-        """What is made on a data set or cohort: a study's own `runs`, unless sweeps choose."""
+        """What is made on a data set or cohort: a study's own `runs`, unless `only` or sweeps choose."""
+        if (place := self.tested.get(name, name)) in self.only:
+            return self.only[place]
         chosen = [runs if sweep.runs is None else sweep.runs for sweep in self._sweeps_of(name)]
         if name in self.datasets or not chosen:
             return runs
@@ -124,7 +135,7 @@ class Chosen(Strict):
 class Study(Strict):
     """A paper: the runs that it compares and how they are evaluated."""
 
-    runs: list[str] = Field(min_length=1)
+    runs: Once[Name] = Field(min_length=1)
     evaluation: dict[str, dict]
 
 
@@ -133,7 +144,7 @@ class Collection(Strict):
 
     images: list[str] = Field(default_factory=list)
     volumes: list[str] = Field(default_factory=list)
-    studies: dict[str, Chosen]
+    studies: dict[Name, Chosen]
 
     @property
     def datasets(self) -> list[str]:

@@ -8,6 +8,10 @@ from latent_anatomy.data.dataset import Subject, Volumes
 PICTURE, NUMBERS, PASSPORT = "picture.png", "numbers.json", "passport.json"
 BESIDE = (PICTURE, NUMBERS, PASSPORT)  # what every step leaves beside its volumes and transforms
 TO_ATLAS = "to_atlas.txt"
+FIELD, COVERAGE = (
+    "field",
+    "coverage.csv",
+)  # where images show something: the mask, and its share of each slice
 
 
 def files_of(dataset: Volumes, step: str) -> list[str]:
@@ -16,7 +20,7 @@ def files_of(dataset: Volumes, step: str) -> list[str]:
     return {
         "bias": [volume_name(name) for name in images],
         "coregister": [transform_name(name) for name in images if name != dataset.sliced],
-        "register": [TO_ATLAS, *map(volume_name, [*images, *masks_of(dataset)])],
+        "register": [TO_ATLAS, *map(volume_name, [*images, *registered_masks(dataset), FIELD]), COVERAGE],
         "strip": [volume_name("brain")],
         "normalise": [volume_name(dataset.sliced)],
     }[step]
@@ -35,6 +39,11 @@ def transform_name(image: str) -> str:
 def masks_of(dataset: Volumes) -> list[str]:
     """The masks that any subject of a data set has, by name."""
     return sorted({name for subject in dataset.subjects for name in subject.masks})
+
+
+def registered_masks(dataset: Volumes) -> list[str]:
+    """The masks of which every subject has a file in atlas space, drawn or not delineated."""
+    return sorted({*masks_of(dataset), *dataset.may_have})
 
 
 def subject_of(dataset: Volumes, name: str) -> Subject:

@@ -33,25 +33,34 @@ def digest(value: object) -> str:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, like: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it becomes `path` only when the block ends without error.
 
     The temporary file is flushed to the disk before it is renamed and removed when anything fails, so
-    a killed process, a full disk or an exception never leaves a half-written `path`.
+    a killed process, a full disk or an exception never leaves a half-written `path`. Its mode follows the
+    umask, and never allows more than that of the file that it replaces or of `like`, of which it is a copy.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)
     temporary = Path(name)
+    mode = allowed(path) & (0o666 if like is None else like.stat().st_mode)
     try:
         yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def allowed(path: Path) -> int:
+    """The mode of a new file under the umask, or of the file at `path`, of both what is narrower."""
+    umask = os.umask(0o077)  # there is no way to ask alone; what is made meanwhile is private
+    os.umask(umask)
+    return 0o666 & ~umask & (path.stat().st_mode if path.is_file() else 0o666)
 
 
 @contextmanager

@@ -58,6 +58,9 @@ def _dispatch(path: Path, functions: dict) -> object:
     except (OSError, RuntimeError, LookupError, TypeError, ValueError, struct.error) as error:
         if isinstance(error, FileNotFoundError):
             raise
+        if isinstance(error, BlockingIOError):
+            found = "found it locked: wait for that one"
+            raise OSError(f"{path}: expected no other process in it, {found}") from error
         raise ValueError(
             f"{path}: expected a whole artefact with its passport, found a damaged one ({error}): "
             "make it again"
@@ -165,8 +168,15 @@ def png_with_passport(data: bytes, passport: dict) -> bytes:
 
 
 def _png_passport(path: Path) -> dict:
-    [chunk] = [chunk for kind, chunk in _png_chunks(path.read_bytes()) if _is_passport(kind, chunk)]
+    chunks = [chunk for kind, chunk in _png_chunks(path.read_bytes()) if _is_passport(kind, chunk)]
+    chunk = _only(chunks)
     return _opened(chunk[8 + len(PNG_KEYWORD) : -4].decode("ascii"))
+
+
+def _only(passports: list) -> object:
+    if len(passports) != 1:
+        raise ValueError(f"{len(passports) or 'no'} passports in it")
+    return passports[0]
 
 
 def of_html(text: str) -> str:
@@ -189,7 +199,7 @@ def _meta(passport: dict) -> str:
 
 
 def _html_passport(path: Path) -> dict:
-    [element] = META.finditer(path.read_bytes().decode())
+    element = _only(list(META.finditer(path.read_bytes().decode())))
     passport = _opened(unescape(element[1]))
     if _meta(passport) != element[0]:
         raise ValueError("the passport was changed after it was sealed")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
+from latent_anatomy.provenance import threads
 from latent_anatomy.provenance.files import digest, hashes, sha256_file
 from latent_anatomy.provenance.sources import PACKAGE_ROOT
 
@@ -60,6 +61,7 @@ def passport(*, inputs: Mapping[str, Path], job: dict, device: str = "cpu") -> d
         "source": commit(),
         "environment": environment(LIBRARIES[job["job"]]),
         "device": device,
+        "threads": threads.number(),
     }
 
 

@@ -25,20 +25,25 @@ class Sources:
 
         Raises ValueError for a name that is no module of this package.
         """
+        summary = hashlib.sha256()
+        for module in sorted(self.reached(*modules)):
+            summary.update(module.encode() + b"\0" + self.text(module) + b"\0")
+        return summary.hexdigest()
+
+    def reached(self, *modules: str) -> set[str]:
+        """`modules` and every module of this package that they import; ValueError as in `digest`."""
         reached, waiting = set(), list(modules)
         while waiting:
             module = waiting.pop()
-            if self._source(module) is None:
+            if self.text(module) is None:
                 raise ValueError(f"expected a module of {PACKAGE}, found {module!r}: check its spelling")
             if module not in reached:
                 reached.add(module)
                 waiting.extend(self._imports(module))
-        summary = hashlib.sha256()
-        for module in sorted(reached):
-            summary.update(module.encode() + b"\0" + self._source(module) + b"\0")
-        return summary.hexdigest()
+        return reached
 
-    def _source(self, module: str) -> bytes | None:
+    def text(self, module: str) -> bytes | None:
+        """The bytes of a module's source, None where there is none."""
         place = "/".join(module.split(".")[1:])
         text = self._read(f"{place}.py") if place else None
         return self._read(f"{place}/__init__.py".lstrip("/")) if text is None else text
@@ -52,11 +57,11 @@ class Sources:
             elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
                 names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
         own = {name for name in names if name.split(".")[0] == PACKAGE}
-        return frozenset(name for name in own if self._source(name) is not None)
+        return frozenset(name for name in own if self.text(name) is not None)
 
     def _imports(self, module: str) -> frozenset[str]:
         if module not in self._imported:
-            self._imported[module] = self.imported(self._source(module), module)
+            self._imported[module] = self.imported(self.text(module), module)
         return self._imported[module]
 
 

@@ -43,8 +43,10 @@ def verdicts(report: Report) -> Iterator[object]:
 
 
 def printed_tables(report: Report) -> Iterator[object]:
-    """The ledger's rows, table by table as the paper has them."""
-    for name in dict.fromkeys(table.table for table in report.paper.tables):
+    """The ledger's rows, table by table as the paper has them; then what was measured in kind."""
+    names = [table.table for table in report.paper.tables]
+    names += [row.table for row in report.rows if row.verdict == "in kind" and row.metric != "claim"]
+    for name in dict.fromkeys(names):
         rows = [row for row in report.rows if row.table == name]
         parts = [table for table in report.paper.tables if table.table == name]
         if rows:

@@ -14,8 +14,10 @@ from latent_anatomy.ledger import table as ledger_table
 from latent_anatomy.ledger.papers import Paper
 from latent_anatomy.ledger.results import Results
 from latent_anatomy.pipeline.layout import place_of
+from latent_anatomy.provenance import verify
 from latent_anatomy.provenance.files import digest, hashes
 from latent_anatomy.provenance.passport import passport
+from latent_anatomy.provenance.unpacking import read_npz
 from latent_anatomy.reports.display import show
 
 Place = tuple[str, str]  # run, data set or cohort
@@ -131,15 +133,26 @@ def read(
 
 
 def history(path: str) -> dict[str, NDArray]:
-    """Column -> values (epochs,) float64 of a history.csv."""
-    with Path(path).open(encoding="utf-8", newline="") as stream:
-        lines = list(csv.DictReader(stream))
-    return {name: np.array([float(line[name]) for line in lines]) for line in lines[:1] for name in line}
+    """Column -> values (epochs,) float64 of a history.csv; ValueError for a damaged one."""
+    again = "train this run again"
+    verify.proven(Path(path))
+    try:
+        head, *lines = csv.reader(Path(path).read_text(encoding="utf-8").splitlines())
+        values = np.array([[float(cell) for cell in line] for line in lines])
+    except (UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise ValueError(
+            f"{path}: expected a table of losses, found a damaged one ({error}): {again}"
+        ) from error
+    if values.shape != (len(lines), len(head)) or not lines or len(set(head)) != len(head):
+        found = f"{len(lines)} rows and {len(head)} names of columns"
+        raise ValueError(f"{path}: expected a number under each name in every row, found {found}: {again}")
+    return dict(zip(head, values.T, strict=True))
 
 
 def _arrays(path: str, prefix: str) -> dict[str, NDArray]:
-    with np.load(path, allow_pickle=False) as arrays:
-        return {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
+    verify.proven(Path(path))
+    arrays = read_npz(Path(path), remedy="evaluate this run again")
+    return {key.removeprefix(prefix): values for key, values in arrays.items() if key.startswith(prefix)}
 
 
 def _by_run(paths: Iterable[str]) -> dict[Place, list[str]]:

@@ -118,8 +118,12 @@ def sign_flip(
     >>> sign_flip([0.1, 0.2, 0.1, 0.3], ["ann", "ann", "ben", "cleo"], seed=1)
     0.25
     """
+    differences = np.asarray(differences, dtype=np.float64)
+    if not len(differences) or not np.isfinite(differences).all():
+        wrong = f"{np.count_nonzero(~np.isfinite(differences))} of {len(differences)} that are not"
+        raise ValueError(f"expected finite differences, found {wrong}: leave out what has no value")
     membership = np.unique(np.asarray(subjects), return_inverse=True)[1]
-    sums = np.bincount(membership, weights=np.asarray(differences, dtype=np.float64))
+    sums = np.bincount(membership, weights=differences)
     observed = abs(sums.sum())
     slack = 1e-9 * np.abs(sums).sum()  # sums in another order differ in their last bits
     if len(sums) <= EXACT_UP_TO:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from latent_anatomy.networks.batchnorm import recalibrated
 from latent_anatomy.training.method import Data, Stream
 from latent_anatomy.training.seeds import derived_seed
 from latent_anatomy.training.state import TrainingState, only_one
@@ -51,7 +52,9 @@ class Loop:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches of the longest stream, the last partial one included."""
+        """As many as the method says, else batches of the longest stream, the last partial one included."""
+        if chosen := getattr(self.method.params, "steps_per_epoch", None):
+            return chosen
         return max(math.ceil(len(stream.indices) / stream.batch_size) for stream in self.streams.values())
 
     def autocast(self):
@@ -69,6 +72,20 @@ class Loop:
                 batches += stream.indices[shuffled.to(stream.indices.device)].split(stream.batch_size)
             orders[name] = batches
         return orders
+
+    def recalibrate(self, epoch: int) -> None:
+        """Take batch statistics anew of the first batches of an epoch, where the method asks for that."""
+        count = getattr(self.method.params, "recalibration", 0)
+        if not count:
+            return
+        orders = self.orders(epoch)
+        torch.manual_seed(derived_seed(self.seed, epoch, "recalibrate"))
+        self.method.train()
+        with recalibrated(self.method), torch.no_grad(), self.autocast():
+            for place in range(count):
+                chosen = {name: order[place % len(order)] for name, order in orders.items()}
+                batches = {name: self.train_data.batch(rows) for name, rows in chosen.items()}
+                self.method.pass_statistics(batches)
 
 
 def train(
@@ -88,7 +105,8 @@ def train(
     epoch (from 1), rate/<optimiser>, train/<loss> (mean over the epoch's steps), val/<value>.
     A method with `fit` is fitted, once and from the beginning, and its history is one row without rates and
     losses. Raises FloatingPointError, naming epoch and step, when a loss is not finite; BlockingIOError
-    when another process trains in `scratch`; ValueError when the state there is that of another network.
+    when another process trains in `scratch`; ValueError when the state there is damaged, that of another
+    network, or was begun on another device, with another torch or number of threads.
     """
     loop = Loop(method, train_data, validation_data, streams_of(method, train_data), seed, settings)
     with only_one(scratch):
@@ -139,6 +157,7 @@ def _run(loop: Loop, state: TrainingState, label: str, save_every_seconds: float
                 if monotonic() - saved >= save_every_seconds:
                     state.save()
                     saved = monotonic()
+            loop.recalibrate(state.epoch)
             state.end_epoch(_validate(loop, state.epoch))
             bar.set_postfix(
                 {name: f"{value:.3g}" for name, value in state.history[-1].items() if "/l" in name}

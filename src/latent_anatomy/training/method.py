@@ -182,6 +182,10 @@ class Method(Protocol):
     `validate(data: Data) -> dict[str, Tensor]`: scalars, written to the history after each epoch; the last
     is what `dvc plots` draws.
     `selection: Selection`: without it, all epochs are trained and the last one's weights are kept.
+    `params.steps_per_epoch: int | None`: of training; without it, an epoch is a pass over the longest stream.
+    `params.recalibration: int`, with `pass_statistics(batches) -> None`: before each validation, running
+    statistics are replaced by the means over this pass of so many batches, in training mode and without
+    gradients. They stay in the checkpoint; passes in training mode do not use them.
     """
 
     params: MethodParams

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from latent_anatomy.metrics import dice
+from latent_anatomy.networks.adversarial import gradient_share
 from latent_anatomy.networks.rotation import randomly_rotated
+from latent_anatomy.networks.rounding import harden
 from latent_anatomy.networks.segmentation_losses import SMOOTH, dice_loss
 from latent_anatomy.training import labelled_rows
 from latent_anatomy.training.method import Batch, Data, MethodParams, Schedules, Selection, Stream
-from latent_anatomy.training.optimisers import DecayingAdam, DecayPer, decay_per_epoch
+from latent_anatomy.training.optimisers import DecayingAdam, DecayPer, Factor, annealed
 
 VALIDATION_BATCH = 16
 DRAW = {"unlabelled": 1, "images": 2}  # seeds of which images are shown unlabelled, the same in every run
@@ -25,7 +27,10 @@ DRAW = {"unlabelled": 1, "images": 2}  # seeds of which images are shown unlabel
 class SegmentationParams(MethodParams):
     """What all of them have; the defaults are the released ones of the U-Net, but for `soft_masks`."""
 
-    epochs: int = Field(500, ge=1, description="Passes over the longest stream.")
+    epochs: int = Field(500, ge=1, description="Passes over the longest stream, or `steps_per_epoch`.")
+    steps_per_epoch: int | None = Field(
+        None, ge=1, description="Training steps of an epoch, in the place of a pass; none: as released."
+    )
     batch_size: int = Field(4, ge=1, description="Slices per step and stream.")
     width: int = Field(64, ge=1, description="Channels of the U-Net's first block.")
     depth: int = Field(4, ge=1, description="Halvings of the image in the U-Net.")
@@ -34,11 +39,17 @@ class SegmentationParams(MethodParams):
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's first decay rate.")
     decay: float = Field(1e-4, ge=0, description="The rate is divided by 1 + decay t.")
     decay_per: DecayPer = Field("update", description="What t counts. Printed: epoch.")
+    annealed_to: float = Field(
+        1.0, gt=0, le=1, description="Part of the rate that half a cosine leaves at the end. Released: all."
+    )
     rotation: float = Field(
         90.0, ge=0, le=180, description="Largest rotation in degrees. 0: none, as for QMRI."
     )
     soft_masks: bool = Field(False, description="Whether rotated masks stay bilinear. Released: true.")
     doubled_smooth: bool = Field(True, description="Dice loss of -1, not 0, on what is and stays empty.")
+    recalibration: int = Field(
+        0, ge=0, description="Batches of which batch statistics are taken anew before validation; 0: running."
+    )
     minimum_change: float = Field(
         1e-3, ge=0, description="Of the validation loss in an epoch that is better."
     )
@@ -46,19 +57,29 @@ class SegmentationParams(MethodParams):
     restore: bool = Field(False, description="Whether the best epoch is kept. Released: the last.")
 
     @property
+    def network(self) -> dict[str, float]:
+        """What a U-Net is built with beside its channels and the size of images."""
+        return {"width": self.width, "depth": self.depth, "momentum": self.momentum}
+
+    @property
     def selection(self) -> Selection:
         """How training ends."""
         return Selection("loss", "min", self.minimum_change, self.patience, self.restore)
 
-    def adam(self, *networks: nn.Module) -> DecayingAdam:
-        """An optimiser of all parameters of the networks, with a state of its own."""
+    def adam(self, *networks: nn.Module, each_step: int = 1) -> DecayingAdam:
+        """An optimiser of all parameters of the networks, with a state and a count of its own."""
         parameters = [parameter for network in networks for parameter in network.parameters()]
         decay = self.decay if self.decay_per == "update" else 0.0
-        return DecayingAdam(parameters, self.learning_rate, self.beta1, decay)
+        return DecayingAdam(parameters, self.learning_rate, self.beta1, decay, each_step)
 
-    def schedules(self, optimisers: dict[str, Optimizer]) -> Schedules:
-        """The decay per epoch, where it is that; per update the optimisers decay themselves."""
-        return Schedules() if self.decay_per == "update" else decay_per_epoch(optimisers, self.decay)
+    def schedules(self, optimisers: dict[str, Optimizer], steps_per_epoch: int) -> Schedules:
+        """The annealing, and the decay per epoch; per update the optimisers decay themselves."""
+
+        def factor(step: int) -> float:
+            epoch = 0 if self.decay_per == "update" else step // steps_per_epoch
+            return annealed(step, self.epochs * steps_per_epoch, self.annealed_to) / (1 + self.decay * epoch)
+
+        return Schedules(per_step=[Factor(optimisers.values(), factor)])
 
     def shown(self, batch: Batch) -> Batch:
         """A batch as the networks see it: rotated, images in [-1, 1], masks float32."""
@@ -121,3 +142,17 @@ def validation_loss(method: nn.Module, data: Data) -> dict[str, Tensor]:
         counts = dice.counts(method.segment(batch.images), batch.masks)
         values.append(dice.dice(counts.sum(1), SMOOTH))
     return {"loss": 1 - torch.cat(values).mean()}
+
+
+@torch.enable_grad()
+def adversarial_share(method: nn.Module, data: Data) -> Tensor:
+    """How much of what the anatomy learns from unlabelled images the critic says: a scalar in [0, 1].
+
+    Norm of the gradient of lambda_adversarial (D(p) - 1)^2, of the sum of both losses' norms, at s before
+    rounding, on up to 16 delineated slices of `data`; the other is reconstruction and KL. Of SDNet.
+    """
+    images = 2 * data.batch(labelled_rows.delineated(data)[:VALIDATION_BATCH]).images - 1
+    soft = method.soft(images).detach().requires_grad_()
+    outputs = method.rendered(harden(soft, method.params.rounding), images)
+    adversarial = method.params.lambda_adversarial * method.adversarial_loss(outputs)
+    return gradient_share(adversarial, method.reconstruction_loss(outputs), soft)

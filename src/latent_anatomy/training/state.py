@@ -2,7 +2,6 @@
 
 import fcntl
 import math
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from latent_anatomy.provenance.files import atomic_write
+from latent_anatomy.training import state_file
 
 
 @contextmanager
@@ -116,20 +115,21 @@ class TrainingState:
                 for name in ("epoch", "step", "sums", "first_bad_step", "history", "best")
             },
         }
-        with atomic_write(self.path) as temporary:
-            torch.save(content, temporary)
+        state_file.write(self.path, content, _device_of(self.method))
 
     def load(self, device: torch.device) -> None:
-        """Go on from the saved state, if there is one. ValueError when it is of another network."""
+        """Go on from the saved state, if there is one.
+
+        ValueError when it is damaged, of another network, or was begun on another device, torch or threads.
+        """
         if not self.path.is_file():
             return
+        content = state_file.read(self.path, device)
         try:
-            content = torch.load(self.path, map_location=device, weights_only=True)
             self.method.load_state_dict(content["method"])
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        except RuntimeError as error:
             raise ValueError(
-                f"{self.path}: expected the saved state of this network, found another's or a damaged file: "
-                "delete it, and training starts anew"
+                f"{self.path}: expected the saved state of this network, found another's: {state_file.ANEW}"
             ) from error
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(content["optimisers"][name])
@@ -138,3 +138,7 @@ class TrainingState:
                 schedule.load_state_dict(state)
         for name, value in content["place"].items():
             setattr(self, name, value)
+
+
+def _device_of(method: nn.Module) -> torch.device:
+    return next(iter(method.state_dict().values())).device

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -208,12 +209,19 @@ def _name(job: dict) -> str:
 
 
 def _add_ledger(content: Content, path: str) -> None:
-    """Rows by what they are of; a claim is of all its data sets together."""
+    """Rows by what they are of; a claim that stands there once is of all its data sets together."""
     rows = {}
-    for row in csv.DictReader(io.StringIO(content.version.read(path).decode())):
-        dataset = "" if row["metric"] == "claim" else row["dataset"]
+    read = list(csv.DictReader(io.StringIO(content.version.read(path).decode())))
+    claims = Counter(_claim(row) for row in read if row["metric"] == "claim")
+    for row in read:
+        dataset = "" if claims[_claim(row)] == 1 and row["metric"] == "claim" else row["dataset"]
         key = (row["study"], row["table"], dataset, row["method"], row["metric"])
         if key in rows:
-            raise ValueError(f"expected one row of {' '.join(key)}, found two")
+            found = f"expected one row of {' '.join(key)}, found two"
+            raise ValueError(f"{path} of {content.version.name}: {found}: run the ledger rule again")
         rows[key] = row
     content.ledgers[path] = rows
+
+
+def _claim(row: dict) -> tuple[str, ...]:
+    return row["study"], row["table"], row["method"]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from latent_anatomy.provenance.files import write_text
+from latent_anatomy.provenance.lock import alone
 from latent_anatomy.reports import markup
 from latent_anatomy.reports.markup import Html, fold, join, tag
 from latent_anatomy.versions import made_by, measured, read
@@ -15,8 +16,9 @@ def write(a: str, b: str, out: Path, folder: Path) -> None:
 
     Same versions, same bytes. Raises ValueError for a name that git does not know and for damaged files.
     """
-    first, second = (gather(read.load(name, folder)) for name in (a, b))
-    write_text(out, render(first, second))
+    with alone(out):
+        first, second = (gather(read.load(name, folder)) for name in (a, b))
+        write_text(out, render(first, second))
 
 
 def render(a: Content, b: Content) -> str:

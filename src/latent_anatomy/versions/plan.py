@@ -17,6 +17,7 @@ from latent_anatomy.pipeline.layout import LEDGER, Artefact
 from latent_anatomy.pipeline.params import Params
 from latent_anatomy.pipeline.resolve import PACKAGE, resolve
 from latent_anatomy.provenance.formats import read_passport
+from latent_anatomy.provenance.verify import MADE_BY
 from latent_anatomy.versions.contents import flatten
 from latent_anatomy.versions.differences import changes
 
@@ -82,7 +83,8 @@ def made_by(artefact: Artefact, name: str) -> dict:
         with suppress(ValueError, LookupError):
             return read_passport(Path(artefact.path))["job"]
     file = FOLDER / f"{name}.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    job = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return {key: value for key, value in job.items() if key != MADE_BY}
 
 
 def differences(made: dict, job: dict) -> Iterable[str]:

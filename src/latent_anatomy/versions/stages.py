@@ -14,7 +14,7 @@ from latent_anatomy.data.pool import SEPARATOR
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.evaluation import registry as protocols
 from latent_anatomy.methods import registry as methods
-from latent_anatomy.pipeline import layout, reports
+from latent_anatomy.pipeline import layout, raw_jobs, reports
 from latent_anatomy.pipeline.artefacts import artefacts
 from latent_anatomy.pipeline.imaging_steps import of_subject
 from latent_anatomy.pipeline.layout import LEDGER, Artefact
@@ -84,17 +84,19 @@ def _stage(name: str, artefact: Artefact, params: Params) -> dict:
     job = name if kind in (LEDGER, "imaging") else f"{name}.json"  # of several jobs, or of one
     cores = "all" if kind == "imaging" else "1"  # Snakemake takes the subjects one by one
     target = f"raw-{place}" if kind == "raw" else artefact.path
+    allowed = f"--allowed-rules {_rules(kind, place)} --force " if _rules(kind, place) else ""
     return {
-        "cmd": f"snakemake --cores {cores} --allowed-rules {_rules(kind, place)} --force -- {quote(target)}",
+        "cmd": f"snakemake --cores {cores} {allowed}-- {quote(target)}",
         "deps": [f".params/{job}", *_inputs(kind, place, artefact, params)],
         **_kinds(_outputs(kind, place, artefact)),
     }
 
 
 def _rules(kind: str, place: str) -> str:
-    """The rules that may run; those before it have their own stages."""
+    """The rules that may run; those before it have their own stages. Empty for all that it asks for."""
     if kind == "raw":
-        return f"raw-{place}"
+        brought = raw_jobs.of(datasets.find(place)) if datasets.known(place) else [f"raw-{place}"]
+        return f"raw-{place}" if f"raw-{place}" in brought else ""
     if kind == "imaging":
         return " ".join(["gate", *(f"{step}-{place}" for step in of_subject(place))])
     if kind == "slice":

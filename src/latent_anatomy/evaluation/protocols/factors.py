@@ -1,4 +1,4 @@
-"""How much does each dimension of z say? (Chartsias et al. 2019, section 5.6)
+"""How much does each dimension of z say, and each channel of s? (Chartsias et al. 2019, section 5.6)
 
 q(z_i | x) is a Gaussian of mean mu_i and variance exp(logvar_i). The prior has variance 1: a dimension
 whose posterior is as wide says nothing of its image, one that is narrow is informative.
@@ -9,7 +9,13 @@ whose posterior is as wide says nothing of its image, one that is narrow is info
     factors/variance/rest         the mean of the others; left out where z has two
     factors/mean_variance/z<i>    variance of mu_i over the test images: 0 where a dimension is not used
 
-Arrays factors/variance and factors/mean_variance (nz,) float64.
+s is printed as one-hot. Rounded, it may be 0 in all channels; and of many channels, some may never be used:
+
+    factors/no_channel            part of the pixels of the test images that are in no channel of s
+    factors/area/c<i>             part of them in channel i, from 0
+    factors/empty_channels        channels with less than `empty` of the pixels
+
+Arrays factors/variance and factors/mean_variance (nz,), factors/area (C,) float64.
 """
 
 from collections.abc import Mapping
@@ -17,19 +23,22 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from pydantic import Field
+from torch import Tensor, nn
 
-from latent_anatomy.evaluation.common import Settings, batches
+from latent_anatomy.evaluation.common import Settings, batches, infer
 from latent_anatomy.evaluation.factorised import array
 from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.training.method import Data
 
-NEEDS = (("posterior",),)
-UNPAIRED = {"factors/*": "dimensions of z, which no two trainings share"}
+NEEDS = (("posterior", "anatomy"),)
+UNPAIRED = {"factors/*": "dimensions of z and channels of s, which no two trainings share"}
 
 
 class Params(Settings):
-    """Nothing to choose."""
+    """When a channel counts as empty."""
+
+    empty: float = Field(1e-3, ge=0, lt=1, description="Part of the pixels below which a channel is empty.")
 
 
 def possible(splits: dict[str, Data]) -> bool:
@@ -49,7 +58,19 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     ordered = np.sort(variance)
     parts = {"least": ordered[:1], "second": ordered[1:2], "rest": ordered[2:]}
     metrics |= {f"factors/variance/{name}": float(part.mean()) for name, part in parts.items() if len(part)}
-    return Results(metrics, {"factors/variance": variance, "factors/mean_variance": mean_variance})
+    areas = array(infer(lambda part: used(method.anatomy(part)), splits["test"].images)).mean(axis=0)
+    metrics |= {f"factors/area/c{i}": float(value) for i, value in enumerate(areas[1:])}
+    metrics |= {
+        "factors/no_channel": float(areas[0]),
+        "factors/empty_channels": float((areas[1:] < settings.empty).sum()),
+    }
+    arrays = {"factors/variance": variance, "factors/mean_variance": mean_variance, "factors/area": areas[1:]}
+    return Results(metrics, arrays)
+
+
+def used(anatomy: Tensor) -> Tensor:
+    """s (N, C, H, W) -> parts of the pixels that are in no channel, and in each: (N, 1 + C)."""
+    return torch.cat([(anatomy == 0).all(1, keepdim=True), anatomy], dim=1).mean((2, 3))
 
 
 def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:

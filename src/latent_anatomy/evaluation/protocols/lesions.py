@@ -17,11 +17,18 @@ one patient to the next. The paper's numbers stand below "training"; beside it, 
                                             as in `latent_anatomy.metrics.lesions.measures.summary`
     lesions/gap/training, lesions/gap/validation    the oracle's mean Dice minus theirs
 
+A method that tells what its map is a residual of is scored a second time by the field's other map, the
+positive residual max(x - x', 0), as lesions are brighter than tissue: all of the above below
+lesions/positive/. Of it too, whether it has learnt, and where it has an adversary, whether that had a say:
+
+    lesions/l1/<training, validation, test>    mean |x - x'| over the region's pixels without lesion
+    lesions/adversarial_share                  of the decoder's gradient, on the first validation images
+
 Best thresholds are sought before small components are dropped, so that a gap can lie a little below 0.
 The paper does not say of which voxels its percentile is, nor whether before or after the filter.
 
-Arrays: lesions/subject (P,) text, the patients with lesions; lesions/<kind>/dice (P,) float64, theirs;
-lesions/histogram/edges (101,) float64 and lesions/histogram/<healthy_training, healthy_test, lesion>
+Arrays: lesions/subject (P,) text, the patients with lesions; lesions/[positive/]<kind>/dice (P,) float64,
+theirs; lesions/histogram/edges (101,) float64 and lesions/histogram/<healthy_training, healthy_test, lesion>
 (100,) int64, how many filtered residuals inside the eroded brain mask lie in each bin, the last bin also
 holding all above it; and of up to 8 test slices with lesions, evenly spaced, figure/lesions/<original,
 reconstruction, residual, segmentation, reference>: the residual after the filter, white at the last edge
@@ -32,8 +39,7 @@ a `residual(images, reconstructions)` of what it reconstructs, that is what it i
 figure needs the reconstructions and they may take seconds.
 """
 
-from collections.abc import Container, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -42,22 +48,25 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from latent_anatomy.evaluation.common import Settings, infer, pictures, spaced
+from latent_anatomy.evaluation.lesion_maps import OWN, POSITIVE, Answer, mask, scored, ways
 from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.metrics.lesions.measures import LEAST_OVERLAP, summary
 from latent_anatomy.metrics.lesions.patients import Patient, histogram, ranked
 from latent_anatomy.metrics.lesions.postprocessing import PostProcessing
-from latent_anatomy.metrics.lesions.ranking import best_dice
-from latent_anatomy.metrics.lesions.stacks import stacks
+from latent_anatomy.metrics.lesions.ranking import Ranking, best_dice
 from latent_anatomy.metrics.lesions.thresholds import PERCENTILE, percentile
-from latent_anatomy.training.method import Data, Stack
+from latent_anatomy.training.method import Data
 
 NEEDS = (("anomaly_map",),)
+MASKS = ("lesion",)
 UNPAIRED = {
     "lesions/oracle/dice": "a bound: nothing is claimed of it",
+    "lesions/positive/oracle/dice": "a bound: nothing is claimed of it",
     "lesions/histogram/*": "counts of voxels, for the figure",
 }
 
-REGIONS = ("brain", "head")  # the first that the data have; a head is what is left without skull stripping
+# The first that the data have. Without skull stripping, `interior` is the head without its scalp and skull.
+REGIONS = ("brain", "interior", "head")
 
 
 class Params(Settings):
@@ -84,139 +93,111 @@ def possible(splits: dict[str, Data]) -> bool:
 def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task: str, seed: int) -> Results:
     """Metrics and arrays as above; ValueError for data without the masks, or without a lesion to find."""
     method.eval()
-    chain = settings.post
     brains = {name: mask(name, splits[name], REGIONS) for name in ("train", "val", "test")}
     lesions = {name: mask(name, splits[name], ("lesion",)) for name in ("val", "test")}
     lesions["train"] = np.zeros_like(brains["train"])  # not asked for: healthy, or taken to be
-    ill = {name: np.flatnonzero(lesion.any(axis=(1, 2))) for name, lesion in lesions.items()}
-    if not len(ill["test"]):
+    if not lesions["test"].any():
         raise ValueError("split test: expected slices with lesions, found none: there is nothing to find")
-    shown = ill["test"][spaced(len(ill["test"]))].tolist()
+    ill = np.flatnonzero(lesions["test"].any(axis=(1, 2)))
+    shown = ill[spaced(len(ill))].tolist()
 
-    def patients(name: str, subjects: Container[str]) -> Iterator[tuple[Patient, Tensor | None]]:
-        return scored(method, splits[name], brains[name], lesions[name], chain, subjects)
+    healthy: dict[str, list[NDArray]] = {way: [] for way in ways(method)}
+    test: dict[str, list[Patient]] = {way: [] for way in healthy}
+    diseased: dict[str, list[Ranking]] = {way: [] for way in healthy}
+    distances: dict[str, list[tuple[float, int]]] = {name: [] for name in brains}
+    rebuilt: dict[int, Tensor] = {}
+    for name in brains:
+        subjects = sorted(set(splits[name].subject))
+        if name == "val" and POSITIVE not in healthy:  # nothing to know of who has no lesion
+            subjects = sorted(
+                {splits["val"].subject[row] for row in np.flatnonzero(lesions["val"].any((1, 2)))}
+            )
+        if name == "train":
+            subjects = [subjects[index] for index in spaced(len(subjects), settings.threshold_subjects)]
+        for answer in scored(method, splits[name], brains[name], lesions[name], settings.post, subjects):
+            if answer.reconstructions is not None:
+                distances[name].append(answer.distance)
+            for way, patient in answer.patients.items():
+                if name == "train":
+                    healthy[way].append(patient.smoothed[patient.region])
+                elif name == "test":
+                    test[way].append(patient)
+                elif patient.lesion.any():
+                    diseased[way] += ranked([patient])[1]
+            if name == "test" and answer.reconstructions is not None:
+                rebuilt |= _shown(answer, shown)
 
-    subjects = sorted(set(splits["train"].subject))
-    chosen = [subjects[index] for index in spaced(len(subjects), settings.threshold_subjects)]
-    training = [patient.smoothed[patient.region] for patient, _ in patients("train", chosen)]
-    test, reconstructions = [], {}
-    for patient, told in patients("test", splits["test"].subject):
-        test.append(patient)
-        if told is not None:
-            places = {row: i for i, row in enumerate(patient.rows.tolist()) if row in shown}
-            reconstructions |= {row: told[i].clone() for row, i in places.items()}
-    pooled, single = ranked(test)
-
-    thresholds = {"training": percentile(training, settings.percent)}
-    if len(ill["val"]):
-        diseased = {splits["val"].subject[row] for row in ill["val"]}
-        thresholds["validation"] = best_dice(ranked(each for each, _ in patients("val", diseased))[1])[0]
-    thresholds["oracle"] = best_dice([each for each in single if each.lesion_voxels])[0]
-
-    metrics = {"auprc": pooled.average_precision(), "prevalence": pooled.lesion_voxels / pooled.voxels}
+    metrics: dict[str, float] = {}
     arrays: dict[str, NDArray] = {
-        "lesions/subject": np.array([patient.subject for patient in test if patient.lesion.any()])
+        "lesions/subject": np.array([patient.subject for patient in test[OWN] if patient.lesion.any()])
     }
+    for way in healthy:
+        found, dice = delineated(healthy[way], diseased[way], test[way], settings)
+        metrics |= {f"lesions/{way}{name}": value for name, value in found.items()}
+        arrays |= {f"lesions/{way}{name}": values for name, values in dice.items()}
+    for split, name in (("train", "training"), ("val", "validation"), ("test", "test")):
+        if distances[split]:
+            total, pixels = map(sum, zip(*distances[split], strict=True))
+            metrics[f"lesions/l1/{name}"] = total / pixels
+    if hasattr(method, "adversarial_share"):
+        first = torch.arange(min(method.params.batch_size, len(splits["val"])), device=splits["val"].device)
+        share = method.adversarial_share(splits["val"].batch(first).images)
+        metrics["lesions/adversarial_share"] = float(share)
+
+    counted = histogram(healthy[OWN], test[OWN])
+    arrays |= {f"lesions/histogram/{name}": values for name, values in counted.items()}
+    images = splits["test"].batch(torch.tensor(shown, device=splits["test"].device)).images
+    threshold = metrics["lesions/training/threshold"]
+    planes = {"original": images} | drawn(test[OWN], shown, settings.post, threshold, counted["edges"][-1])
+    if hasattr(method, "reconstruct"):
+        known = [rebuilt[row] for row in shown if row in rebuilt]
+        planes["reconstruction"] = torch.stack(known) if known else infer(method.reconstruct, images)
+    arrays |= {f"figure/lesions/{name}": pictures(values) for name, values in planes.items()}
+    return Results(metrics, arrays)
+
+
+def delineated(
+    healthy: list[NDArray], diseased: list[Ranking], test: list[Patient], settings: Params
+) -> tuple[dict[str, float], dict[str, NDArray]]:
+    """Metrics and Dice coefficients by one kind of map, without `lesions/` before their names.
+
+    healthy: of each training patient the filtered residuals (n,) inside the eroded mask; diseased: the ranked
+    voxels of each validation patient with lesions.
+    """
+    pooled, single = ranked(test)
+    thresholds = {"training": percentile(healthy, settings.percent)}
+    if diseased:
+        thresholds["validation"] = best_dice(diseased)[0]
+    thresholds["oracle"] = best_dice([each for each in single if each.lesion_voxels])[0]
+    metrics = {"auprc": pooled.average_precision(), "prevalence": pooled.lesion_voxels / pooled.voxels}
+    arrays = {}
     for kind, threshold in thresholds.items():
         counts = [
-            patient.compare(patient.segment(chain, threshold), chain, settings.least_overlap)
+            patient.compare(patient.segment(settings.post, threshold), settings.post, settings.least_overlap)
             for patient in test
         ]
         measured = summary(counts)
         metrics |= {name: measured.pop(name) for name in ("patients", "patients_without_lesions")}
         metrics |= {f"{kind}/{name}": value for name, value in ({"threshold": threshold} | measured).items()}
-        arrays[f"lesions/{kind}/dice"] = np.array([each.dice for each in counts if each.lesion_voxels])
-    metrics |= {
+        arrays[f"{kind}/dice"] = np.array([each.dice for each in counts if each.lesion_voxels])
+    gaps = {
         f"gap/{kind}": metrics["oracle/dice"] - metrics[f"{kind}/dice"]
         for kind in thresholds
         if kind != "oracle"
     }
+    return metrics | gaps, arrays
 
-    counted = histogram(training, test)
-    arrays |= {f"lesions/histogram/{name}": values for name, values in counted.items()}
-    images = splits["test"].batch(torch.tensor(shown, device=splits["test"].device)).images
-    planes = {"original": images} | drawn(test, shown, chain, thresholds["training"], counted["edges"][-1])
-    if hasattr(method, "reconstruct"):
-        rebuilt = [reconstructions[row] for row in shown if row in reconstructions]
-        planes["reconstruction"] = torch.stack(rebuilt) if rebuilt else infer(method.reconstruct, images)
-    arrays |= {f"figure/lesions/{name}": pictures(values) for name, values in planes.items()}
-    return Results({f"lesions/{name}": value for name, value in metrics.items()}, arrays)
+
+def _shown(answer: Answer, shown: list[int]) -> dict[int, Tensor]:
+    """Reconstructions of those rows that the figure shows."""
+    rows = enumerate(answer.patients[OWN].rows.tolist())
+    return {row: answer.reconstructions[place].clone() for place, row in rows if row in shown}
 
 
 def paired(arrays: Mapping[str, NDArray]) -> dict[str, Paired]:
     """Dice of the patients with lesions, at thresholds that can be known."""
-    names = [f"lesions/{kind}/dice" for kind in ("training", "validation")]
+    names = [f"lesions/{way}{kind}/dice" for way in (OWN, POSITIVE) for kind in ("training", "validation")]
     return {name: Paired((name,), subject="lesions/subject") for name in names if name in arrays}
-
-
-def mask(split: str, data: Data, names: Sequence[str]) -> NDArray[np.bool_]:
-    """The plane (N, H, W) of the first of `names` that the data have; ValueError without, or undrawn."""
-    name = next((name for name in names if name in data.mask_names), None)
-    if name is None:
-        raise ValueError(
-            f"split {split}: expected slices with the masks lesion, and brain or head, found "
-            f"{', '.join(data.mask_names) or 'none'}: use a data set in which lesions are delineated"
-        )
-    plane = data.masks[:, data.mask_names.index(name)].cpu().numpy()
-    if plane.max() > 1:
-        undrawn = int((plane > 1).any(axis=(1, 2)).sum())
-        raise ValueError(
-            f"split {split}: expected every slice with its mask {name!r}, found {undrawn} of {len(plane)} on "
-            "which it is not delineated: leave their subjects out of this split"
-        )
-    return plane.astype(bool)
-
-
-def scored(
-    method: nn.Module,
-    data: Data,
-    brain: NDArray,
-    lesion: NDArray,
-    chain: PostProcessing,
-    subjects: Container[str],
-) -> Iterator[tuple[Patient, Tensor | None]]:
-    """The given subjects of a split, in the order of their names, and their reconstructions, see `answer`.
-
-    brain and lesion (N, H, W) bool.
-    """
-    runs = stacks(np.array(data.subject), data.position.cpu().numpy())
-    for subject, group in groupby(runs, key=lambda run: run[0]):
-        if subject not in subjects:
-            continue
-        parts = [rows for _, rows in group]
-        rows = np.concatenate(parts)
-        ends = np.cumsum([len(part) for part in parts])
-        indices = torch.from_numpy(rows).to(data.device)
-        region = torch.from_numpy(brain[rows]).to(data.device)
-        stack = Stack(data.batch(indices).images, region, data.position[indices])
-        maps, reconstructions = answer(method, stack)
-        together = [slice(end - len(part), end) for end, part in zip(ends, parts, strict=True)]
-        smoothed = [chain.smooth(maps[part], brain[rows[part]]) for part in together]
-        patient = Patient(
-            subject=subject,
-            rows=rows,
-            stacks=together,
-            smoothed=np.concatenate(smoothed),
-            brain=brain[rows],
-            region=chain.region(brain[rows]),
-            lesion=lesion[rows],
-        )
-        yield patient, reconstructions
-
-
-@torch.no_grad()
-def answer(method: nn.Module, stack: Stack) -> tuple[NDArray[np.float32], Tensor | None]:
-    """Anomaly maps (S, H, W) of one patient, and what they are residuals of, where they are."""
-    reconstructions = None
-    if hasattr(method, "residual"):
-        reconstructions = infer(method.reconstruct, stack.images)
-        maps = method.residual(stack.images, reconstructions)
-    else:
-        maps = method.anomaly_map(stack)
-    expected = (len(stack.images), 1, *stack.images.shape[2:])
-    if tuple(maps.shape) != expected:
-        raise ValueError(f"expected anomaly maps of shape {expected}, found {tuple(maps.shape)}")
-    return maps[:, 0].cpu().numpy(), reconstructions
 
 
 def drawn(

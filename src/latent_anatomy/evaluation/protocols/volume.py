@@ -15,16 +15,17 @@ open, and these are choices made here: stride 1 and borders of 0, the loss (`los
 begins, so that the last ReLU is not dead at the start. Both read areas on slices of all phases that are
 drawn, and are asked for the test subjects' volumes at ED.
 
-    volume/<frozen, fine-tuned>/mean_ml, sd_ml, true_mean_ml, true_sd_ml
-    .../bias_ml, loa_low_ml, loa_high_ml    mean of predicted minus true, and 1.96 SD to each side of it, the
-                                            limits of agreement (Bland and Altman 1986)
-    .../mae_ml, r                           mean absolute error, Pearson's correlation
-    .../p_value, p_permutation              paired t-test of predicted and true; sign flips of subjects
+Beside them stands what needs no regressor: "mean", the mean volume of the training subjects, said of
+everybody, and "counted", the pixels that the method segments as left ventricle (the likeliest structure).
+
+    volume/<w>/mean_ml, sd_ml, true_mean_ml, true_sd_ml, bias_ml, loa_low_ml, loa_high_ml, mae_ml, r
+                                            of w "frozen", "fine-tuned", "mean" and "counted": see
+                                            `metrics.agreement`
+    volume/<w>/p_value, p_permutation       paired t-test of predicted and true; sign flips of subjects
     volume/fine-tuned/slice-dice/<m>        the copy's, see `segmentation`
 
 Of one volume, as where a fold tests one subject, there are means, bias and error alone; pool the folds'
-arrays. A correlation of what does not vary is left out. Arrays, of each volume: volume/subject (V,) text,
-volume/true_ml, volume/frozen/ml, volume/fine-tuned/ml (V,) float64.
+arrays. Arrays, of each volume: volume/subject (V,) text, volume/true_ml, volume/<w>/ml (V,) float64.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,6 +43,7 @@ from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.evaluation.protocols import segmentation
 from latent_anatomy.evaluation.protocols.segmentation import groups, parts, texts
 from latent_anatomy.metrics import dice
+from latent_anatomy.metrics.agreement import agreement
 from latent_anatomy.statistics.inference import sign_flip
 from latent_anatomy.training.method import Data
 from latent_anatomy.training.seeds import derived_seed
@@ -51,7 +53,6 @@ UNPAIRED = {"volume/*": "volumes are compared with the true ones, and not with a
 
 STRUCTURE = "left-ventricle"
 PHASE = "ED"
-LIMITS = 1.96  # standard deviations
 
 
 class Params(Training):
@@ -116,15 +117,20 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
 
     true = millilitres(areas["test"])
     metrics, arrays = {}, {"volume/subject": subjects, "volume/true_ml": true}
+    said = {
+        "mean": np.full(len(true), _mean_volume(train, rows["train"])),
+        "counted": millilitres(_counted(method, test, rows["test"])),
+    }
     for name, (encoder, reader) in _trained(method, splits, rows, areas, unit, settings, seed).items():
-        predicted = millilitres(unit * read(reader, _anatomy(encoder, test, rows["test"])))
-        measured = agreement(predicted, true, subjects, derived_seed(seed, name))
-        metrics |= {f"volume/{name}/{key}": value for key, value in measured.items()}
-        arrays[f"volume/{name}/ml"] = predicted
+        said[name] = millilitres(unit * read(reader, _anatomy(encoder, test, rows["test"])))
         if name == "fine-tuned":
             table = segmentation.count(encoder, test).of_subjects()[1]["slice-dice"]
             names = ("average", *test.mask_names)
             metrics |= segmentation.summary(f"volume/{name}/slice-dice", names, table)
+    for name, predicted in said.items():
+        measured = tested(predicted, true, subjects, derived_seed(seed, name))
+        metrics |= {f"volume/{name}/{key}": value for key, value in measured.items()}
+        arrays[f"volume/{name}/ml"] = predicted
     return Results(metrics, arrays)
 
 
@@ -177,28 +183,33 @@ def _anatomy(method: nn.Module, data: Data, rows: Tensor) -> Tensor:
     return torch.cat([method.anatomy(data.batch(part).images).half() for part in parts(rows, data)])
 
 
-def agreement(predicted: NDArray, true: NDArray, subjects: Sequence[str], seed: int) -> dict[str, float]:
+def _mean_volume(train: Data, rows: Tensor) -> float:
+    """Mean volume in ml, at ED where there are phases, of the training subjects whose areas are known."""
+    at_ed = [row for row in rows.tolist() if train.phase and train.phase[row] == PHASE]
+    chosen = torch.tensor(at_ed or rows.tolist(), device=rows.device)
+    volumes, membership = groups(*([text[row] for row in chosen.tolist()] for text in texts(train)))
+    sizes = _areas(train, chosen).double() * train.spacing_mm[chosen].double().prod(1) / 1000
+    return float(torch.zeros(len(volumes)).double().index_add(0, membership, sizes.cpu()).mean())
+
+
+@torch.no_grad()
+def _counted(method: nn.Module, data: Data, rows: Tensor) -> Tensor:
+    """Pixels (n,) of these slices that are likeliest to be left ventricle."""
+    plane = data.mask_names.index(STRUCTURE)
+    found = [
+        dice.hard(method.segment(data.batch(part).images).float())[:, plane] for part in parts(rows, data)
+    ]
+    return torch.cat(found).sum((1, 2))
+
+
+def tested(predicted: NDArray, true: NDArray, subjects: Sequence[str], seed: int) -> dict[str, float]:
     """The measures above of volumes (V,) float64, whose subjects are (V,) text."""
-    if not np.isfinite(predicted).all():
-        raise FloatingPointError("volume: expected finite volumes, found others: lower `fine_tuning_rate`")
-    differences = predicted - true
-    bias = differences.mean()
-    values = {
-        "mean_ml": predicted.mean(),
-        "true_mean_ml": true.mean(),
-        "bias_ml": bias,
-        "mae_ml": np.abs(differences).mean(),
-    }
+    values = agreement(predicted, true, "_ml")
     if len(true) > 1:
-        half = LIMITS * differences.std(ddof=1)
+        differences = predicted - true
+        varies = differences.std() > 0
         values |= {
-            "sd_ml": predicted.std(ddof=1),
-            "true_sd_ml": true.std(ddof=1),
-            "loa_low_ml": bias - half,
-            "loa_high_ml": bias + half,
-            "p_value": stats.ttest_rel(predicted, true).pvalue if half > 0 else float(bias == 0),
-            "p_permutation": sign_flip(differences, subjects, seed=seed),
+            "p_value": float(stats.ttest_rel(predicted, true).pvalue if varies else differences[0] == 0),
+            "p_permutation": float(sign_flip(differences, subjects, seed=seed)),
         }
-    if predicted.std() > 0 and true.std() > 0:
-        values["r"] = stats.pearsonr(predicted, true).statistic
-    return {name: float(value) for name, value in values.items()}
+    return values

@@ -7,16 +7,18 @@ import numpy as np
 from latent_anatomy.imaging import pictures, registration, volume
 from latent_anatomy.imaging.transform import Transform, resample
 from latent_anatomy.imaging.volume import Volume
+from latent_anatomy.jobs.imaging.made import made
 from latent_anatomy.jobs.imaging.step import Place, finish
-from latent_anatomy.jobs.job import read_job
+from latent_anatomy.jobs.job import read_with_makers
 from latent_anatomy.pipeline.volume_files import transform_name
 from latent_anatomy.provenance.passport import passport
 
 
 def run(params: Path, place: Place) -> None:
     """Write a transform (ITK text) for every other image: from the world of the sliced one to its own."""
-    job, out = read_job(params, "coregister"), place.step("coregister")
+    (job, makers), out = read_with_makers(params, "coregister"), place.step("coregister")
     images = {name: place.volume("bias", name) for name in place.subject.images}
+    made(place, "bias", images.values(), makers)
     proof = passport(inputs=images, job=job)
     settings = registration.Params.model_validate(job["params"])
     fixed = volume.read(images.pop(job["sliced"]))

@@ -44,10 +44,15 @@ class Place:
 
 
 def finish(place: Place, step: str, proof: dict, numbers: Mapping[str, float], picture: bytes) -> None:
-    """Write picture (PNG), numbers (name -> number) and the passport, which proves them and the volumes."""
+    """Write picture (PNG), numbers (name -> number) and the passport, which proves them and the volumes.
+
+    The passport has the subject's name too, as `subject`.
+    """
     out = place.step(step)
     with atomic_write(out / PICTURE) as temporary:
         temporary.write_bytes(picture)
     write_json(out / NUMBERS, {name: float(value) for name, value in numbers.items()})
     names = [*files_of(place.dataset, step), PICTURE, NUMBERS]
-    write_json(out / PASSPORT, sealed(proof, outputs=hashes({name: out / name for name in names})))
+    outputs = hashes({name: out / name for name in names})
+    # The job is the same for everybody, so that only this says whose the files are.
+    write_json(out / PASSPORT, sealed(proof, subject=place.subject.name, outputs=outputs))

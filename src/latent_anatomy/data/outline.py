@@ -1,0 +1,32 @@
+"""What a data set is known to have before any of it is read: of volumes, who is in which split, and masks."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from latent_anatomy.data.dataset import Volumes
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Names of splits and of masks."""
+
+    splits: frozenset[str]
+    masks: frozenset[str]
+
+
+def outline(dataset: object, excluded: Collection[str] = ()) -> Outline | None:
+    """Of a data set of volumes less the subjects that are left out; None where only its files can tell.
+
+    That is so of images, and of a user's folder that is not here.
+    """
+    if hasattr(type(dataset), "to_slices") or not (subjects := _subjects(dataset)):
+        return None
+    taken = [subject for subject in subjects if subject.name not in excluded]
+    return Outline(
+        frozenset(subject.split for subject in taken),
+        frozenset(name for subject in taken for name in subject.masks),
+    )
+
+
+def _subjects(dataset: Volumes) -> tuple:
+    return getattr(dataset, "subjects", ())

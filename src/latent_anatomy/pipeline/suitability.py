@@ -1,0 +1,67 @@
+"""Can what was chosen be trained and evaluated? Asked of splits, masks and needs, before anything runs."""
+
+from latent_anatomy.data.cohorts import dataset_of
+from latent_anatomy.data.outline import Outline, outline
+from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.evaluation import registry as protocols
+from latent_anatomy.methods import registry as methods
+from latent_anatomy.pipeline.params import Params, ParamsError
+
+TRAINED, TESTED = ("train", "val", "test"), ("test",)
+
+
+def check(params: Params) -> list[str]:
+    """A line on each thing that is not taken or not evaluated; ParamsError where a split is missing."""
+    said = [line for name in params.collection.datasets for line in _passed_over(name)]
+    for name, chosen in params.chosen.items():
+        here = f"params.yaml: collections.{params.data}.studies.{name}"
+        for tested, trained_on in chosen.tested.items():
+            wanted = TRAINED if tested == trained_on else TESTED
+            known = _outline(params, tested)
+            if known and (missing := [split for split in wanted if split not in known.splits]):
+                raise ParamsError(
+                    f"{here}: expected subjects of {', '.join(wanted)} in {tested}, found none of "
+                    f"{', '.join(missing)}: give them that split, or leave it among volumes alone"
+                )
+            for protocol in params.studies[name].evaluation:
+                for source in dict.fromkeys((tested, trained_on)):
+                    said += _without_masks(protocol, source, tested, _outline(params, source))
+    return list(dict.fromkeys(said))
+
+
+def unasked(params: Params) -> list[str]:
+    """A line on each run of a study that none of its protocols can ask anything; imports all methods."""
+    said = []
+    for name, chosen in params.chosen.items():
+        asked = params.studies[name].evaluation
+        runs = {run for tested in chosen.tested for run in chosen.runs(tested, params.studies[name].runs)}
+        for run in sorted(runs):
+            method = methods.load(params.methods[run]["method"]).Method
+            if asked and not any(_can(method, protocol) for protocol in asked):
+                said.append(
+                    f"Not evaluated by {', '.join(asked)}: {run} of {name} can do nothing that they ask"
+                )
+    return said
+
+
+def _can(method: type, protocol: str) -> bool:
+    return any(
+        all(hasattr(method, need.split()[0]) for need in line) for line in protocols.load(protocol).NEEDS
+    )
+
+
+def _outline(params: Params, name: str) -> Outline | None:
+    source = dataset_of(name)
+    prepared = params.imaging.datasets.get(source)
+    return outline(datasets.find(source), prepared.excluded if prepared else ())
+
+
+def _without_masks(protocol: str, source: str, tested: str, known: Outline | None) -> list[str]:
+    asked = protocols.masks(protocol)
+    if known is None or not (missing := [mask for mask in asked if mask not in known.masks]):
+        return []
+    return [f"Not evaluated by {protocol}: {tested}: expected masks of {missing[0]} in {source}, found none"]
+
+
+def _passed_over(name: str) -> list[str]:
+    return [f"Not taken: {name}: {file}" for file in getattr(datasets.find(name), "passed_over", ())]

@@ -1,0 +1,160 @@
+"""What a user can cause is one line with what was expected, what was there and what to do."""
+
+import gzip
+import zipfile
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from test_params import PHANTOM, only_line, with_entry
+
+from latent_anatomy.cli import data as verbs
+from latent_anatomy.datasets import medmnist
+from latent_anatomy.evaluation import protocol
+from latent_anatomy.evaluation import registry as protocols
+from latent_anatomy.imaging import volume
+from latent_anatomy.jobs.job import read_job
+from latent_anatomy.methods import registry as methods
+from latent_anatomy.pipeline import params, resolve
+from latent_anatomy.provenance import formats, unpacking
+from latent_anatomy.statistics.inference import sign_flip
+from latent_anatomy.versions.contents import gather
+from latent_anatomy.versions.read import load
+
+
+def line_of(caught: pytest.ExceptionInfo) -> str:
+    line = str(caught.value)
+    assert len(line.splitlines()) == 1 and "expected" in line and "found" in line
+    return line
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "3", "{", "\ufeff{}"])
+def test_a_job_file_that_is_no_job(tmp_path, text):
+    (tmp_path / "job.json").write_text(text)
+    with pytest.raises(ValueError) as caught:
+        read_job(tmp_path / "job.json", "train")
+    assert str(tmp_path / "job.json") in line_of(caught)
+
+
+def test_a_phantom_of_real_data(tmp_path):
+    with pytest.raises(ValueError) as caught:
+        verbs.phantom("retinamnist", tmp_path)
+    assert "fetch retinamnist" in line_of(caught)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 1\nb: c: 2", "line 2, column 5"),
+        ("a: 1\n\tb: 2", "line 2, column 1"),
+        ("- 1", "list"),
+        ("", "NoneType"),
+    ],
+)
+def test_params_that_are_no_yaml(tmp_path, text, said):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(params.ParamsError) as caught:
+        params.load(tmp_path / "params.yaml")
+    assert said in line_of(caught)
+
+
+def test_params_in_another_encoding(tmp_path):
+    (tmp_path / "params.yaml").write_bytes("a: é".encode("latin-1"))
+    with pytest.raises(params.ParamsError) as caught:
+        params.load(tmp_path / "params.yaml")
+    assert "UTF-8" in line_of(caught)
+
+
+def test_a_misspelt_parameter_lists_the_valid_ones():
+    change = {"runs": ["ae"], "params": {"epoch": 1}}
+    with pytest.raises(params.ParamsError) as caught:
+        resolve.resolve(params.validate(with_entry((*PHANTOM, "changes"), [change])))
+    assert "changes.params.epoch" in str(caught.value) and "epochs, " in line_of(caught)
+
+
+def test_a_protocol_on_no_data_set():
+    content = with_entry((*PHANTOM, "evaluation"), {"revision": {"datasets": []}})
+    assert "leave the protocol out" in only_line(content)
+
+
+def test_sign_flips_of_nothing_and_of_no_number():
+    for differences, subjects in (([], []), ([1.0, np.nan], ["a", "b"]), ([np.inf], ["a"])):
+        with pytest.raises(ValueError) as caught:
+            sign_flip(differences, subjects, seed=1)
+        line_of(caught)
+
+
+def test_the_committed_ledger_can_be_compared():
+    rows = gather(load("workspace", ROOT)).ledgers["results/ledger.csv"]
+    assert {key[2] for key in rows if key[4] == "claim"} >= {"lgg-flair-128", ""}
+
+
+def test_a_picture_of_others_has_no_passport(tmp_path):
+    from PIL import Image
+
+    Image.new("L", (2, 2)).save(tmp_path / "other.png")
+    with pytest.raises(ValueError) as caught:
+        formats.read_passport(tmp_path / "other.png")
+    assert "no passports in it" in line_of(caught)
+
+
+@pytest.mark.parametrize("module", ["methods", "protocols"])
+def test_a_module_without_its_exports(monkeypatch, module):
+    registry = {"methods": methods, "protocols": protocols}[module]
+    monkeypatch.setattr(registry, "import_module", lambda name: object())
+    with pytest.raises(ValueError) as caught:
+        registry.load(registry.names()[0])
+    assert "add it" in line_of(caught)
+
+
+def test_metrics_of_another_protocol():
+    with pytest.raises(ValueError) as caught:
+        protocol.check("revision", protocol.Results({"probing/auc": 1.0}), {})
+    line_of(caught)
+
+
+def test_the_package_of_checksums_was_edited(monkeypatch):
+    assert {name: medmnist.info(name)["MD5"] for name in medmnist.MODALITY} == medmnist.MD5
+    edited = medmnist.info("bloodmnist") | {"MD5": "0" * 32}
+    monkeypatch.setattr(medmnist, "info", lambda published: edited)
+    with pytest.raises(ValueError) as caught:
+        medmnist._official("bloodmnist")
+    assert "medmnist" in line_of(caught)
+
+
+@pytest.mark.parametrize("damage", ["short", "text", "bits"])
+def test_arrays_that_are_damaged(tmp_path, damage):
+    path = tmp_path / "arrays.npz"
+    np.savez_compressed(path, values=np.arange(1000))
+    content = bytearray(path.read_bytes())
+    content[80] ^= 255
+    path.write_bytes({"short": content[:100], "text": b"text", "bits": bytes(content)}[damage])
+    with pytest.raises(ValueError) as caught:
+        unpacking.read_npz(path)
+    assert str(path) in line_of(caught)
+
+
+def test_bombs(tmp_path, monkeypatch):
+    monkeypatch.setenv(unpacking.LIMIT_VARIABLE, "0.001")
+    zeros = np.zeros(2_000_000, np.uint8)
+    np.savez_compressed(tmp_path / "bomb.npz", zeros)
+    (tmp_path / "bomb.nii.gz").write_bytes(gzip.compress(zeros.tobytes()))
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("one", zeros.tobytes())
+    with zipfile.ZipFile(tmp_path / "bomb.zip") as archive:
+        for opened in (
+            lambda: unpacking.read_npz(tmp_path / "bomb.npz"),
+            lambda: volume.parse(tmp_path / "bomb.nii.gz"),
+            lambda: unpacking.zip_entry(archive, "one", tmp_path / "bomb.zip"),
+        ):
+            with pytest.raises(ValueError) as caught:
+                opened()
+            assert "when it is unpacked" in line_of(caught)
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "much", "nan"])
+def test_a_limit_that_is_none(monkeypatch, value):
+    monkeypatch.setenv(unpacking.LIMIT_VARIABLE, value)
+    with pytest.raises(ValueError) as caught:
+        unpacking.limit()
+    line_of(caught)
