@@ -60,6 +60,7 @@ ASKED = (
     (Exact, subjects_of_three_splits),
     (Levels, lambda: {name: alone(data) for name, data in subjects_of_three_splits().items()}),
     (Brightness, heads),
+    (Flat, heads),
     (Brightness, wounds),
     (Flat, wounds),
 )

@@ -57,6 +57,7 @@ def test_runs_that_nothing_asks_are_said():
     content["studies"]["unoranic"]["evaluation"] = {"lesions": {}}
     content["collections"] = {"phantom": content["collections"]["phantom"]}
     content["collections"]["phantom"]["studies"]["unoranic"]["evaluation"] = {}
+    content["imaging"]["datasets"] = {}
     said = suitability.unasked(params.validate(content))
     assert said and all(line.startswith("Not evaluated by lesions: ") for line in said)
     assert suitability.unasked(params.load(ROOT / "params.yaml")) == []

@@ -70,7 +70,8 @@ def shorten(project: Project) -> None:
     content["studies"]["baur"] = {"runs": [MODEL], "evaluation": {"lesions": {}}}
     content["studies"]["sdnet"] = {"runs": ["unet"], "evaluation": {"segmentation": {}}}
     sweeps = {"quarter": {"datasets": [HEARTS], **SWEPT}}
-    content["imaging"]["datasets"][BRAIN]["excluded"] = dict.fromkeys(EVERYBODY[3:], "a test")
+    excluded = dict.fromkeys(EVERYBODY[3:], "a test")
+    content["imaging"]["datasets"] = {BRAIN: content["imaging"]["datasets"][BRAIN] | {"excluded": excluded}}
     external = [{"dataset": DATASET, "trained_on": BRAIN}]
     content["collections"] = {
         "phantom": {
