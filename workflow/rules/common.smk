@@ -15,8 +15,8 @@ from latent_anatomy.pipeline import (
     params,
     raw_jobs,
     reports,
-    training_jobs,
     volume_files,
+    weights,
 )
 
 

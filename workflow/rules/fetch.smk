@@ -37,7 +37,7 @@ for dataset in map(datasets.find, DATASETS):
                 raw_files(dataset.name),
 
 
-for download in {each for given in training_jobs.weights(PARAMS).values() for each in given}:
+for download in {each for given in weights.of_runs(PARAMS).values() for each in given}:
 
     rule:
         name:

@@ -9,8 +9,8 @@ from latent_anatomy.data.dataset import Dataset, find_in_mirror
 from latent_anatomy.data.download import Download
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.datasets.pool import Pool
+from latent_anatomy.pipeline import weights
 from latent_anatomy.pipeline.params import Params, ParamsError
-from latent_anatomy.pipeline.training_jobs import weights
 
 TIMEOUT_S = 5
 
@@ -49,7 +49,7 @@ def reduced(chosen: Params, raw: Path, mirror: Path | None) -> tuple[Params, lis
     except ParamsError as error:  # who has nothing wants to know what is missing
         raise ParamsError("\n".join([*said, str(error)])) from error
     lost = {}
-    for run, downloads in weights(left).items():
+    for run, downloads in weights.of_runs(left).items():
         reasons = [_unavailable(each, raw, mirror) for each in downloads]
         if any(reasons):
             lost[run] = next(filter(None, reasons))

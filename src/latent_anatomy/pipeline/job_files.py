@@ -14,7 +14,7 @@ from pathlib import Path
 
 from latent_anatomy.data.dataset import mirror_folder
 from latent_anatomy.datasets import registry as datasets
-from latent_anatomy.pipeline import availability, reports, suitability
+from latent_anatomy.pipeline import availability, reports, suitability, weights
 from latent_anatomy.pipeline.makers import with_makers
 from latent_anatomy.pipeline.params import Params
 from latent_anatomy.pipeline.reports import CHECKOUT
@@ -28,7 +28,6 @@ from latent_anatomy.provenance.files import (
     write_text,
     write_text_if_changed,
 )
-from latent_anatomy.provenance.sources import PACKAGE_ROOT
 
 FOLDER = Path(".params")
 COPIES = Path(".scratch/jobs")
@@ -67,7 +66,7 @@ def write(params: Params, folder: Path = FOLDER, alone: bool = True) -> None:
     basis = digest(
         {
             "params": params.model_dump(mode="json"),
-            "sources": _all_sources(),
+            "sources": weights.all_sources(),
             "notebooks": {name: sha256_file(CHECKOUT / name) for name in notebooks},
             "papers": [reports.paper(study) for study in params.studies],
             "files": files,
@@ -91,11 +90,6 @@ def write(params: Params, folder: Path = FOLDER, alone: bool = True) -> None:
         for path in folder.rglob("*.json"):
             if path != record and path.relative_to(folder).as_posix() not in needed:
                 path.unlink()
-
-
-def _all_sources() -> dict[str, str]:
-    paths = PACKAGE_ROOT.rglob("*.py")
-    return {path.relative_to(PACKAGE_ROOT).as_posix(): sha256_file(path) for path in paths}
 
 
 def _holds(folder: Path, kept: dict | None, basis: str) -> bool:
