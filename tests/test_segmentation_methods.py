@@ -225,7 +225,7 @@ GENTLE = {
         ("self_train", {"depth": 2, "epochs": 14, "rounds": 2, "learning_rate": 2e-2}),
         ("unet_strong", {"epochs": 12, "learning_rate": 2e-2}),
         ("sdnet", {"epochs": 8, "channels": 4}),
-        ("sdnet", {"epochs": 12, "channels": 4, "labelled_only": True}),
+        ("sdnet", {"epochs": 16, "channels": 4, "labelled_only": True}),
         ("spatial_factorisation", {"epochs": 16, "critic_width": 1, **GENTLE}),
     ],
 )
