@@ -319,6 +319,18 @@ def test_the_adversarial_share_is_none_without_a_weight_all_without_a_distance_a
     assert float(alone.adversarial_share(images)) == 1
 
 
+@pytest.mark.parametrize("model", ["sAE-GAN", "AnoVAEGAN"])
+def test_every_epoch_tells_the_share_on_the_first_validation_images(tmp_path, model):
+    method, images = build(model, **TINY), noise(8)
+    history = train(
+        method, Data(images), Data(images[:6]), seed=1, settings=TrainingParams(), scratch=tmp_path
+    )
+    shares = [row["val/adversarial_share"] for row in history]
+    assert len(shares) == TINY["epochs"] and all(0 < share < 1 for share in shares)
+    last = float(method.eval().adversarial_share(images[: TINY["batch_size"]]))
+    assert shares[-1] == pytest.approx(last, rel=1e-4) and shares[0] != pytest.approx(last, rel=1e-4)
+
+
 def test_without_its_adversary_anovaegan_is_svae(tmp_path):
     vae = fitted(tmp_path / "vae", build("sVAE", **TINY), noise(10))
     gan = fitted(tmp_path / "gan", build("AnoVAEGAN", lambda_adversarial=0, **TINY), noise(10))
