@@ -280,6 +280,57 @@ def test_same_seed_gives_same_bits_and_another_seed_does_not(tmp_path, model):
     assert same(one, again) and not same(one, other)
 
 
+def parts_of_the_decoders_gradient(method: nn.Module, images: torch.Tensor) -> tuple[float, float]:
+    """Norms over all weights of the decoder: of the weighted -log Dis(x')'s gradient, and of the L1's."""
+    pixels = images.shape[2] * images.shape[3]
+    losses = (
+        lambda made: method.params.lambda_adversarial * pixels * generator_loss(method.discriminator(made)),
+        lambda made: method.params.lambda_reconstruction * (images - made).abs().sum() / len(images),
+    )
+    norms = []
+    for loss in losses:
+        method.zero_grad()
+        loss(method.reconstruct(images)).backward()
+        gradients = [weight.grad.double().flatten() for weight in method.decoder.parameters()]
+        norms.append(float(torch.cat(gradients).norm()))
+    method.zero_grad()
+    return norms[0], norms[1]
+
+
+@pytest.mark.parametrize("model", ["sAE-GAN", "AnoVAEGAN"])
+@pytest.mark.parametrize("weight", [1e-5, 1e-3, 1.0])
+def test_the_adversarial_share_is_its_part_of_the_norms_of_both_gradients(model, weight):
+    method, images = build(model, lambda_adversarial=weight).eval(), noise(4)
+    adversary, distance = parts_of_the_decoders_gradient(method, images)
+    assert adversary > 0 and distance > 0
+    share = float(method.adversarial_share(images))
+    assert share == pytest.approx(adversary / (adversary + distance), rel=1e-4)
+    assert 0 < share < 1 and all(weight.grad is None for weight in method.parameters())
+
+
+def test_the_adversarial_share_is_none_without_a_weight_all_without_a_distance_and_grows_with_the_weight():
+    images = noise(4)
+    shares = [
+        float(build("AnoVAEGAN", lambda_adversarial=weight).eval().adversarial_share(images))
+        for weight in (0, 1e-4, 1e-3, 1e-2)
+    ]
+    assert shares[0] == 0 and shares == sorted(set(shares))
+    alone = build("AnoVAEGAN", lambda_reconstruction=0).eval()
+    assert float(alone.adversarial_share(images)) == 1
+
+
+@pytest.mark.parametrize("model", ["sAE-GAN", "AnoVAEGAN"])
+def test_every_epoch_tells_the_share_on_the_first_validation_images(tmp_path, model):
+    method, images = build(model, **TINY), noise(8)
+    history = train(
+        method, Data(images), Data(images[:6]), seed=1, settings=TrainingParams(), scratch=tmp_path
+    )
+    shares = [row["val/adversarial_share"] for row in history]
+    assert len(shares) == TINY["epochs"] and all(0 < share < 1 for share in shares)
+    last = float(method.eval().adversarial_share(images[: TINY["batch_size"]]))
+    assert shares[-1] == pytest.approx(last, rel=1e-4) and shares[0] != pytest.approx(last, rel=1e-4)
+
+
 def test_without_its_adversary_anovaegan_is_svae(tmp_path):
     vae = fitted(tmp_path / "vae", build("sVAE", **TINY), noise(10))
     gan = fitted(tmp_path / "gan", build("AnoVAEGAN", lambda_adversarial=0, **TINY), noise(10))

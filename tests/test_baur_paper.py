@@ -53,11 +53,18 @@ def test_every_printed_number_is_there_once():
 
 
 def test_claims_say_of_the_table_what_the_table_says():
-    for claim in paper().claims:
+    *of_dice, of_time = paper().claims
+    for claim in of_dice:
         least = PRINTED[claim.greater.run][0]
         assert {term.metric for term in claim.terms} == {DICE}
         assert claim.fails == [] and all(PRINTED[term.run][0] < least for term in claim.than), claim.claim
-    assert len({claim.claim for claim in paper().claims}) == len(paper().claims) == 16
+    assert len({claim.claim for claim in paper().claims}) == len(paper().claims) == 17
+    assert {term.metric for term in of_time.terms} == {"reconstruction/seconds"}
+    *_, time, text = paper().tables
+    [slowest] = [row.values[0] for row in text.rows if row.run == of_time.greater.run]
+    read = {row.run: row.values[0] for row in time.rows if row.values[0] is not None}
+    assert {term.run for term in of_time.than} == {*MODELS} - {"anogan"} >= read.keys()
+    assert all(seconds < 1 < slowest for seconds in read.values())
 
 
 @pytest.mark.parametrize("run", MODELS)
@@ -131,7 +138,7 @@ def test_tumours_get_no_verdict_against_the_papers_lesions(tmp_path):
     assert "one training" in row.reason
     paper_rows = [row for row in rows if row.dataset == "tum-ms"]
     assert {row.verdict for row in paper_rows} == {"not run"}
-    assert len(paper_rows) == 8 + 8 + 8 + 1 + 16
+    assert len(paper_rows) == 8 + 8 + 8 + 1 + 17
 
 
 def test_claims_are_tested_in_kind_and_their_rows_say_on_what(tmp_path):
@@ -145,6 +152,14 @@ def test_claims_are_tested_in_kind_and_their_rows_say_on_what(tmp_path):
     assert pick(rows, table="Claim: spatial beats dense, AE", dataset="tum-ms").verdict == "not run"
     row = pick(build(write(tmp_path, *contents)), table="Claim: AnoVAEGAN is the best", dataset="lgg-flair")
     assert (row.ours_mean, row.verdict) == ("", "undecided"), "one training each"
+
+
+def test_the_claim_of_speed_is_decided_nowhere_and_its_row_says_where_times_are(tmp_path):
+    contents = [result(run, "lgg-flair", seed) for run in MODELS for seed in (1, 2, 3)]
+    rows = build(write(tmp_path, *contents, comparison("lgg-flair", MODELS)))
+    [row] = [row for row in rows if row.metric == "claim" and "second" in row.table]
+    assert (row.dataset, row.verdict, row.ours_mean, row.n_seeds) == ("tum-ms", "not run", "", "0")
+    assert "docs/speed.md" in row.reason and "no result here holds one" in row.reason
 
 
 def test_what_was_made_otherwise_than_in_print_is_in_the_reason(tmp_path):

@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from latent_anatomy.data import slices, slices_file
 from latent_anatomy.data.dataset import RawFile, Subject
+from latent_anatomy.data.pool import pooled
 from latent_anatomy.data.slices import NOT_DELINEATED
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.imaging import atlas, pictures, registration, volume
@@ -63,6 +64,7 @@ class Made:
     prepared: bool = False
     modality: str = "MR FLAIR"
     may_have: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     how_to_get: str = "it is made here"
 
 
@@ -236,6 +238,27 @@ def test_a_mask_that_somebody_has_not_is_not_delineated(cohort, tmp_path):
     # The brain that was found, which everybody has.
     assert set(np.unique(planes["brain"])) == {0, 1}
     assert (content.images[:, 0][planes["brain"] == 0] == 0).all()
+
+
+@pytest.mark.slow
+def test_what_nobody_of_a_data_set_has_is_empty_there_so_that_it_is_a_pool_with_the_ill(cohort, tmp_path):
+    def alone(who: str, **more) -> slices.Slices:
+        (tmp_path / who / "interim").mkdir(parents=True)
+        (tmp_path / who / "interim" / who).symlink_to(cohort.root / "interim" / who)
+        own = [each for each in cohort.dataset.subjects if each.name == who]
+        dataset = replace(cohort.dataset, subjects=tuple(own), **more)
+        return replace(cohort, dataset=dataset, root=tmp_path / who).finish(tmp_path / who)
+
+    ill, well = alone("ill"), alone("well", absent=("lesion",))
+    assert well.mask_names == ill.mask_names == ("brain", "lesion")
+    assert well.masks[:, 0].any() and not well.masks[:, 1].any()
+    both = pooled("healthy__ill", {"healthy": well, "ill": ill})
+    assert both.masks[:, 1].max() == 1 and set(both.split) == {"train", "test"}
+    # What is drawn counts also where the data set says that nobody has it.
+    assert np.array_equal(
+        replace(cohort, dataset=replace(cohort.dataset, absent=("lesion",))).finish(tmp_path).masks[:12],
+        ill.masks,
+    )
 
 
 @pytest.mark.slow

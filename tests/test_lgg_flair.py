@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from latent_anatomy.datasets import registry as datasets
-from latent_anatomy.datasets.lgg_flair import CLINICAL, known_of
+from latent_anatomy.datasets.lgg_flair import CLINICAL, RIM, interior_of, known_of
 
 TABLE = """patient,hospital,year,age,sex,grade,survival_days,died
 a,DU,1996,67,M,3,,
@@ -39,3 +39,17 @@ def test_a_patient_or_a_column_that_is_not_in_the_table_is_named(tmp_path):
 def test_its_table_is_a_registered_file():
     [table] = [file for file in datasets.find("lgg-flair").files if file.name == CLINICAL]
     assert table.algorithm == "sha256" and len(table.checksum) == 64
+
+
+def test_the_interior_is_what_lies_further_from_all_that_is_no_head_than_the_rim():
+    """By the distances of all pairs of pixels, of an ellipse with a hole."""
+    rows, columns = np.mgrid[:72, :72]
+    head = ((rows - 36) / 34) ** 2 + ((columns - 36) / 28) ** 2 < 1
+    head[34:37, 30] = False
+    inside, outside = np.argwhere(head), np.argwhere(~head)
+    nearest = np.sqrt(((inside[:, None] - outside[None]) ** 2).sum(-1)).min(1)
+    expected = np.zeros_like(head)
+    expected[tuple(inside[nearest > RIM].T)] = True
+    [found] = interior_of(head[None])
+    assert np.array_equal(found, expected)
+    assert found.any() and not (found & ~head).any()

@@ -11,9 +11,10 @@ from tiny_hearts import take_checksums
 from latent_anatomy.data import supplied
 from latent_anatomy.data.dataset import checked
 from latent_anatomy.data.fetch import fetch
+from latent_anatomy.data.outline import outline
 from latent_anatomy.data.slices import SPLITS
 from latent_anatomy.datasets import registry as datasets
-from latent_anatomy.pipeline import params
+from latent_anatomy.pipeline import params, resolve, suitability
 
 VOLUMES = [dataset for dataset in datasets.DATASETS if hasattr(dataset, "subjects") and not dataset.phantom]
 SHA256 = re.compile("[0-9a-f]{64}")
@@ -106,6 +107,29 @@ def test_mslub_has_five_patients_for_validation_and_the_others_for_test(mirror):
     }
 
 
+def test_t2_of_mslub_is_of_the_same_patients_in_the_same_splits_with_the_same_lesions(mirror):
+    flair, t2 = (datasets.find(name) for name in ("mslub", "mslub-t2"))
+    assert [(each.name, each.split) for each in t2.subjects] == [
+        (each.name, each.split) for each in flair.subjects
+    ]
+    assert [each.masks["lesion"] for each in t2.subjects] == [each.masks["lesion"] for each in flair.subjects]
+    assert t2.subjects[6].files == ("patient07/T2W.nii.gz", "patient07/consensus_gt.nii.gz")
+
+
+def test_one_folder_of_mslub_under_two_names_is_both_data_sets(mirror):
+    names = {
+        name for data in ("mslub", "mslub-t2") for each in datasets.find(data).subjects for name in each.files
+    }
+    fill(mirror / "mslub", names)
+    (mirror / "mslub-t2").symlink_to("mslub")
+    for name in ("mslub", "mslub-t2"):
+        dataset, raw = type(datasets.find(name))(), mirror.parent / "data" / "raw" / name
+        assert datasets.unavailable(dataset, raw, mirror) is None
+        fetch(dataset, raw, mirror)
+        own = {file for each in dataset.subjects for file in each.files}
+        assert hashes(raw).keys() == {*own, supplied.SUMS}
+
+
 def test_both_studies_of_a_patient_are_in_one_split_and_lack_masks():
     first, second = datasets.find("mslub-longitudinal-patient01").subjects
     assert first.split == second.split == "unlabelled" and not first.masks and not second.masks
@@ -194,6 +218,25 @@ def test_ixi_is_what_lies_in_its_folder(mirror):
     assert found == [("IXI002", "Guys"), ("IXI012", "HH"), ("IXI035", "IOP")]
     assert dataset.subjects[1].images == {"t1": names[0]} and dataset.files[-1].name == supplied.SUMS
     assert datasets.unavailable(dataset, mirror / "none", mirror) is None
+
+
+def test_ixi_has_the_same_people_in_the_same_splits_and_no_lesions_in_t2(mirror):
+    people = [f"IXI{number:03}-Guys-{number:04}" for number in range(60)]
+    for name, kind in (("ixi", "T1"), ("ixi-t2", "T2")):
+        fill(mirror / name, [f"{who}-{kind}.nii.gz" for who in people])
+    t1, t2 = (type(datasets.find(name))() for name in ("ixi", "ixi-t2"))
+    assert t2.subjects[12].images == {"t2": f"{people[12]}-T2.nii.gz"}
+    assert t2.sliced == t2.guide == "t2" and t2.modality == "MR T2"
+    split = [{each.name: each.split for each in dataset.subjects} for dataset in (t1, t2)]
+    assert split[0] == split[1] and set(split[0].values()) == {"train", "val", "test"}
+    assert outline(t2).masks == {"lesion"} and outline(t1).masks == set()
+    assert "IXI-T2.tar" in t2.how_to_get and "IXI-T1.tar" in t1.how_to_get
+
+
+def test_a_t1_image_among_ixis_t2_is_refused(mirror):
+    fill(mirror / "ixi-t2", ["IXI012-HH-1211-T1.nii.gz"])
+    with pytest.raises(ValueError, match=r"expected a name such as IXI012-HH-1211-T2\.nii\.gz"):
+        _ = type(datasets.find("ixi-t2"))().files
 
 
 @pytest.mark.parametrize(
@@ -402,6 +445,37 @@ def test_names_of_bids_folders_are_known_and_others_not(mirror):
         assert not datasets.known(name)
         with pytest.raises(ValueError, match=r"expected one of .*bloodmnist, .* or bids-<folder>"):
             datasets.find(name)
+
+
+def test_the_pair_of_t2_is_the_block_that_the_page_of_the_study_shows(mirror):
+    """Healthy people are trained on, and the lesions of patients are asked for in one data set of both."""
+    fill(mirror / "ixi-t2", [f"IXI{number:03}-HH-{number:04}-T2.nii.gz" for number in range(60)])
+    fill(mirror / "mslub-t2", [name for each in datasets.find("mslub-t2").subjects for name in each.files])
+    [block] = re.findall(r"```yaml\n(  t2:\n.*?)```", (ROOT / "docs/baur.md").read_text(), re.DOTALL)
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["collections"] |= yaml.safe_load(block)
+    with pytest.MonkeyPatch.context() as patch:
+        fresh = tuple(
+            type(each)() if each.name in ("ixi-t2", "mslub-t2") else each for each in datasets.DATASETS
+        )
+        patch.setattr(datasets, "DATASETS", fresh)
+        found = params.validate(content | {"data": "t2"})
+        assert suitability.check(found) == []
+        jobs = resolve.resolve(found)
+    pool = "ixi-t2__mslub-t2"
+    assert jobs[f"slice/{pool}"]["members"] == ["ixi-t2", "mslub-t2"]
+    asked = {name for name in jobs if name.startswith("evaluate/")}
+    assert asked == {
+        f"evaluate/baur/{pool}/{run}/seed-{seed}"
+        for run in content["studies"]["baur"]["runs"]
+        for seed in ([1] if run in ("intensity", "healthy-mean") else [1, 2, 3])
+    }
+    assert all("lesions" in jobs[name]["evaluation"] for name in asked)
+    for member in ("ixi-t2", "mslub-t2"):
+        register = jobs[f"imaging/{member}/register"]
+        assert (register["sliced"], register["guide"]) == ("t2", "t2")
+        assert jobs[f"imaging/{member}/strip"]["params"]["kind"] == "atlas"
+        assert f"imaging/{member}/coregister" not in jobs
 
 
 def test_a_bids_folder_needs_only_its_name_in_the_parameters():

@@ -14,6 +14,15 @@ class Outline:
     masks: frozenset[str]
 
 
+def absent(dataset: object) -> tuple[str, ...]:
+    """Masks of what nobody of a data set of volumes has, such as lesions of healthy people.
+
+    They stand in its attribute `absent`, where it has one, and are empty in its slices, while a mask that a
+    subject merely lacks is not delineated there.
+    """
+    return getattr(dataset, "absent", ())
+
+
 def outline(dataset: object, excluded: Collection[str] = ()) -> Outline | None:
     """Of a data set of volumes less the subjects that are left out; None where only its files can tell.
 
@@ -24,7 +33,7 @@ def outline(dataset: object, excluded: Collection[str] = ()) -> Outline | None:
     taken = [subject for subject in subjects if subject.name not in excluded]
     return Outline(
         frozenset(subject.split for subject in taken),
-        frozenset(name for subject in taken for name in subject.masks),
+        frozenset(name for subject in taken for name in subject.masks) | {*absent(dataset)},
     )
 
 

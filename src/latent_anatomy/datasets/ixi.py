@@ -1,14 +1,17 @@
-"""IXI: healthy people of 20 to 86 years, T1, from three hospitals in London.
+"""IXI: healthy people of 20 to 86 years, T1 and T2, from three hospitals in London.
 
 Information eXtraction from Images, EPSRC GR/S21533/02 (brain-development.org/ixi-dataset), CC BY-SA 3.0.
 
     ixi             the publisher's T1 volumes, whole heads at about 1 mm
+    ixi-t2          its T2 volumes, for which MSLUB has patients with lesions (`mslub-t2`)
     ixi-hh-2mm      ten of them at 2 mm, from Hammersmith Hospital (3 T)
     ixi-hh-slices   eight axial slices at 2 mm of each of 185 people from there
 
-There is no FLAIR in IXI. A person is in the same split in all three: the hash of the name decides, so that
+There is no FLAIR in IXI. A person is in the same split in all of them: the hash of the name decides, so that
 nobody moves when others are added, and what was trained on one set is not tested on the same people in
 another. Of ten, about one goes to test and one to validation.
+
+Names and checksums of the tars are as the data set IXI of TorchIO has them (torchio.readthedocs.io).
 """
 
 import hashlib
@@ -26,9 +29,9 @@ from latent_anatomy.datasets.lgg_flair import head_of, normalised
 from latent_anatomy.provenance import unpacking
 
 LICENCE = "CC BY-SA 3.0"
-PUBLISHED = re.compile(r"(IXI\d{3})-(?:Guys|HH|IOP)-\d{4}-T1\.nii\.gz")
-TAR = "http://biomedic.doc.ic.ac.uk/brain-development/downloads/IXI/IXI-T1.tar"
-TAR_MD5 = "34901a0593b41dd19c1a1f746eac2d58"
+PUBLISHED = re.compile(r"IXI\d{3}-(?:Guys|HH|IOP)-\d{4}-(T[12])\.nii\.gz")
+TARS = "http://biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"
+MD5 = {"T1": "34901a0593b41dd19c1a1f746eac2d58", "T2": "e3140d78730ecdd32ba92da48c0a9aaa"}
 MANIFEST = Path(__file__).with_suffix(".sha256")
 SLICES, *VOLUMES = supplied.manifest(MANIFEST)
 SHAPE = (185, 8, 120, 90)
@@ -42,9 +45,9 @@ def split_of(person: str) -> str:
     return {0: "test", 1: "val"}.get(tenth, "train")
 
 
-def _subject(name: str) -> Subject:
+def _subject(name: str, kind: str = "t1") -> Subject:
     person, hospital = Path(name).name.split("-")[:2]
-    return Subject(person, {"t1": name}, {}, split_of(person), hospital)
+    return Subject(person, {kind: name}, {}, split_of(person), hospital)
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,12 @@ class Ixi(Volumes):
 
     @property
     def how_to_get(self) -> str:
-        return supplied.how_to_get(self.name, f"the files in {TAR} (MD5 {TAR_MD5})")
+        kind = self.sliced.upper()
+        return supplied.how_to_get(self.name, f"the files in {TARS}/IXI-{kind}.tar (MD5 {MD5[kind]})")
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
-        return tuple(_subject(file.name) for file in self.files if PUBLISHED.fullmatch(file.name))
+        return tuple(_subject(file.name, self.sliced) for file in self.files if self._published(file.name))
 
     @cached_property
     def files(self) -> tuple[RawFile, ...]:
@@ -71,16 +75,34 @@ class Ixi(Volumes):
         if folder is None:
             return ()
         sums = supplied.listed(folder, ["*.nii.gz"])
-        names = [name for name in sums if PUBLISHED.fullmatch(name)]
+        names, kind = [name for name in sums if self._published(name)], self.sliced.upper()
         if unknown := sorted(name for name in sums if name not in names and name.endswith(".nii.gz")):
-            raise defect(
-                folder / unknown[0], "a name such as IXI012-HH-1211-T1.nii.gz", "another", self.how_to_get
-            )
+            expected = f"a name such as IXI012-HH-1211-{kind}.nii.gz"
+            raise defect(folder / unknown[0], expected, "another", self.how_to_get)
         persons = [name.split("-")[0] for name in names]
         if not names or len(set(persons)) != len(persons):
             found = f"{len(names)} of {len(set(persons))} people"
-            raise defect(folder, "one T1 image of each person", found, self.how_to_get)
+            raise defect(folder, f"one {kind} image of each person", found, self.how_to_get)
         return supplied.raw_files(folder, names, sums)
+
+    def _published(self, name: str) -> bool:
+        """Whether the publisher's images of this kind have such names."""
+        match = PUBLISHED.fullmatch(name)
+        return match is not None and match[1] == self.sliced.upper()
+
+
+@dataclass(frozen=True)
+class IxiT2(Ixi):
+    """The data set `ixi-t2`: the files of `IXI-T2.tar`.
+
+    Nobody is taken to have a lesion, though nobody looked for any: the bright spots that come with age count
+    as false positives.
+    """
+
+    name = stands_for = "ixi-t2"
+    sliced = guide = "t2"
+    modality = "MR T2"
+    absent = ("lesion",)
 
 
 @dataclass(frozen=True)
@@ -153,4 +175,4 @@ class IxiSlices(Dataset):
         )
 
 
-DATASETS = (Ixi(), IxiHammersmith(), IxiSlices())
+DATASETS = (Ixi(), IxiT2(), IxiHammersmith(), IxiSlices())

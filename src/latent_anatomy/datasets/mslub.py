@@ -7,16 +7,19 @@ Neuroinformatics 14 (2016). Both of the Laboratory of Imaging Technologies (lit.
 the layouts used here, of github.com/muschellij2/open_ms_data. All images are defaced.
 
     mslub                          30 patients, heads with skull, bias-corrected and on the grid of FLAIR
+    mslub-t2                       T2 of the same patients, also on the grid of FLAIR
     ms-lesion-mni                  two of them, as brains in MNI space
     mslub-longitudinal-patient01   one patient at two time points, raw
 
 Neither publisher gives checksums. Those of the smaller sets were taken from files that this project has had;
-those of `mslub` are the user's (see `supplied`).
+those of `mslub` and `mslub-t2` are the user's (see `supplied`). The names of their files are those that the
+README of open_ms_data lists under "Slightly Processed/Coregistered Data".
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.dataset import RawFile, Subject, Volumes
@@ -41,6 +44,9 @@ class Mslub(Volumes):
     licence = LICENCE
     sliced = "flair"
     modality = "MR FLAIR"
+    images: ClassVar = {"flair": "FLAIR", "t1": "T1W"}
+    masks: ClassVar = {"brain": "brainmask", "lesion": "consensus_gt"}
+    site = ""
 
     @property
     def how_to_get(self) -> str:
@@ -52,9 +58,10 @@ class Mslub(Volumes):
         return tuple(
             Subject(
                 name=patient,
-                images={"flair": f"{patient}/FLAIR.nii.gz", "t1": f"{patient}/T1W.nii.gz"},
-                masks={"brain": f"{patient}/brainmask.nii.gz", "lesion": f"{patient}/consensus_gt.nii.gz"},
+                images={kind: f"{patient}/{name}.nii.gz" for kind, name in self.images.items()},
+                masks={kind: f"{patient}/{name}.nii.gz" for kind, name in self.masks.items()},
                 split="val" if patient in VALIDATION else "test",
+                site=self.site,
             )
             for patient in PATIENTS
         )
@@ -66,6 +73,23 @@ class Mslub(Volumes):
             return ()
         names = [name for subject in self.subjects for name in subject.files]
         return supplied.raw_files(folder, names, supplied.listed(folder, ()))
+
+
+@dataclass(frozen=True)
+class MslubT2(Mslub):
+    """The data set `mslub-t2`: `<patient>/{T2W,consensus_gt}.nii.gz`, to be tested on after `ixi-t2`.
+
+    Alone, so that both data sets are registered and stripped in the same way: by T2, and without the
+    publisher's brain masks, of which IXI has none. The lesions are delineated in the space of FLAIR; not all
+    of them need be seen in T2.
+    """
+
+    name = stands_for = "mslub-t2"
+    sliced = guide = "t2"
+    modality = "MR T2"
+    images: ClassVar = {"t2": "T2W"}
+    masks: ClassVar = {"lesion": "consensus_gt"}
+    site = "Ljubljana"
 
 
 @dataclass(frozen=True)
@@ -92,7 +116,7 @@ def _brain(patient: str) -> Subject:
 
 def _study(number: int) -> Subject:
     start = f"longitudinal/raw/patient01/study{number}_"
-    images = {"flair": f"{start}FLAIR.nii.gz", "t1": f"{start}T1W.nii.gz"}
+    images: ClassVar = {"flair": f"{start}FLAIR.nii.gz", "t1": f"{start}T1W.nii.gz"}
     return Subject(f"patient01-study{number}", images, {}, "unlabelled")
 
 
@@ -102,6 +126,7 @@ def _registered(start: str) -> tuple[RawFile, ...]:
 
 DATASETS = (
     Mslub(),
+    MslubT2(),
     OpenMsData(
         name="ms-lesion-mni",
         note="two of the 30 patients of MSLUB, as their publisher prepared them: brain only, bias-corrected "

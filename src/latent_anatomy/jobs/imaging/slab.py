@@ -7,6 +7,7 @@ import numpy as np
 
 from latent_anatomy.data import slices_file
 from latent_anatomy.data.dataset import Volumes
+from latent_anatomy.data.outline import absent
 from latent_anatomy.data.slices import NOT_DELINEATED, Slices
 from latent_anatomy.imaging import atlas, field_of_view, gate, slab, volume
 from latent_anatomy.jobs.imaging.made import made
@@ -36,7 +37,8 @@ def run(dataset: Volumes, params: Path, qc: Path, interim: Path, out: Path) -> N
     places = [Place(dataset, subject, Path(), interim) for subject in subjects]
     if not places:
         raise ValueError(f"{qc}: expected subjects that passed the gate, found none: look at the table")
-    masks = ("brain", *(name for name in masks_of(dataset) if name != "brain"))
+    nobodys = absent(dataset)
+    masks = ("brain", *sorted({*masks_of(dataset), *nobodys} - {"brain"}))
     files = {place.subject.name: _files(place, masks) for place in places}
     for place in places:
         _verify(place, files[place.subject.name], makers)
@@ -54,8 +56,8 @@ def run(dataset: Volumes, params: Path, qc: Path, interim: Path, out: Path) -> N
         delineated = {
             name: slab.slab(volume.read_mask(own[name]), levels, settings) for name in masks if name in own
         }
-        missing = np.full_like(images[-1], NOT_DELINEATED)
-        planes.append(np.stack([delineated.get(name, missing) for name in masks], axis=1))
+        missing = {name: np.full_like(images[-1], 0 if name in nobodys else NOT_DELINEATED) for name in masks}
+        planes.append(np.stack([delineated.get(name, missing[name]) for name in masks], axis=1))
     counts, sites = [len(one) for one in kept], [subject.site for subject in subjects]
     spacing = np.float32(target.t1.spacing_mm[[1, 0, 2]])
     content = Slices(
