@@ -1,6 +1,9 @@
 """What a user can cause is one line with what was expected, what was there and what to do."""
 
 import gzip
+import os
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -26,6 +29,13 @@ def line_of(caught: pytest.ExceptionInfo) -> str:
     line = str(caught.value)
     assert len(line.splitlines()) == 1 and "expected" in line and "found" in line
     return line
+
+
+def run_in(folder, *words):
+    """A verb in another folder than the repository's."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-m", "latent_anatomy", *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "3", "{", "\ufeff{}"])
@@ -95,7 +105,7 @@ def test_a_picture_of_others_has_no_passport(tmp_path):
     Image.new("L", (2, 2)).save(tmp_path / "other.png")
     with pytest.raises(ValueError) as caught:
         formats.read_passport(tmp_path / "other.png")
-    assert "no passports in it" in line_of(caught)
+    assert "another program" in line_of(caught)
 
 
 @pytest.mark.parametrize("module", ["methods", "protocols"])
@@ -158,3 +168,30 @@ def test_a_limit_that_is_none(monkeypatch, value):
     with pytest.raises(ValueError) as caught:
         unpacking.limit()
     line_of(caught)
+
+
+@pytest.mark.parametrize("words", [["audit"], ["audit", "psnr", "--json"], ["audit", "--retrain", "ae"]])
+def test_an_audit_outside_of_a_checkout(tmp_path, words):
+    result = run_in(tmp_path, *words)
+    assert result.returncode == 1 and result.stdout == ""
+    assert "params.yaml: expected" in result.stderr and "root of a checkout" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_passports_of_files_that_have_none(tmp_path):
+    import h5py
+    from safetensors.numpy import save_file
+
+    h5py.File(tmp_path / "a.h5", "w").close()
+    save_file({"a": np.zeros(1)}, tmp_path / "a.safetensors")
+    (tmp_path / "a.html").write_text("<html><head></head></html>")
+    (tmp_path / "a.json").write_text("{}")
+    for kind in ("h5", "safetensors", "html", "json"):
+        with pytest.raises(ValueError) as caught:
+            formats.read_passport(tmp_path / f"a.{kind}")
+        assert "found none in it" in line_of(caught)
+    (tmp_path / "folder.json").mkdir()
+    for name, said in (("none.png", "no such file"), ("folder.json", "a folder"), ("none", "found ''")):
+        result = run_in(tmp_path, "passport", str(tmp_path / name))
+        assert result.returncode == 1 and said in result.stderr
+        assert len(result.stderr.splitlines()) == 1 and "expected" in result.stderr

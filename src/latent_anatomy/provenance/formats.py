@@ -32,6 +32,10 @@ META = re.compile(r'<meta name="passport" content="([^"]*)">\n')
 HEAD = "<head>"
 
 
+class NoPassportError(ValueError):
+    """A whole file, as another program may have made it, in which there is no passport."""
+
+
 def read_passport(path: Path) -> dict:
     """The passport of an artefact, unless it was damaged or edited.
 
@@ -57,7 +61,16 @@ def _dispatch(path: Path, functions: dict) -> object:
         return functions[path.suffix](path)
     except (OSError, RuntimeError, LookupError, TypeError, ValueError, struct.error) as error:
         if isinstance(error, FileNotFoundError):
-            raise
+            raise FileNotFoundError(
+                f"{path}: expected an artefact, found no such file: check the path, or make it"
+            ) from error
+        if isinstance(error, IsADirectoryError):
+            raise ValueError(f"{path}: expected a file, found a folder: name one in it") from error
+        if isinstance(error, NoPassportError):
+            raise ValueError(
+                f"{path}: expected an artefact with its passport, found none in it: that of metrics is "
+                "passport.json beside them; a file that another program made or saved anew has none"
+            ) from error
         if isinstance(error, BlockingIOError):
             found = "found it locked: wait for that one"
             raise OSError(f"{path}: expected no other process in it, {found}") from error
@@ -109,6 +122,8 @@ def _hdf5_content(path: Path) -> str:
 
 def _hdf5_passport(path: Path) -> dict:
     with h5py.File(path, "r") as file:
+        if "passport" not in file.attrs:
+            raise NoPassportError
         return _opened(file.attrs["passport"])
 
 
@@ -129,6 +144,8 @@ def _safetensors_header(data: bytes) -> tuple[dict, int]:
 
 def _safetensors_passport(path: Path) -> dict:
     header, _ = _safetensors_header(path.read_bytes())
+    if "passport" not in header.get("__metadata__", {}):
+        raise NoPassportError
     return _opened(header["__metadata__"]["passport"])
 
 
@@ -174,8 +191,10 @@ def _png_passport(path: Path) -> dict:
 
 
 def _only(passports: list) -> object:
-    if len(passports) != 1:
-        raise ValueError(f"{len(passports) or 'no'} passports in it")
+    if not passports:
+        raise NoPassportError
+    if len(passports) > 1:
+        raise ValueError(f"{len(passports)} passports in it")
     return passports[0]
 
 
@@ -209,10 +228,10 @@ def _html_passport(path: Path) -> dict:
 def _json_passport(path: Path) -> dict:
     text = path.read_bytes().decode()
     passport = _opened(text)
+    if "job" not in passport:
+        raise NoPassportError
     if text != canonical_json(passport):
         raise ValueError("the passport is not as it was written")
-    if "job" not in passport:
-        raise ValueError("no job in it, so that it is no passport")
     return passport
 
 
