@@ -11,8 +11,10 @@ import pytest
 from conftest import ROOT
 from test_params import PHANTOM, only_line, with_entry
 
+from latent_anatomy.audit import git_history
 from latent_anatomy.cli import data as verbs
-from latent_anatomy.datasets import medmnist
+from latent_anatomy.data import slices_file
+from latent_anatomy.datasets import fastmri, medmnist
 from latent_anatomy.evaluation import protocol
 from latent_anatomy.evaluation import registry as protocols
 from latent_anatomy.imaging import volume
@@ -195,3 +197,61 @@ def test_passports_of_files_that_have_none(tmp_path):
         result = run_in(tmp_path, "passport", str(tmp_path / name))
         assert result.returncode == 1 and said in result.stderr
         assert len(result.stderr.splitlines()) == 1 and "expected" in result.stderr
+
+
+def hdf5_bomb(path, shape=(10**6, 10**6), name="images"):
+    """A few kilobytes that claim a compressed data set of terabytes; no chunk of it was written."""
+    import h5py
+
+    with h5py.File(path, "w", libver=slices_file.FILE_FORMAT) as file:
+        file.attrs["schema"] = slices_file.SCHEMA
+        file.attrs["passport"] = "{}"
+        chunks = tuple(min(size, 1000) for size in shape)
+        file.create_dataset(name, shape, "u1", chunks=chunks, compression="gzip")
+    assert path.stat().st_size < 10_000
+
+
+@pytest.mark.parametrize("name", ["images", "group/images"])
+@pytest.mark.parametrize("shape", [(10**6, 10**6), (2**32, 2**32)])  # numpy counts 2^64 bytes as none
+def test_bombs_of_hdf5(tmp_path, shape, name):
+    path = tmp_path / "bomb.h5"
+    hdf5_bomb(path, shape, name)
+    for read in (slices_file.read, formats.content_of):
+        with pytest.raises(unpacking.TooLargeError) as caught:
+            read(path)
+        assert line_of(caught).startswith(f"{path}: expected at most 16 GB")
+
+
+def test_a_bomb_behind_many_names(tmp_path, monkeypatch):
+    import h5py
+
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["one"] = np.zeros(400_000, np.uint8)
+        for name in ("two", "three"):
+            file[name] = h5py.SoftLink("/one")
+        monkeypatch.setenv(unpacking.LIMIT_VARIABLE, "0.001")
+        with pytest.raises(unpacking.TooLargeError):
+            unpacking.check_hdf5(file, "a.h5")
+        del file["two"]
+        unpacking.check_hdf5(file, "a.h5")
+
+
+def test_a_volume_of_fastmri_that_is_a_bomb(tmp_path):
+    hdf5_bomb(tmp_path / "a.h5", (10, 10**6, 10**6), "reconstruction_rss")
+    with pytest.raises(unpacking.TooLargeError):
+        fastmri.read_slice(tmp_path / "a.h5", 0)
+
+
+def test_a_commit_that_is_a_bomb(tmp_path, monkeypatch):
+    source = tmp_path / "src" / "latent_anatomy" / "big.py"
+    source.parent.mkdir(parents=True)
+    source.write_text("#" * 2_000_000)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "big"]):
+        subprocess.run([*git, *words], check=True)
+    head = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
+    history = git_history.History(tmp_path)
+    assert history._read(head).sources.text("latent_anatomy.big")
+    monkeypatch.setenv(unpacking.LIMIT_VARIABLE, "0.001")
+    with pytest.raises(unpacking.TooLargeError, match=f"commit {head}"):
+        history._read(head)

@@ -24,6 +24,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from latent_anatomy.provenance import unpacking
 from latent_anatomy.provenance.files import canonical_json, digest
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -33,15 +34,14 @@ HEAD = "<head>"
 
 
 class NoPassportError(ValueError):
-    """A whole file, as another program may have made it, in which there is no passport."""
+    """A whole file without a passport."""
 
 
 def read_passport(path: Path) -> dict:
     """The passport of an artefact, unless it was damaged or edited.
 
-    A passport made before they were sealed has no `seal` and no `content`, and is returned as it is.
-    Raises ValueError for a file without a passport, one that is damaged, or another kind of file.
-    """
+    One made before there were seals has no `seal` and no `content`. ValueError for a file that is damaged,
+    without a passport or of another kind, FileNotFoundError for none."""
     return _dispatch(path, PASSPORTS)
 
 
@@ -59,11 +59,11 @@ def _dispatch(path: Path, functions: dict) -> object:
         )
     try:
         return functions[path.suffix](path)
+    except unpacking.TooLargeError:
+        raise
     except (OSError, RuntimeError, LookupError, TypeError, ValueError, struct.error) as error:
         if isinstance(error, FileNotFoundError):
-            raise FileNotFoundError(
-                f"{path}: expected an artefact, found no such file: check the path, or make it"
-            ) from error
+            raise FileNotFoundError(f"{path}: expected an artefact, found no such file: make it") from error
         if isinstance(error, IsADirectoryError):
             raise ValueError(f"{path}: expected a file, found a folder: name one in it") from error
         if isinstance(error, NoPassportError):
@@ -72,8 +72,7 @@ def _dispatch(path: Path, functions: dict) -> object:
                 "passport.json beside them; a file that another program made or saved anew has none"
             ) from error
         if isinstance(error, BlockingIOError):
-            found = "found it locked: wait for that one"
-            raise OSError(f"{path}: expected no other process in it, {found}") from error
+            raise OSError(f"{path}: expected no other process in it, found it locked: wait") from error
         raise ValueError(
             f"{path}: expected a whole artefact with its passport, found a damaged one ({error}): "
             "make it again"
@@ -117,6 +116,7 @@ def of_hdf5(file: h5py.File) -> str:
 
 def _hdf5_content(path: Path) -> str:
     with h5py.File(path, "r") as file:
+        unpacking.check_hdf5(file, path)
         return of_hdf5(file)
 
 
