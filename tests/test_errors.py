@@ -18,7 +18,9 @@ from latent_anatomy.datasets import fastmri, medmnist
 from latent_anatomy.evaluation import protocol
 from latent_anatomy.evaluation import registry as protocols
 from latent_anatomy.imaging import volume
+from latent_anatomy.jobs import report
 from latent_anatomy.jobs.job import read_job
+from latent_anatomy.ledger import build
 from latent_anatomy.methods import registry as methods
 from latent_anatomy.pipeline import params, resolve
 from latent_anatomy.provenance import formats, unpacking
@@ -255,3 +257,12 @@ def test_a_commit_that_is_a_bomb(tmp_path, monkeypatch):
     monkeypatch.setenv(unpacking.LIMIT_VARIABLE, "0.001")
     with pytest.raises(unpacking.TooLargeError, match=f"commit {head}"):
         history._read(head)
+
+
+def test_a_ledger_of_a_file_elsewhere_and_a_report_with_wrong_parameters(tmp_path):
+    with pytest.raises(ValueError) as caught:
+        build.write([], ["a.json"], tmp_path / "l.csv", tmp_path / "p.csv")
+    line_of(caught)
+    with pytest.raises(ValueError) as caught:
+        report.run(tmp_path / "job.json", tmp_path / "n.ipynb", "{", tmp_path / "r.html")
+    line_of(caught)
