@@ -144,7 +144,7 @@ def test_a_file_without_room_for_a_passport_is_refused(tmp_path):
 
 def test_metrics_are_no_passport(tmp_path):
     write_json(tmp_path / "metrics.json", {"reconstruction/psnr": 29.1})
-    with pytest.raises(ValueError, match="it is no passport"):
+    with pytest.raises(ValueError, match="that of metrics is passport"):
         formats.read_passport(tmp_path / "metrics.json")
 
 

@@ -9,8 +9,8 @@ from conftest import ROOT
 from test_volume_datasets import IMAGES, LESION, ON_GRID, TABLE, bids, mirror  # noqa: F401
 
 from latent_anatomy.data import slices_file
-from latent_anatomy.data.outline import outline
-from latent_anatomy.datasets import bids_names
+from latent_anatomy.data.outline import Outline, outline
+from latent_anatomy.datasets import bids_names, medmnist
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.pipeline import params, suitability
 from latent_anatomy.provenance.files import sha256_file
@@ -118,6 +118,35 @@ def test_slices_that_another_process_writes_are_not_damaged(tmp_path):
         fcntl.flock(stream, fcntl.LOCK_EX)
         with pytest.raises(OSError, match="found it locked: wait"):
             slices_file.read(path)
+
+
+def of_images(monkeypatch, has, evaluation=("lesions",)):
+    """The study unoranic on images that say what they have."""
+    monkeypatch.setattr(medmnist.OfMedMnist, "has", has)
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["studies"]["unoranic"]["evaluation"] = {name: {} for name in evaluation}
+    studies = {"unoranic": {"datasets": ["phantom-breastmnist"], "seeds": [1]}}
+    mine = {"images": ["phantom-breastmnist"], "studies": studies}
+    return params.validate(content | {"data": "mine", "collections": {"mine": mine}, "imaging": {}})
+
+
+def test_images_without_a_split_are_refused(monkeypatch):
+    has = Outline(frozenset({"train", "test"}), frozenset())
+    with pytest.raises(params.ParamsError, match=r"studies\.unoranic: expected .*, found none of val: give"):
+        suitability.check(of_images(monkeypatch, has))
+
+
+def test_images_without_masks_are_said(monkeypatch):
+    [line] = suitability.check(of_images(monkeypatch, medmnist.OfMedMnist.has))
+    assert line.startswith("Not evaluated by lesions: phantom-breastmnist: expected masks of lesion in ")
+    assert suitability.check(of_images(monkeypatch, None)) == []
+
+
+def test_images_have_what_they_say(tmp_path):
+    phantom = datasets.find("phantom-breastmnist")
+    phantom.generate(tmp_path)
+    content = phantom.to_slices(tmp_path)
+    assert outline(phantom) == Outline(frozenset(content.split.tolist()), frozenset(content.mask_names))
 
 
 def test_kinds_of_data_sets_need_no_files():

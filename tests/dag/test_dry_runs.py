@@ -285,3 +285,10 @@ def test_a_mistake_in_the_parameters_is_one_line_before_anything_runs(project, k
     lines = [line for line in result.stderr.splitlines() if line.startswith("params.yaml: ")]
     assert len(lines) == 1 and ".".join(keys) in lines[0]
     assert "Traceback" not in result.stderr and "Finished job" not in result.stderr
+
+
+def test_targets_that_nobody_makes_are_told_by_name(clean):
+    result = clean.snakemake("-n", "--", "results/unoranic/phantom-retinamnist/nobody/seed-1/metrics.json")
+    line = result.stderr.splitlines()[-1]
+    assert result.returncode == 1 and "Exception" not in result.stderr
+    assert "expected a run" in line and "unoranic" in line and "found 'nobody': correct" in line

@@ -5,6 +5,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from snakemake.cli import get_argument_parser
+
 from latent_anatomy.data import cohorts
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.pipeline import (
@@ -15,15 +17,27 @@ from latent_anatomy.pipeline import (
     params,
     raw_jobs,
     reports,
+    targets,
     volume_files,
     weights,
 )
 
 
+def asked():
+    """The targets on the command line, which Snakemake gives its workflow only after this has been read."""
+    if "snakemake" not in Path(sys.argv[0]).parts[-2:]:  # neither the command nor `python -m snakemake`
+        return []
+    known, _ = get_argument_parser().parse_known_args(sys.argv[1:])
+    return map(str, known.targets)
+
+
 def checked():
     """The parameters, less what cannot be made without files that cannot be had, and the copies of the jobs' files."""
     try:
-        return job_files.prepare(params.validate(config))
+        left, jobs = job_files.prepare(params.validate(config))
+        # Told here, because Snakemake only says that no rule makes them.
+        targets.check(asked(), jobs, left.data)
+        return left, jobs
     except ValueError as error:
         sys.exit(str(error))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from latent_anatomy.provenance import unpacking
 from latent_anatomy.provenance.passport import LOCK
 from latent_anatomy.provenance.sources import PACKAGE, Sources
 
@@ -126,6 +127,10 @@ class History:
         names = listed.stdout.decode().split()
         if listed.returncode or PACKAGE_PATH not in names:
             return None
+        sizes = self._git("ls-tree", "-r", "--long", commit, "--", *names).stdout.decode().splitlines()
+        # Of a line with mode, type, name and size before the path; of a submodule the size is "-".
+        found = (line.split(maxsplit=4)[3] for line in sizes)
+        unpacking.check_size(f"commit {commit}", sum(int(size) for size in found if size.isdecimal()))
         archive = self._git("archive", "--format=tar", commit, "--", *names)
         archive.check_returncode()
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:

@@ -9,6 +9,7 @@ from latent_anatomy.audit.links import Files, Found, State, listed
 from latent_anatomy.imaging import gate
 from latent_anatomy.pipeline.layout import Artefact
 from latent_anatomy.pipeline.layout_of_volumes import QC
+from latent_anatomy.provenance import unpacking
 from latent_anatomy.provenance.sources import source_digest
 
 
@@ -31,6 +32,7 @@ def subjects(files: Files, artefact: Artefact, passport: dict, make: str) -> Fou
     try:
         expected = set(gate.passing(files.root / table))
         with h5py.File(files.root / artefact.path, "r") as file:
+            unpacking.check_hdf5(file, artefact.path)
             inside = set(file["subject"].asstr()[()].tolist())
     except (ValueError, LookupError) as error:
         return State.BROKEN, str(error), make

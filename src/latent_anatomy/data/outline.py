@@ -1,4 +1,8 @@
-"""What a data set is known to have before any of it is read: of volumes, who is in which split, and masks."""
+"""What a data set is known to have before any of it is read: which splits, and which masks.
+
+Volumes tell it by their subjects. Images may say it in `has`, an `Outline`, a field or property of the data
+set, where they know it without reading a pixel; of those that do not, only the files can tell.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -24,11 +28,13 @@ def absent(dataset: object) -> tuple[str, ...]:
 
 
 def outline(dataset: object, excluded: Collection[str] = ()) -> Outline | None:
-    """Of a data set of volumes less the subjects that are left out; None where only its files can tell.
+    """Of a data set, less the subjects that are left out; None where only its files can tell.
 
-    That is so of images, and of a user's folder that is not here.
+    That is so of images without `has`, and of a user's folder that is not here.
     """
-    if hasattr(type(dataset), "to_slices") or not (subjects := _subjects(dataset)):
+    if hasattr(type(dataset), "to_slices"):
+        return getattr(dataset, "has", None)
+    if not (subjects := _subjects(dataset)):
         return None
     taken = [subject for subject in subjects if subject.name not in excluded]
     return Outline(

@@ -11,7 +11,7 @@ import numpy as np
 
 from latent_anatomy.data.slices import COLUMNS, OPTIONAL, Slices, defect
 from latent_anatomy.data.slices_check import check
-from latent_anatomy.provenance import formats
+from latent_anatomy.provenance import formats, unpacking
 from latent_anatomy.provenance.files import atomic_write, canonical_json
 from latent_anatomy.provenance.passport import sealed
 
@@ -65,6 +65,7 @@ def _load(path: Path) -> Slices:
         with h5py.File(path, "r") as file:
             if file.attrs.get("schema") != SCHEMA:
                 raise defect(path, f"schema {SCHEMA!r}", repr(file.attrs.get("schema")), again)
+            unpacking.check_hdf5(file, path)
             missing = sorted(set(COLUMNS) - set(OPTIONAL) - set(file))
             unknown = sorted(set(file) - set(COLUMNS))
             if missing or unknown:

@@ -39,6 +39,7 @@ from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.datasets import squares
 from latent_anatomy.datasets.fastmri_slices import LISTED
 from latent_anatomy.datasets.lgg_flair import head_of
+from latent_anatomy.provenance import unpacking
 
 ANNOTATIONS = "brain.csv"
 COLUMNS = ("file", "slice", "study_level", "x", "y", "width", "height", "label")
@@ -199,6 +200,7 @@ def read_slice(path: Path, position: int) -> NDArray[np.float64]:
     import h5py
 
     with h5py.File(path, "r") as file:
+        unpacking.check_hdf5(file, path)
         if "reconstruction_rss" not in file or file["reconstruction_rss"].ndim != 3:
             raise defect(
                 path, "reconstruction_rss (slices, H, W)", ", ".join(file) or "nothing", "fetch again"

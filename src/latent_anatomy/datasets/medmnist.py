@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from latent_anatomy.data.dataset import Dataset, RawFile
+from latent_anatomy.data.outline import Outline
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.provenance.unpacking import read_npz as read_npz_arrays
 
@@ -66,6 +67,7 @@ class OfMedMnist(Dataset):
 
     published: str
     family = "medmnist"
+    has = Outline(frozenset(SPLITS), frozenset())
 
     @property
     def channels(self) -> int:

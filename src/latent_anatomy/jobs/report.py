@@ -31,7 +31,12 @@ def run(params: Path, notebook: Path, parameters: str, out: Path) -> None:
     Raises ValueError when a path is absolute, a file is not what its passport was sealed for or changed while
     the notebook ran, or the notebook ends in an error.
     """
-    given = json.loads(parameters)
+    try:
+        given = json.loads(parameters)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"--parameters: expected a JSON object, found {parameters[:40]!r} ({error}): correct it"
+        ) from error
     files = [str(notebook)]
     files += [path for name, path in given.items() if name.endswith("_file")]
     files += [path for name, paths in given.items() if name.endswith("_files") for path in paths]

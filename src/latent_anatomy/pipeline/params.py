@@ -181,9 +181,12 @@ def load(path: Path) -> Params:
 
 
 def parsed(path: Path) -> Mapping:
-    """The mapping of a YAML file; ParamsError with line and column for what is no YAML, or no mapping."""
+    """The mapping of a YAML file; ParamsError for no mapping, no file and, with its place, no YAML."""
     try:
         content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    except FileNotFoundError as error:
+        remedy = "change to the root of a checkout"
+        raise ParamsError(f"{path}: expected this file here, found none: {remedy}") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         found = " ".join(filter(None, (error.problem, error.context)))

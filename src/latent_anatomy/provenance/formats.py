@@ -24,6 +24,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from latent_anatomy.provenance import unpacking
 from latent_anatomy.provenance.files import canonical_json, digest
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -32,12 +33,15 @@ META = re.compile(r'<meta name="passport" content="([^"]*)">\n')
 HEAD = "<head>"
 
 
+class NoPassportError(ValueError):
+    """A whole file without a passport."""
+
+
 def read_passport(path: Path) -> dict:
     """The passport of an artefact, unless it was damaged or edited.
 
-    A passport made before they were sealed has no `seal` and no `content`, and is returned as it is.
-    Raises ValueError for a file without a passport, one that is damaged, or another kind of file.
-    """
+    One made before there were seals has no `seal` and no `content`. ValueError for a file that is damaged,
+    without a passport or of another kind, FileNotFoundError for none."""
     return _dispatch(path, PASSPORTS)
 
 
@@ -55,12 +59,20 @@ def _dispatch(path: Path, functions: dict) -> object:
         )
     try:
         return functions[path.suffix](path)
+    except unpacking.TooLargeError:
+        raise
     except (OSError, RuntimeError, LookupError, TypeError, ValueError, struct.error) as error:
         if isinstance(error, FileNotFoundError):
-            raise
+            raise FileNotFoundError(f"{path}: expected an artefact, found no such file: make it") from error
+        if isinstance(error, IsADirectoryError):
+            raise ValueError(f"{path}: expected a file, found a folder: name one in it") from error
+        if isinstance(error, NoPassportError):
+            raise ValueError(
+                f"{path}: expected an artefact with its passport, found none in it: that of metrics is "
+                "passport.json beside them; a file that another program made or saved anew has none"
+            ) from error
         if isinstance(error, BlockingIOError):
-            found = "found it locked: wait for that one"
-            raise OSError(f"{path}: expected no other process in it, {found}") from error
+            raise OSError(f"{path}: expected no other process in it, found it locked: wait") from error
         raise ValueError(
             f"{path}: expected a whole artefact with its passport, found a damaged one ({error}): "
             "make it again"
@@ -104,11 +116,14 @@ def of_hdf5(file: h5py.File) -> str:
 
 def _hdf5_content(path: Path) -> str:
     with h5py.File(path, "r") as file:
+        unpacking.check_hdf5(file, path)
         return of_hdf5(file)
 
 
 def _hdf5_passport(path: Path) -> dict:
     with h5py.File(path, "r") as file:
+        if "passport" not in file.attrs:
+            raise NoPassportError
         return _opened(file.attrs["passport"])
 
 
@@ -129,6 +144,8 @@ def _safetensors_header(data: bytes) -> tuple[dict, int]:
 
 def _safetensors_passport(path: Path) -> dict:
     header, _ = _safetensors_header(path.read_bytes())
+    if "passport" not in header.get("__metadata__", {}):
+        raise NoPassportError
     return _opened(header["__metadata__"]["passport"])
 
 
@@ -174,8 +191,10 @@ def _png_passport(path: Path) -> dict:
 
 
 def _only(passports: list) -> object:
-    if len(passports) != 1:
-        raise ValueError(f"{len(passports) or 'no'} passports in it")
+    if not passports:
+        raise NoPassportError
+    if len(passports) > 1:
+        raise ValueError(f"{len(passports)} passports in it")
     return passports[0]
 
 
@@ -209,10 +228,10 @@ def _html_passport(path: Path) -> dict:
 def _json_passport(path: Path) -> dict:
     text = path.read_bytes().decode()
     passport = _opened(text)
+    if "job" not in passport:
+        raise NoPassportError
     if text != canonical_json(passport):
         raise ValueError("the passport is not as it was written")
-    if "job" not in passport:
-        raise ValueError("no job in it, so that it is no passport")
     return passport
 
 

@@ -2,12 +2,14 @@
 
 import gzip
 import io
+import math
 import os
 import zipfile
 import zlib
 from pathlib import Path
 from typing import BinaryIO
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,10 @@ LIMIT_VARIABLE = "LATENT_ANATOMY_UNPACK_GB"
 LIMIT_GB = 16.0  # the largest file that is read, a cine of ACDC in float64, has less than 1
 CHUNK = 1 << 20
 DAMAGED = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+class TooLargeError(ValueError):
+    """A file that unpacks to more than the limit."""
 
 
 def limit() -> int:
@@ -30,9 +36,9 @@ def limit() -> int:
 
 
 def check_size(where: object, size: int) -> None:
-    """ValueError when what is at `where` unpacks to more than the limit."""
+    """TooLargeError when what is at `where` unpacks to more than the limit."""
     if size > (most := limit()):
-        raise ValueError(
+        raise TooLargeError(
             f"{where}: expected at most {most / 1e9:g} GB when it is unpacked, found {size / 1e9:.3g} GB or "
             f"more: if it is meant, set {LIMIT_VARIABLE} to more GB"
         )
@@ -50,6 +56,18 @@ def gunzip(content: bytes, where: object) -> bytes:
             check_size(where, size)
             parts.append(part)
     return b"".join(parts)
+
+
+def check_hdf5(file: h5py.File, where: object) -> None:
+    """TooLargeError when all data sets of an open HDF5 file together, by their shapes, exceed the limit.
+
+    Nothing is read of them. Those that links lead to count too, each as often as it has names.
+    """
+    names = [*file]
+    file.visit(lambda name: names.append(name) if "/" in name else None)
+    sets = [item for name in names if isinstance(item := file[name], h5py.Dataset)]
+    # Not `nbytes`, which is taken modulo 2^64.
+    check_size(where, sum(math.prod(each.shape or (0,)) * each.dtype.itemsize for each in sets))
 
 
 def zip_entry(archive: zipfile.ZipFile, name: str, where: object) -> bytes:
