@@ -8,6 +8,7 @@ from pathlib import Path
 from latent_anatomy.data import cohorts
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.pipeline import (
+    evaluation_jobs,
     imaging_steps,
     job_files,
     layout,
@@ -15,7 +16,6 @@ from latent_anatomy.pipeline import (
     params,
     raw_jobs,
     reports,
-    training_jobs,
     volume_files,
 )
 
@@ -102,12 +102,12 @@ def options(input, *roles):
     ]
 
 
-def of_runs(pattern, study, names):
-    """The files of all runs and replicates of a study on the data sets and cohorts `names`."""
+def of_runs(pattern, study, names, chosen=None):
+    """The files of all runs, or those `chosen`, and replicates of a study on the data sets and cohorts `names`."""
     return [
         pattern.format(study=study, dataset=name, run=run, replicate=replicate)
         for name in names
-        for run in CHOSEN[study].runs(name, STUDIES[study].runs)
+        for run in (chosen or CHOSEN[study].runs(name, STUDIES[study].runs))
         for replicate in CHOSEN[study].replicates(name, run)
     ]
 

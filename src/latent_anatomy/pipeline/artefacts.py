@@ -21,14 +21,16 @@ def artefacts(jobs: dict[str, dict]) -> dict[str, Artefact]:
             made[name] = layout.slices(job["dataset"])
         elif kind in ("train", "evaluate"):
             made[name] = layout.of_job(job)
-            made |= {each.job: each for each in layout.weights(job.get("weights", {}))}
+            given = job.get("weights", {}) | job.get("evaluation_weights", {})
+            made |= {each.job: each for each in layout.weights(given)}
     for job in [job for _, job in sorted(jobs.items()) if job["job"] == "gate"]:
         source, excluded = datasets.find(job["dataset"]), job["excluded"]
         made[f"imaging/{source.name}"] = layout_of_volumes.gate(source, excluded)
         made[f"slice/{source.name}"] = layout_of_volumes.slices(source, excluded)
     for name, job in sorted(jobs.items()):
         if job["job"] == PAIRED_TESTS:
-            results = _of(made, f"evaluate/{job['study']}/{job['dataset']}/")
+            where = f"evaluate/{job['study']}/{job['dataset']}/"
+            results = [each for run in job["runs"] for each in _of(made, f"{where}{run}/")]
             made |= {name: layout.comparison(job["study"], job["dataset"], results)} if results else {}
     with_paper = [name.removeprefix(f"{LEDGER}/") for name in sorted(jobs) if name.startswith(f"{LEDGER}/")]
     if with_paper:

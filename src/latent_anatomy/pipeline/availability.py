@@ -9,8 +9,8 @@ from latent_anatomy.data.dataset import Dataset, find_in_mirror
 from latent_anatomy.data.download import Download
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.datasets.pool import Pool
+from latent_anatomy.pipeline import evaluation_jobs, training_jobs
 from latent_anatomy.pipeline.params import Params, ParamsError
-from latent_anatomy.pipeline.training_jobs import weights
 
 TIMEOUT_S = 5
 
@@ -34,7 +34,7 @@ def reduced(chosen: Params, raw: Path, mirror: Path | None) -> tuple[Params, lis
     """What of `chosen` can be made with the files that can be had, and a line on each thing that cannot.
 
     A data set is left out with all that is made of it, a run whose weights cannot be had with those that
-    stand on it. ParamsError when nothing is left.
+    stand on it, and a protocol whose weights cannot. ParamsError when nothing is left.
     """
     untrained = ", ".join(chosen.untrained)
     said = (
@@ -49,12 +49,19 @@ def reduced(chosen: Params, raw: Path, mirror: Path | None) -> tuple[Params, lis
     except ParamsError as error:  # who has nothing wants to know what is missing
         raise ParamsError("\n".join([*said, str(error)])) from error
     lost = {}
-    for run, downloads in weights(left).items():
+    for run, downloads in training_jobs.weights(left).items():
         reasons = [_unavailable(each, raw, mirror) for each in downloads]
         if any(reasons):
             lost[run] = next(filter(None, reasons))
     said += [f"Not trained: {run}: {reason}" for run, reason in lost.items()]
-    return left.without_runs(lost) if lost else left, said
+    left = left.without_runs(lost) if lost else left
+    mute = {}
+    for place, downloads in evaluation_jobs.weights(left).items():
+        reasons = [_unavailable(each, raw, mirror) for each in downloads]
+        if any(reasons):
+            mute[place] = next(filter(None, reasons))
+    said += [f"Not evaluated by {protocol}: {study}: {reason}" for (study, protocol), reason in mute.items()]
+    return left.without_protocols(mute) if mute else left, said
 
 
 def _unavailable(source: Dataset | Pool | Download, raw: Path, mirror: Path | None) -> str | None:

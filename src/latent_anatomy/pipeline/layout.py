@@ -113,9 +113,11 @@ def result(study: str, dataset: str, run: str, replicate: Replicate, job: Mappin
     if trained_on:
         says |= {"trained_on": trained_on}
         inputs |= {"trained_on": trained.inputs["slices"]}
+    given = weights(job.get("evaluation_weights", {}))
+    inputs |= {f"weights/{name}": f"data/raw/{name}" for each in given for name in each.says["checksums"]}
     outputs = {role: f"results/{where}/{name}" for role, name in OUTPUTS.items()}
     return Artefact(
-        f"results/{where}/{PASSPORT}", f"evaluate/{where}", says, inputs, outputs, (trained, below)
+        f"results/{where}/{PASSPORT}", f"evaluate/{where}", says, inputs, outputs, (trained, below, *given)
     )
 
 
