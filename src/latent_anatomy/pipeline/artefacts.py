@@ -30,7 +30,6 @@ def artefacts(jobs: dict[str, dict]) -> dict[str, Artefact]:
     for name, job in sorted(jobs.items()):
         if job["job"] == PAIRED_TESTS:
             results = _of(made, f"evaluate/{job['study']}/{job['dataset']}/")
-            results = [each for each in results if each.says["run"] in job["runs"]]
             made |= {name: layout.comparison(job["study"], job["dataset"], results)} if results else {}
     with_paper = [name.removeprefix(f"{LEDGER}/") for name in sorted(jobs) if name.startswith(f"{LEDGER}/")]
     if with_paper:
