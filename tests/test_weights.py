@@ -8,6 +8,8 @@ import tiny_project
 from rich_project import DATASET, WEIGHTS, content, mirror
 from safetensors.torch import load_file
 
+from latent_anatomy.audit.orders import Order
+from latent_anatomy.data.cohorts import Replicate
 from latent_anatomy.data.dataset import RawFile
 from latent_anatomy.data.download import Download
 from latent_anatomy.evaluation import registry as protocols
@@ -51,6 +53,18 @@ def test_a_protocol_whose_weights_cannot_be_had_is_named_and_not_asked(tmp_path,
     assert not left.studies["unoranic"].evaluation and left.studies["ra"] == chosen.studies["ra"]
     assert [each.name for each in evaluation_jobs.downloads(chosen)] == ["teacher"]
     assert not evaluation_jobs.downloads(left)
+
+
+def test_an_evaluation_with_weights_is_made_again_with_the_folder_in_which_they_lie(tmp_path):
+    given = {"evaluation_weights": {"teacher/teacher.txt": f"sha256:{'0' * 64}"}}
+    orders = {}
+    for name, job in (("with", given), ("without", {})):
+        made = layout.result("ra", "phantom-graz", "vae", Replicate(1), job)
+        orders[name] = Order.of(made, {"device": "cpu"})
+    assert "data/raw/teacher/teacher.txt" in orders["with"].inputs
+    assert not any("weights" in word for word in orders["with"].words(tmp_path))
+    extra = set(orders["with"].words(tmp_path)) ^ set(orders["without"].words(tmp_path))
+    assert extra == {"--raw=data/raw"}, "which older sources do not know"
 
 
 @pytest.mark.usefixtures("with_methods")
