@@ -15,8 +15,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
-from latent_anatomy.benchmarks import imaging, loop, methods, savings
-from latent_anatomy.benchmarks.run_on_noise import build, noise
+from latent_anatomy.benchmarks import anomalies, imaging, loop, methods, savings
+from latent_anatomy.benchmarks.run_on_noise import build, build_like, noise
 from latent_anatomy.benchmarks.timing import in_turns, speed_ratio, spread
 from latent_anatomy.cli.main import app
 from latent_anatomy.datasets import registry as datasets
@@ -184,6 +184,39 @@ def test_a_run_without_reconstruction_classifies(project):
     words = ("--size", "28", "--batch", "2", "--repeats", "2", "--warm-up", "0", "--device", "cpu")
     found = bench("methods", "resnet18", *words)
     assert found["runs"]["resnet18"]["inference_by"] == "classify"
+
+
+def test_runs_may_have_the_parameters_of_a_collection_and_stand_on_others(project):
+    """Maps in place of reconstructions, and a warm-up that is over."""
+    words = ("--like", "phantom/ra/phantom-fastmri", "--size", "64", "--batch", "2", "--repeats", "2")
+    words += ("--warm-up", "0", "--processor", "--device", "cpu")
+    found = bench("methods", "si-vae", "mkd", "ltm", "--maps", *words)
+    assert {each["inference_by"] for each in found["runs"].values()} == {"anomaly_map"}
+    assert found["clock"] == "processor" and found["like"] == "phantom/ra/phantom-fastmri"
+    built = build_like("phantom/ra/phantom-fastmri", "si-vae", Shape(1, 64, 64, 2), CPU)
+    assert built.params.widths == (8, 16, 32, 32) and built.params.warmup_steps == 0
+    ltm = build_like("phantom/ra/phantom-fastmri", "ltm", Shape(1, 64, 64, 2), CPU)
+    assert ltm.on.params.width == 16
+    trained = bench("methods", "mkd", "--no-inference", "--maps", *words)
+    assert trained["runs"]["mkd"].keys() == {"inference_by", "printed_seconds", "training"}
+    assert trained["runs"]["mkd"]["training"]["operations_per_sample"] > 0
+
+
+@pytest.mark.parametrize("place", ["ra", "phantom/ra/lgg-t1", "nowhere/ra/lgg-t1", "phantom/nobody/lgg-t1"])
+def test_a_place_that_is_not_in_params_yaml_is_refused(place, project):
+    with pytest.raises(ValueError, match=f"--like: expected .* found '{place}'"):
+        build_like(place, "vae", Shape(1, 64, 64, 2), CPU)
+
+
+def test_the_evaluation_of_maps_gives_the_numbers_of_the_released_way(project):
+    found = bench("anomalies", "--images", "12", "--size", "16", "--repeats", "2", "--warm-up", "0")
+    assert found["same"] is True and set(found["seconds"]) == {"here", "as released"}
+    scenes = anomalies.scenes(9, 20)
+    assert anomalies.ours(**scenes)[0] is not None
+    for one, other in zip(anomalies.ours(**scenes), anomalies.as_released(**scenes), strict=True):
+        np.testing.assert_array_equal(one, other)
+    bright = scenes | {"healthy": scenes["healthy"] + 2}
+    assert anomalies.ours(**bright)[0] is anomalies.as_released(**bright)[0] is None
 
 
 def test_operations_are_those_that_torch_counts():

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from proofs import sliced
 from safetensors import safe_open
 
 from latent_anatomy.data import slices, slices_file
-from latent_anatomy.evaluation.protocols import revision
+from latent_anatomy.evaluation.protocols import reconstruction, revision
 from latent_anatomy.jobs import evaluate, paired_tests, train
 from latent_anatomy.jobs.checkpoint import load_checkpoint
 from latent_anatomy.jobs.inputs import build
@@ -88,10 +89,10 @@ def run_train(files, **changed):
     train.run(chosen["train"], chosen["slices"], chosen["model"], chosen["history"], chosen["scratch"], "cpu")
 
 
-def run_evaluate(files, **changed):
+def run_evaluate(files, raw=Path("nowhere"), **changed):
     chosen = {**files, **changed}
     names = ("evaluate", "slices", "model", "metrics", "scores", "arrays", "tables", "passport")
-    evaluate.run(*(chosen[name] for name in names), "cpu")
+    evaluate.run(*(chosen[name] for name in names), "cpu", raw=raw)
 
 
 def command(files, verb: str) -> list[str]:
@@ -148,6 +149,50 @@ def test_a_protocol_that_the_data_cannot_answer_is_left_out_and_that_is_said(fil
     assert "revision: left out: phantom-test cannot answer it" in capsys.readouterr().err
     assert not any(key.startswith("revision/") for key in json.loads(files["metrics"].read_text()))
     assert not list(files["tables"].iterdir())
+
+
+def test_an_evaluation_on_some_test_subjects_has_every_number_of_them_alone(files):
+    run_train(files)
+    job = json.loads(files["evaluate"].read_text(encoding="utf-8"))
+    files["evaluate"].write_text(canonical_json(job | {"test_subjects": 5}), encoding="utf-8")
+    run_evaluate(files)
+    metrics = json.loads(files["metrics"].read_text(encoding="utf-8"))
+    assert [metrics[f"data/{name}/images"] for name in ("train", "val", "test")] == [32, 32, 5]
+    with np.load(files["arrays"]) as arrays:
+        assert arrays["subject"].tolist() == [f"subject-{i}" for i in (64, 71, 79, 87, 95)]
+        assert len(arrays["reconstruction/psnr"]) == 5
+    passport = json.loads(files["passport"].read_text(encoding="utf-8"))
+    assert passport["job"]["test_subjects"] == 5
+
+
+def test_a_protocol_is_given_the_weights_that_its_job_names_or_nothing_runs(files, tmp_path, monkeypatch):
+    """Registered bytes, in the passport; a file that is not there, or another, is one line."""
+    run_train(files)
+    teacher, given = tmp_path / "raw/teacher/teacher.txt", []
+    real = reconstruction.evaluate
+
+    def asked(*arguments, files):
+        given.append(files)
+        return real(*arguments)
+
+    monkeypatch.setattr(reconstruction, "evaluate", asked)
+    monkeypatch.setattr(evaluate.evaluation, "takes_weights", lambda name: name == "reconstruction")
+    job = json.loads(files["evaluate"].read_text(encoding="utf-8"))
+    checksums = {"teacher/teacher.txt": f"sha256:{sha256(b'0.25').hexdigest()}"}
+    named = canonical_json(job | {"evaluation_weights": checksums})
+    files["evaluate"].write_text(named, encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match=r"teacher\.txt: expected weights .* found none"):
+        run_evaluate(files, raw=tmp_path / "raw")
+    teacher.parent.mkdir(parents=True)
+    teacher.write_text("0.5")
+    with pytest.raises(ValueError, match=r"teacher\.txt: expected sha256 "):
+        run_evaluate(files, raw=tmp_path / "raw")
+    assert not given and not files["metrics"].exists()
+    teacher.write_text("0.25")
+    run_evaluate(files, raw=tmp_path / "raw")
+    assert given == [{"teacher/teacher.txt": teacher}]
+    passport = json.loads(files["passport"].read_text(encoding="utf-8"))
+    assert passport["inputs"]["weights/teacher/teacher.txt"] == sha256_file(teacher)
 
 
 def test_a_checkpoint_of_another_training_is_refused(files, tmp_path):

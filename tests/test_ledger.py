@@ -200,6 +200,21 @@ def test_one_or_two_trainings_decide_no_claim(paper, tmp_path):
             assert "each run needs 3 trainings" in row.reason and " holds" not in row.reason
 
 
+def test_what_was_tested_on_some_subjects_says_so_and_decides_no_claim(paper, tmp_path):
+    """However many trainings there are: others were asked about other people."""
+    contents = [each for run in RUNS for each in trainings(run, "retinamnist")]
+    assert claim(build(paper, write(tmp_path / "all", *contents)), "(i) reconstruction").ours_mean
+    for each in contents:
+        each |= {"test_subjects": 5} if each["run"] == "ae" else {}
+    rows = build(paper, write(tmp_path / "part", *contents))
+    assert "tested on 5 subjects alone" in pick(rows, dataset="retinamnist", **PSNR | {"method": "ae"}).reason
+    row = claim(rows, "(i) reconstruction")
+    assert (row.ours_mean, row.verdict) == ("", "undecided")
+    del contents[-1 - 2 * 3]["test_subjects"]
+    with pytest.raises(ValueError, match="expected the test_subjects of"):
+        build(paper, write(tmp_path / "mixed", *contents))
+
+
 def test_a_claim_needs_significance_where_there_is_a_paired_test(paper, tmp_path):
     key = "reconstruction/psnr/unoranic-minus-ae"
     acc = "probing/disease/concatenated_released/acc/unoranic-minus-ae"

@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from synthetic_bars import Classifier, Pixels, make
 from synthetic_discs import Exact, alone, subjects_of_three_splits
 from test_evaluation_anomalies import Flat
@@ -22,6 +23,7 @@ from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.training.method import Data
 
 QUICK = {  # settings that make a protocol take a moment
+    "lpips": {"perceptual": "random"},
     "probing": {"epochs": 1, "draws": 1},
     "robustness": {"severities": (5,), "probe_epochs": 1},
     "separation": {"draws": 1},
@@ -53,6 +55,14 @@ def heads() -> dict[str, Data]:
     return splits
 
 
+def large_wounds() -> dict[str, Data]:
+    """As large as networks need that were trained on photographs; without boxes and masks."""
+    bare = {"boxes": None, "box_names": (), "masks": None, "mask_names": ()}
+    return {
+        name: replace(each, stored=F.interpolate(each.stored, 32), **bare) for name, each in wounds().items()
+    }
+
+
 ASKED = (
     (Pixels, bars),
     (lambda: Classifier("disease"), bars),
@@ -63,6 +73,7 @@ ASKED = (
     (Flat, heads),
     (Brightness, wounds),
     (Flat, wounds),
+    (Flat, large_wounds),
 )
 
 

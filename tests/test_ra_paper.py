@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic_results import write
 
 from latent_anatomy.datasets import fastmri, graz
 from latent_anatomy.datasets import registry as datasets
@@ -161,3 +162,33 @@ def test_without_results_every_row_says_how_to_get_the_data():
         assert own and any("docs/anomaly-data.md" in row.reason for row in own)
     private = [row for row in rows if row.dataset == "padchest-covid" and row.metric != "claim"]
     assert private and all("are not listed anywhere" in row.reason for row in private)
+
+
+def test_lpips_by_another_network_is_in_kind_under_its_name_and_compared_with_nothing(tmp_path):
+    """Not even on the paper's own data: AlexNet's numbers are of another kind."""
+    metrics = {"lpips/squeezenet-keras/healthy": 0.1178, "data/test/images": 9.0}
+    contents = [
+        {
+            "study": "ra",
+            "run": "si-vae",
+            "dataset": dataset,
+            "seed": seed,
+            "metrics": metrics,
+            "params": PAPER.runs["si-vae"].settings,
+            "evaluation": {},
+            "job": "evaluate",
+        }
+        for dataset in ("radiography", "kermany-130")
+        for seed in (1, 2)
+    ]
+    rows = build.build(PAPER, results.read(write(tmp_path, *contents), "ra", phantom=False))
+    own = [row for row in rows if row.metric.startswith("lpips/") and row.n_seeds != "0"]
+    assert {row.dataset for row in own} == {"radiography", "kermany-130"}
+    for row in own:
+        assert (row.table, row.verdict, row.paper) == ("In kind: lpips", "in kind", "")
+        assert row.ours_mean == "0.1178" and "all channels weigh the same" in row.reason
+        assert ("not data of the paper" in row.reason) == (row.dataset == "kermany-130")
+    printed = [row for row in rows if row.metric == "anomalies/healthy/lpips"]
+    assert {row.verdict for row in printed} == {"not run"} and all(
+        "SqueezeNet" in row.reason for row in printed
+    )

@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT
 
 from latent_anatomy.methods import registry as methods
-from latent_anatomy.pipeline import job_files, makers, params, resolve
+from latent_anatomy.pipeline import artefacts, job_files, makers, params, resolve
 from latent_anatomy.provenance import plans
 from latent_anatomy.provenance.files import canonical_json, sha256_file
 
@@ -245,6 +245,54 @@ def test_a_change_without_runs_is_one_of_all_runs_and_may_be_about_a_protocol():
     }
     for name in changed:
         assert after[name]["evaluation"]["lesions"]["post"]["erosion_iterations"] == 9
+
+
+def test_runs_that_are_asked_about_a_part_of_the_test_subjects_are_compared_with_none():
+    """Their job says so, their training does not change, and nobody is tested against them."""
+    before = phantom(changes=[])
+    after = phantom(changes=[{"runs": ["dae"], "test_subjects": 2}])
+    own = "evaluate/baur/phantom-brain/dae/seed-1"
+    assert {name for name in before if before[name] != after[name]} == {
+        own,
+        "paired-tests/baur/phantom-brain",
+    }
+    assert after[own] == before[own] | {"test_subjects": 2}
+    runs = CONTENT["studies"]["baur"]["runs"]
+    assert after["paired-tests/baur/phantom-brain"]["runs"] == [run for run in runs if run != "dae"]
+    made = artefacts.artefacts(after)
+    assert not [path for path in made["paired-tests/baur/phantom-brain"].inputs if path.startswith("dae/")]
+    assert any("/dae/" in each.path for each in made["report/baur"].made_of), "the report shows them"
+
+
+def test_a_diffusion_model_at_hand_is_trained_once_and_for_nothing_to_follow_from():
+    jobs = resolved(data="at-hand")
+    for run in ("ddpm-simplex", "ddpm-gaussian"):
+        own = [name for name in jobs if name.startswith("train/ra/") and f"/{run}/" in name]
+        assert own == [f"train/ra/lgg-t1/{run}/seed-1"]
+        chosen = jobs[own[0]]["params"]
+        assert chosen["epochs"] * chosen["steps_per_epoch"] == 500
+        assert jobs[own[0].replace("train/", "evaluate/")]["test_subjects"] == 25
+        assert run not in jobs["paired-tests/ra/lgg-t1"]["runs"]
+    for name, job in jobs.items():
+        if name.startswith("train/ra/") and "ddpm" not in name and "steps_per_epoch" in job["params"]:
+            steps = job["params"]["epochs"] * job["params"]["steps_per_epoch"]
+            assert steps == (600 if "kermany" in name else 1500), name
+    assert jobs["paired-tests/ra/lgg-t1"]["seeds"] == [1, 2, 3]
+    assert jobs["paired-tests/ra/kermany-130.turns.100"]["folds"] == [0, 1, 2, 3, 4]
+
+
+def test_weights_that_a_protocol_needs_are_inputs_of_the_evaluation_alone():
+    jobs = resolved(data="at-hand")
+    job = jobs["evaluate/ra/lgg-t1/vae/seed-1"]
+    [(name, checksum)] = job["evaluation_weights"].items()
+    assert name.startswith("squeezenet-keras/") and checksum.startswith("sha256:")
+    assert "evaluation_weights" not in jobs["train/ra/lgg-t1/vae/seed-1"]
+    made = artefacts.artefacts(jobs)
+    evaluated = made["evaluate/ra/lgg-t1/vae/seed-1"]
+    assert evaluated.inputs[f"weights/{name}"] == f"data/raw/{name}"
+    assert made["raw/squeezenet-keras"] in evaluated.made_of and "raw/squeezenet-keras" in jobs
+    assert f"weights/{name}" not in made["train/ra/lgg-t1/vae/seed-1"].inputs
+    assert not any("evaluation_weights" in each for each in resolved().values()), "phantoms need no files"
 
 
 def test_every_collection_has_a_report_of_every_study_and_of_the_volumes():

@@ -139,6 +139,21 @@ def test_subjects_that_are_split_anew_keep_what_is_theirs(count, seed, data):
     assert again.split.tolist() == [split[name] for name in again.subject]
 
 
+@settings(max_examples=40, deadline=None)
+@given(count=st.integers(1, 24), seed=st.integers(0, 1000), fewer=st.integers(1, 30))
+def test_of_fewer_subjects_the_first_and_the_last_stay_with_all_that_is_theirs(count, seed, fewer):
+    whole = example(count, seed=seed)
+    own = list(dict.fromkeys(whole.select("test").subject.tolist()))
+    part = whole.fewer("test", fewer)
+    left = list(dict.fromkeys(part.select("test").subject.tolist()))
+    assert len(left) == min(fewer, len(own)) and left == [name for name in own if name in left]
+    assert left[:1] == own[:1] and (fewer < 2 or left[-1:] == own[-1:])
+    places = np.diff([own.index(name) for name in left])
+    assert not len(places) or places.max() - places.min() <= 1, "evenly spaced"
+    kept = (whole.split != "test") | np.isin(whole.subject, left)
+    check_part(part, whole, np.flatnonzero(kept))
+
+
 @settings(max_examples=20, deadline=None)
 @given(count=st.integers(1, 24), seed=st.integers(0, 1000), absent=st.sets(st.sampled_from(OPTIONAL)))
 def test_a_method_sees_every_column_of_its_split(count, seed, absent):

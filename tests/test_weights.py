@@ -4,12 +4,17 @@ import json
 import shutil
 
 import pytest
+import tiny_project
 from rich_project import DATASET, WEIGHTS, content, mirror
 from safetensors.torch import load_file
 
+from latent_anatomy.audit.orders import Order
+from latent_anatomy.data.cohorts import Replicate
+from latent_anatomy.data.dataset import RawFile
 from latent_anatomy.data.download import Download
+from latent_anatomy.evaluation import registry as protocols
 from latent_anatomy.jobs.checkpoint import given_weights
-from latent_anatomy.pipeline import availability, layout, params, training_jobs
+from latent_anatomy.pipeline import availability, evaluation_jobs, layout, params, training_jobs
 from latent_anatomy.provenance import formats
 
 JOB = f"unoranic/{DATASET}/given/seed-1"
@@ -33,6 +38,33 @@ def test_a_run_whose_weights_cannot_be_had_is_named_and_left_out_with_those_that
     _, said = availability.reduced(params.validate(found), tmp_path / "raw", folder)
     [line] = [line for line in said if "teacher" in line]
     assert line.startswith("Not trained: given: teacher: ") and "expected sha256 " in line
+
+
+def test_a_protocol_whose_weights_cannot_be_had_is_named_and_not_asked(tmp_path, monkeypatch):
+    download = Download("teacher", (RawFile("teacher.txt", None, "sha256", "0" * 64),), "CC0-1.0", "ask")
+    monkeypatch.setattr(protocols, "takes_weights", lambda name: name == "reconstruction")
+    monkeypatch.setattr(protocols, "weights", lambda name, _: (download,) if name == "reconstruction" else ())
+    chosen = params.validate(tiny_project.parameters())
+    left, said = availability.reduced(chosen, tmp_path / "raw", None)
+    [line] = [line for line in said if "teacher" in line]
+    assert line == (
+        "Not evaluated by reconstruction: unoranic: teacher: teacher.txt has no public address: ask"
+    )
+    assert not left.studies["unoranic"].evaluation and left.studies["ra"] == chosen.studies["ra"]
+    assert [each.name for each in evaluation_jobs.downloads(chosen)] == ["teacher"]
+    assert not evaluation_jobs.downloads(left)
+
+
+def test_an_evaluation_with_weights_is_made_again_with_the_folder_in_which_they_lie(tmp_path):
+    given = {"evaluation_weights": {"teacher/teacher.txt": f"sha256:{'0' * 64}"}}
+    orders = {}
+    for name, job in (("with", given), ("without", {})):
+        made = layout.result("ra", "phantom-graz", "vae", Replicate(1), job)
+        orders[name] = Order.of(made, {"device": "cpu"})
+    assert "data/raw/teacher/teacher.txt" in orders["with"].inputs
+    assert not any("weights" in word for word in orders["with"].words(tmp_path))
+    extra = set(orders["with"].words(tmp_path)) ^ set(orders["without"].words(tmp_path))
+    assert extra == {"--raw=data/raw"}, "which older sources do not know"
 
 
 @pytest.mark.usefixtures("with_methods")

@@ -3,7 +3,7 @@
 import pytest
 from conftest import ROOT
 
-from latent_anatomy.pipeline import params, training_jobs, weights
+from latent_anatomy.pipeline import evaluation_jobs, params, training_jobs, weights
 
 
 @pytest.fixture
@@ -24,7 +24,9 @@ def test_the_methods_are_asked_once(tmp_path, asked):
     given = weights.of_runs(chosen, kept)
     assert given and all(each.files for downloads in given.values() for each in downloads)
     assert weights.of_runs(chosen, kept) == given == training_jobs.weights(chosen)
-    assert asked == ["at-hand", "at-hand"]  # the second is this test's own
+    assert weights.of_protocols(chosen, kept) == evaluation_jobs.weights(chosen)
+    assert weights.downloads(chosen, kept) == evaluation_jobs.downloads(chosen)
+    assert asked == ["at-hand"] * 3  # the second and third are this test's own
 
 
 @pytest.mark.parametrize("damaged", ["{", "[]", ""])

@@ -10,6 +10,7 @@ from snakemake.cli import get_argument_parser
 from latent_anatomy.data import cohorts
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.pipeline import (
+    evaluation_jobs,
     imaging_steps,
     job_files,
     layout,
@@ -116,12 +117,12 @@ def options(input, *roles):
     ]
 
 
-def of_runs(pattern, study, names):
-    """The files of all runs and replicates of a study on the data sets and cohorts `names`."""
+def of_runs(pattern, study, names, chosen=None):
+    """The files of all runs, or those `chosen`, and replicates of a study on the data sets and cohorts `names`."""
     return [
         pattern.format(study=study, dataset=name, run=run, replicate=replicate)
         for name in names
-        for run in CHOSEN[study].runs(name, STUDIES[study].runs)
+        for run in (chosen or CHOSEN[study].runs(name, STUDIES[study].runs))
         for replicate in CHOSEN[study].replicates(name, run)
     ]
 

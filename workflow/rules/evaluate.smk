@@ -29,7 +29,12 @@ rule evaluate:
 
 rule paired_tests:
     input:
-        scores=lambda wildcards: of_runs(f"results/{JOB}/scores.npz", wildcards.study, [wildcards.dataset]),
+        scores=lambda wildcards: of_runs(
+            f"results/{JOB}/scores.npz",
+            wildcards.study,
+            [wildcards.dataset],
+            evaluation_jobs.compared(PARAMS, wildcards.study, wildcards.dataset),
+        ),
         params=".params/paired-tests/{study}/{dataset}.json",
     output:
         metrics="results/{study}/comparison/{dataset}/metrics.json",

@@ -1,6 +1,6 @@
 # Raw files: drawn here (phantoms), or from a mirror folder or their publisher. One rule for each data set,
 # because the number of files differs, and of volumes one for each subject, so that a new one leaves the others
-# as they are; and for the weights of others that runs are given.
+# as they are; and for the weights of others that runs and protocols are given.
 for dataset in map(datasets.find, DATASETS):
     BROUGHT = raw_jobs.of(dataset)
     for name, files in BROUGHT.items():
@@ -37,7 +37,7 @@ for dataset in map(datasets.find, DATASETS):
                 raw_files(dataset.name),
 
 
-for download in {each for given in weights.of_runs(PARAMS).values() for each in given}:
+for download in weights.downloads(PARAMS):
 
     rule:
         name:

@@ -79,9 +79,10 @@ def _train(artefact: Artefact, passport: dict) -> Order:
 
 
 def _evaluate(artefact: Artefact, passport: dict) -> Order:
-    given = {role.replace("_", "-"): path for role, path in artefact.inputs.items()} | {
-        "device": _device(passport)
-    }
+    weights = {role for role in artefact.inputs if role.startswith("weights/")}
+    own = {role: path for role, path in artefact.inputs.items() if role not in weights}
+    given = {role.replace("_", "-"): path for role, path in own.items()} | {"device": _device(passport)}
+    given |= {"raw": "data/raw"} if weights else {}  # older sources do not have the option
     places = OUTPUTS | {"tables": TABLES, "passport": "passport.json"}
     outputs = {path: OUTPUTS.get(role, role) for role, path in artefact.outputs.items()}
     return Order(("evaluate",), given, places, tuple(artefact.inputs.values()), outputs)

@@ -6,8 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from latent_anatomy.data.cohorts import Replicate
+from latent_anatomy.jobs import inputs
 from latent_anatomy.methods import registry as methods
-from latent_anatomy.pipeline import params
+from latent_anatomy.pipeline import params, training_jobs
 from latent_anatomy.training.method import Batch, Data, Shape
 
 CLASSES = 2
@@ -28,6 +30,25 @@ def build(run: str, shape: Shape, device: torch.device, **changes: object) -> nn
     typed = params.typed(method.Params, block | changes, f"methods.{run}")
     torch.manual_seed(0)
     return method(method.Params.model_validate(typed), shape).to(device)
+
+
+def build_like(place: str, run: str, shape: Shape, device: torch.device) -> nn.Module:
+    """The untrained network of a run with the parameters that it has at `place`, and what it stands on.
+
+    `place` is <collection>/<study>/<data set or cohort> of params.yaml. Weights of others are not loaded. Its
+    steps are those after a warm-up, where there is one.
+    """
+    names = place.split("/")
+    if len(names) != 3:
+        raise ValueError(f"--like: expected <collection>/<study>/<data set>, found {place!r}")
+    data, study, dataset = names
+    chosen = params.load(Path("params.yaml"))
+    known = chosen.collections[data].studies if data in chosen.collections else {}
+    if study not in known or dataset not in known[study].trained:
+        raise ValueError(f"--like: expected a collection, study and data set of params.yaml, found {place!r}")
+    job = training_jobs.training(chosen.model_copy(update={"data": data}), study, run, dataset, Replicate(0))
+    job["params"] |= {"warmup_steps": 0} if "warmup_steps" in job["params"] else {}
+    return inputs.build(job, shape, device)
 
 
 def noise(count: int, shape: Shape, device: torch.device) -> Data:

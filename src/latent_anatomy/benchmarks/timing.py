@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from time import perf_counter
+from functools import partial
+from time import perf_counter, process_time
 
 import numpy as np
 import torch
@@ -14,21 +15,29 @@ RESAMPLES = 2000
 
 
 def in_turns(
-    works: Mapping[str, Callable[[], object]], repeats: int, warm_up: int, device: torch.device
+    works: Mapping[str, Callable[[], object]],
+    repeats: int,
+    warm_up: int,
+    device: torch.device,
+    processor: bool = False,
 ) -> dict[str, list[float]]:
-    """Seconds of each work, `repeats` of each, one round of all after the other; `warm_up` rounds before."""
+    """Seconds of each work, `repeats` of each, one round of all after the other; `warm_up` rounds before.
+
+    With `processor` they are of this process on the processor, which hardly depend on what runs beside it.
+    """
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(warm_up + repeats):
         for name, work in works.items():
-            times[name].append(seconds(work, device))
+            times[name].append(seconds(work, device, processor))
     return {name: all_times[warm_up:] for name, all_times in times.items()}
 
 
-def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds of one call, until the device has done all of it."""
-    start = now(device)
+def seconds(work: Callable[[], object], device: torch.device, processor: bool = False) -> float:
+    """Seconds of one call, until the device has done all of it; or those of the processor."""
+    clock = process_time if processor else partial(now, device)
+    start = clock()
     work()
-    return now(device) - start
+    return clock() - start
 
 
 def now(device: torch.device) -> float:

@@ -12,6 +12,9 @@ Channels = Annotated[int, typer.Option(min=1, help="Of the images.")]
 Size = Annotated[int, typer.Option(min=1, help="Height and width of the images.")]
 Repeats = Annotated[int, typer.Option(min=2, help="Measurements of each.")]
 WarmUp = Annotated[int, typer.Option(min=0, help="Measurements before, not counted.")]
+Processor = Annotated[
+    bool, typer.Option("--processor", help="Seconds of the processor, on a machine that others use.")
+]
 Out = Annotated[Path | None, typer.Option(help="All that was measured, JSON, to write.")]
 
 
@@ -39,6 +42,15 @@ def methods(
     channels: Channels = 1,
     size: Size = 256,
     batch: Annotated[int, typer.Option(min=1, help="Images at once.")] = 8,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            help="<collection>/<study>/<data set> whose parameters they have, not the methods' own."
+        ),
+    ] = None,
+    maps: Annotated[bool, typer.Option("--maps", help="Inference is the anomaly map.")] = False,
+    inference: Annotated[bool, typer.Option(help="Whether to measure it.")] = True,
+    processor: Processor = False,
     repeats: Repeats = 10,
     warm_up: WarmUp = 1,
     device: Device = "auto",
@@ -47,7 +59,23 @@ def methods(
     """Samples per second of runs in training and in inference, in turns, beside what papers print."""
     from latent_anatomy.benchmarks.methods import run
 
-    _write(out, run(runs, channels, size, batch, repeats, warm_up, device))
+    options = (like, maps, inference, processor)
+    _write(out, run(runs, channels, size, batch, repeats, warm_up, device, *options))
+
+
+@bench.command("anomalies")
+def anomalies(
+    images: Annotated[int, typer.Option(min=2, help="Healthy maps, and as many with a box.")] = 1000,
+    size: Size = 128,
+    repeats: Repeats = 5,
+    warm_up: WarmUp = 1,
+    processor: Processor = False,
+    out: Out = None,
+) -> None:
+    """Threshold and box scores of RA's study from anomaly maps, beside the released way, in turns."""
+    from latent_anatomy.benchmarks.anomalies import run
+
+    _write(out, run(images, size, repeats, warm_up, processor))
 
 
 @bench.command("savings")

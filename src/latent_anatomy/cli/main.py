@@ -74,12 +74,13 @@ def evaluate(
     trained_on: Annotated[
         Path | None, typer.Option(help="Slices it was trained on, if others.", exists=True, dir_okay=False)
     ] = None,
+    raw: Annotated[Path, typer.Option(help="Folder of raw files, with weights of protocols, if any.")] = RAW,
     device: Device = "auto",
 ) -> None:
     """Evaluate a trained method with every protocol that it has the capabilities for."""
     from latent_anatomy.jobs.evaluate import run
 
-    run(params, slices, model, metrics, scores, arrays, tables, passport, device, trained_on)
+    run(params, slices, model, metrics, scores, arrays, tables, passport, device, trained_on, raw)
 
 
 @app.command("paired-tests")

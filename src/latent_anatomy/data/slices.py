@@ -136,6 +136,13 @@ class Slices:
         chosen = self._rows(np.flatnonzero(np.isin(self.subject, list(split))))
         return replace(chosen, split=np.array([split[subject] for subject in chosen.subject]))
 
+    def fewer(self, split: str, count: int) -> "Slices":
+        """The same with at most `count` subjects of one split, evenly spaced from the first to the last."""
+        own = list(dict.fromkeys(self.subject[self.split == split].tolist()))
+        places = np.linspace(0, len(own) - 1, min(count, len(own))).astype(int)
+        kept = (self.split != split) | np.isin(self.subject, [own[place] for place in places])
+        return self._rows(np.flatnonzero(kept))
+
     def _rows(self, rows: np.ndarray) -> "Slices":
         """Some of the slices, with `boxes` and `pair` pointing at their new rows; -1 without the partner."""
         new = {name: values[rows] for name, values in self.columns().items() if name != "boxes"}

@@ -1,6 +1,8 @@
 """What several protocols share: settings, batched inference, frozen corruptions, pictures."""
 
 from collections.abc import Callable
+from hashlib import sha256
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from latent_anatomy.training.seeds import derived_seed
 
 BATCH = 512  # images of 28 x 28 per forward pass, or of other sizes with as many pixels (6 of 256 x 256)
 EXAMPLES = 8  # images per figure
+_REDRAWN: WeakKeyDictionary[torch.nn.Module, dict[str, Tensor]] = WeakKeyDictionary()
 FROZEN_SEED = 1333  # of everything that is corrupted for a test; the seed in unORANIC's configuration
 
 
@@ -39,6 +42,19 @@ def batches(images: Tensor) -> tuple[Tensor, ...]:
 def infer(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """`function` of images (N, C, H, W), in batches: (N, ...) float32."""
     return torch.cat([function(part).float() for part in batches(images)])
+
+
+def redraw(method: torch.nn.Module, images: Tensor) -> Tensor:
+    """What a trained method makes of images (N, C, H, W) as `reconstruct` has it, float32 like them.
+
+    Asked once for the same images, since several protocols ask and some methods take seconds for each: an
+    image's reconstruction depends on the method and on the image alone.
+    """
+    known = _REDRAWN.setdefault(method, {})
+    name = sha256(images.cpu().numpy().tobytes()).hexdigest()
+    if name not in known:
+        known[name] = infer(method.reconstruct, images)
+    return known[name].clone()
 
 
 @torch.no_grad()

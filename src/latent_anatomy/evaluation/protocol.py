@@ -16,6 +16,9 @@ knows a method only by what that can do, and exports
     paired(arrays) -> {metric: Paired}
                by which of the arrays of `evaluate` two runs are compared: see `Paired`
     MASKS      masks without which no data can answer, asked at the plan; absent where there are none
+    weights(settings)
+               the downloads of others that it needs; `evaluate` is then given them as `files`, a mapping
+               "<download>/<file>" -> path; absent where it needs none
     PLOTS      name of a table -> how `dvc plots` draws it, in DVC's words; absent where there are none
     UNPAIRED   pattern of names of arrays -> why runs are not compared by them; absent where there are none
 

@@ -6,6 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from latent_anatomy.data.download import Download
+
 FOLDER = Path(__file__).parent / "protocols"
 CAPABILITIES = (
     *("reconstruct", "anatomy", "encode", "decode", "posterior"),
@@ -45,6 +47,19 @@ def masks(name: str) -> tuple[str, ...]:
     """The masks without which no data can answer a protocol. Not imported, so that planning is quick."""
     match = re.search(r"^MASKS = \((.*)\)", (FOLDER / f"{name}.py").read_text(encoding="utf-8"), re.MULTILINE)
     return tuple(re.findall(r'"([^"]+)"', match[1])) if match else ()
+
+
+def takes_weights(name: str) -> bool:
+    """Whether a protocol declares weights of others. Not imported, so that planning is quick."""
+    return "\ndef weights(" in (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+
+
+def weights(name: str, settings: dict) -> tuple[Download, ...]:
+    """What the protocol `name` is given with these settings."""
+    if not takes_weights(name):
+        return ()
+    module = load(name)
+    return module.weights(module.Params.model_validate(settings))
 
 
 def capabilities(method: object) -> set[str]:

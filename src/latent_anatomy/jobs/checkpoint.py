@@ -11,6 +11,7 @@ from latent_anatomy.data.download import registered
 from latent_anatomy.provenance import verify
 
 OPTIONAL = ("fold", "cohort", "on", "weights")  # keys that not every training has
+OF_EVALUATION = ("evaluation_weights", "test_subjects")  # that not every evaluation has
 
 
 def load_base(method: nn.Module, job: dict, path: Path | None, slices: str) -> None:
@@ -41,7 +42,7 @@ def verify_trained(path: Path, job: dict, maker: str | None, slices: str) -> Non
     Trained by the job with the digest `maker`, for just this run, data set, seed, fold and parameters, on the
     slices with the SHA-256 `slices`; neither damaged nor edited since.
     """
-    own = ("job", "dataset", "trained_on", "evaluation", "modules", "source")
+    own = ("job", "dataset", "trained_on", "evaluation", *OF_EVALUATION, "modules", "source")
     says = {key: value for key, value in job.items() if key not in own}
     says |= {"job": "train", "dataset": job.get("trained_on", job["dataset"])}
     says |= {key: None for key in OPTIONAL if key not in says}
@@ -50,13 +51,13 @@ def verify_trained(path: Path, job: dict, maker: str | None, slices: str) -> Non
     verify.made_of(path, passport, {"slices": slices})
 
 
-def given_weights(job: dict, raw: Path) -> dict[str, Path]:
-    """<download>/<file> -> path of what a training `job` is given of others, with the registered checksums.
+def given_weights(job: dict, raw: Path, key: str = "weights") -> dict[str, Path]:
+    """<download>/<file> -> path of what a job is given of others, of which it has the checksums under `key`.
 
     FileNotFoundError for a file that is not below `raw`, ValueError for other bytes.
     """
     paths = {}
-    for file in registered(job.get("weights", {})):
+    for file in registered(job.get(key, {})):
         paths[file.name] = path = raw / file.name
         if not path.is_file():
             raise FileNotFoundError(

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from latent_anatomy.data.download import DATA
 from latent_anatomy.evaluation import registry as evaluation
 from latent_anatomy.evaluation import scores as paired_scores
 from latent_anatomy.evaluation.protocol import check
-from latent_anatomy.jobs.checkpoint import load_checkpoint, verify_trained
+from latent_anatomy.jobs.checkpoint import given_weights, load_checkpoint, verify_trained
 from latent_anatomy.jobs.inputs import build, choose_device, read_slices, shape_of, splits_on
 from latent_anatomy.jobs.job import read_with_makers
 from latent_anatomy.provenance import csv_table
@@ -34,6 +35,7 @@ def run(
     passport: Path,
     device: str,
     trained_on: Path | None = None,
+    raw: Path = DATA,
 ) -> None:
     """Write what the protocols say of a method, and a passport of it.
 
@@ -43,23 +45,28 @@ def run(
     tables    folder of CSV, <protocol>.<name>.csv; without files where no protocol made one
 
     Where the method was trained on another data set, `trained_on` has its slices: training and validation
-    are then theirs, and only the test split is that of `slices`. ValueError when it is missing there, or
-    given elsewhere, and for an input that is not the one that the job expects; BlockingIOError when another
-    process evaluates to the same files.
+    are then theirs, and only the test split is that of `slices`. `raw` is the folder in which the weights of
+    others lie that protocols are given. ValueError when slices are missing there, or given elsewhere, and for
+    an input that is not the one that the job expects; BlockingIOError when another process evaluates to the
+    same files.
     """
     job, makers = read_with_makers(params, "evaluate")
     torch_device = choose_device(device)
     if (trained_on is not None) != ("trained_on" in job):
         raise ValueError(f"{params}: expected --trained-on exactly for a method trained on other slices")
     inputs = {"slices": slices, "model": model} | ({"trained_on": trained_on} if trained_on else {})
+    weights = given_weights(job, raw, "evaluation_weights")
+    inputs |= {f"weights/{name}": path for name, path in weights.items()}
     with still(inputs.values()):
         proof = provenance.passport(inputs=inputs, job=job, device=device_name(torch_device))
         seen = proof["inputs"]["trained_on" if trained_on else "slices"]
         verify_trained(model, job, makers.get("model"), seen)
         cohort = job.get("cohort")
         content = read_slices(slices, job["dataset"], cohort, makers.get("slices"))
-        splits = splits_on(torch_device, content, cohort and cohort["labelled"])
         shape = shape_of(content)
+        if part := job.get("test_subjects"):
+            content = content.fewer("test", part)
+        splits = splits_on(torch_device, content, cohort and cohort["labelled"])
         if trained_on is not None:
             others = read_slices(trained_on, job["trained_on"], maker=makers.get("trained_on"))
             splits = splits_on(torch_device, others) | {"test": splits["test"]}
@@ -77,7 +84,9 @@ def run(
             print(f"{protocol}: left out: {job['dataset']} cannot answer it", file=sys.stderr)
             continue
         chosen = module.Params.model_validate(settings)
-        results = module.evaluate(method, splits, chosen, content.task, derived_seed(job["seed"], protocol))
+        given = {"files": weights} if evaluation.takes_weights(protocol) else {}
+        seed = derived_seed(job["seed"], protocol)
+        results = module.evaluate(method, splits, chosen, content.task, seed, **given)
         by = module.paired(results.arrays)
         check(protocol, results, by)
         shared = sorted(per_image.keys() & results.arrays.keys())

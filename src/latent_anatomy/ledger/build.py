@@ -59,6 +59,13 @@ def build(paper: Paper, results: Results) -> list[Row]:
                 else:
                     for each in others:
                         in_kind.setdefault((each.method, each.dataset, each.metric), each)
+            for metric, note in table.in_kind.items():
+                cell = Cell(paper, table, row, metric, note, table.columns[0], "")
+                others = cell.rows_on_all(results)
+                if results.phantom:
+                    rows += others
+                else:
+                    in_kind |= {(each.method, each.dataset, each.metric): each for each in others}
     rows += sorted(in_kind.values(), key=lambda each: (each.table, each.dataset))
     decisions = [each for each in claims.decide(paper, results) if each.cases or not results.phantom]
     return rows + [_claim_row(paper, decision, results) for decision in decisions]
@@ -93,6 +100,11 @@ class Cell:
         """One for each data set that answers to none of the paper's, whatever the column of this cell."""
         names = [] if self.table.not_run else results.in_kind(self.paper)
         return [self._without_paper(name, results) for name in names if self._values(name, results)]
+
+    def rows_on_all(self, results: Results) -> list[Row]:
+        """One for each data set, of a metric that is compared with no printed number."""
+        names = [name for name in results.datasets if self._values(name, results)]
+        return [self._without_paper(name, results) for name in names]
 
     def _values(self, dataset: str, results: Results) -> list[float]:
         seeds = results.seeds(self.row.run, dataset)
@@ -135,7 +147,10 @@ class Cell:
         seeds = results.seeds(self.row.run, dataset)
         reasons = [self.note, *departures(self.paper, seeds[0], self.metric)]
         if not results.phantom:
-            reasons = [_what_else(dataset), *reasons, _how_few(seeds)]
+            known = dataset in self.paper.datasets or any(
+                dataset in results.standing_for(name) for name in self.paper.datasets
+            )
+            reasons = ["" if known else _what_else(dataset), *reasons, _how_few(seeds)]
         verdict = "phantom" if results.phantom else "in kind"
         row = self._row(dataset, **self._ours(dataset, results), verdict=verdict, reason=_joined(reasons))
         return row if results.phantom else replace(row, table=f"{IN_KIND}: {self.metric.split('/')[0]}")

@@ -162,7 +162,8 @@ def _case(claim: Claim, published: str | None, dataset: str, paper: Paper, resul
 def _compare(greater: Term, opponent: Term, dataset: str, results: Results) -> Comparison:
     """By the comparison over trainings and subjects, in which a classifier answers under the other's probe.
 
-    Of a metric without scores of subjects, over trainings alone.
+    Of a metric without scores of subjects, over trainings alone; not decided where a run was tested on some
+    of the subjects.
     """
     paired = {} if greater.labelled or opponent.labelled else results.comparisons.get(dataset, {})
     for one, other, sign in ((greater, opponent, 1), (opponent, greater, -1)):
@@ -171,11 +172,11 @@ def _compare(greater: Term, opponent: Term, dataset: str, results: Results) -> C
             bounds = sorted(sign * paired[f"{key}/trainings_{bound}"] for bound in ("low", "high"))
             difference = sign * paired[f"{key}/difference"]
             return Comparison(opponent.run, difference, tuple(bounds), paired[f"{key}/p_value_trainings"])
-    ours, theirs = (
-        _of_trainings(term, results.seeds(term.run, term.on(dataset))) for term in (greater, opponent)
-    )
+    both = [results.seeds(term.run, term.on(dataset)) for term in (greater, opponent)]
+    ours, theirs = (_of_trainings(*each) for each in zip((greater, opponent), both, strict=True))
     name = f"{opponent.run} with {opponent.labelled}" if opponent.labelled else opponent.run
-    if min(len(ours), len(theirs)) < LEAST:
+    partial = any(seed.test_subjects for seeds in both for seed in seeds)
+    if partial or min(len(ours), len(theirs)) < LEAST:
         return Comparison(name, sum(ours) / len(ours) - sum(theirs) / len(theirs))
     if greater.run == opponent.run or results.seeds(greater.run, dataset)[0].folds >= LEAST:
         # Two metrics of each training, or trainings on the same folds.

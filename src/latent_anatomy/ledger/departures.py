@@ -17,6 +17,7 @@ def departures(paper: Paper, result: Result, metric: str) -> list[str]:
         return []
     run = paper.runs[result.run]
     texts = [f"trained on {result.trained_on}"] if result.trained_on else []
+    texts += [f"tested on {result.test_subjects} subjects alone"] if result.test_subjects else []
     texts += [f"mean of {result.folds} folds"] if result.folds > 1 else []
     for difference in _differences(run.settings, result.params, f"{result.path}: params."):
         if difference.parameter == "epochs" and difference.ours < difference.expected:

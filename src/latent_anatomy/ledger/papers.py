@@ -84,6 +84,9 @@ class Table(Strict):
     caveat: str = Field("", description="What the ledger says beside every comparison with it.")
     neutral: bool = Field(False, description="A larger value is not better: no row can be 'better'.")
     not_run: str = Field("", description="Why none of these numbers is compared with a run.")
+    in_kind: dict[str, str] = Field(
+        {}, description="Our metrics of the same kind, compared with none of these numbers, each with a note."
+    )
 
     @model_validator(mode="after")
     def _rows_fit(self) -> "Table":

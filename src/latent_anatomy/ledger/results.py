@@ -33,6 +33,7 @@ class Result:
     params: dict
     evaluation: dict
     trained_on: str | None = None  # the data set, where it is another
+    test_subjects: int | None = None  # of how many it is, where not of all
     fold: int | None = None
     source: str | None = None  # digest of the code that evaluated
     folds: int = 1  # of how many the metrics are means
@@ -99,7 +100,7 @@ def read(paths: Iterable[Path], study: str, phantom: bool) -> Results:
         else:
             names = ("run", "dataset", "seed", "params", "evaluation")
             named = {name: job[name] for name in names}
-            elsewhere = {name: job.get(name) for name in ("trained_on", "fold", "source")}
+            elsewhere = {name: job.get(name) for name in ("trained_on", "test_subjects", "fold", "source")}
             result = Result(path, metrics=metrics, **elsewhere, **named)
             runs.setdefault((result.run, dataset), []).append(result)
     for key, own in runs.items():
@@ -214,7 +215,7 @@ def _check_alike(own: list[Result]) -> None:
         if (before.seed, before.fold) == (after.seed, after.fold):
             raise ValueError(f"{after.path}: expected each seed once, found seed {after.seed} again")
     for other in own[1:]:
-        for what in ("params", "evaluation", "trained_on"):
+        for what in ("params", "evaluation", "trained_on", "test_subjects"):
             if getattr(other, what) != getattr(first, what):
                 raise ValueError(
                     f"{other.path}: expected the {what} of {first.path}, found others: seeds of one run must "

@@ -35,12 +35,10 @@ from torch import Tensor
 
 from latent_anatomy.data.download import Download
 from latent_anatomy.methods import soft_intro_vae
-from latent_anatomy.networks.lpips import Lpips
+from latent_anatomy.networks.lpips import SMALLEST, Lpips
 from latent_anatomy.training.healthy import absolute, smooth
 from latent_anatomy.training.method import Shape, frozen
 from latent_anatomy.training.perceptual import Perceptual, load_lpips, of_lpips
-
-SMALLEST = 32  # of a side, that SqueezeNet has features of
 
 
 class Params(soft_intro_vae.Params):

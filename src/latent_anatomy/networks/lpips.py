@@ -19,6 +19,7 @@ from latent_anatomy.networks.squeezenet import SqueezeNet
 
 PLACES = {1: 64, 3: 128, 5: 256, 6: 384, 7: 384, 8: 512, 9: 512}  # maps of SqueezeNet, and their channels
 EPSILON, SEED = 1e-10, 2018
+SMALLEST = 32  # of a side, that SqueezeNet has features of
 
 
 class Lpips(nn.Module):

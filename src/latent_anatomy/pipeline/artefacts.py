@@ -21,7 +21,8 @@ def artefacts(jobs: dict[str, dict]) -> dict[str, Artefact]:
             made[name] = layout.slices(job["dataset"])
         elif kind in ("train", "evaluate"):
             made[name] = layout.of_job(job)
-            made |= {each.job: each for each in layout.weights(job.get("weights", {}))}
+            given = job.get("weights", {}) | job.get("evaluation_weights", {})
+            made |= {each.job: each for each in layout.weights(given)}
     for job in [job for _, job in sorted(jobs.items()) if job["job"] == "gate"]:
         source, excluded = datasets.find(job["dataset"]), job["excluded"]
         made[f"imaging/{source.name}"] = layout_of_volumes.gate(source, excluded)

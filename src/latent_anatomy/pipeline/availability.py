@@ -34,7 +34,7 @@ def reduced(chosen: Params, raw: Path, mirror: Path | None) -> tuple[Params, lis
     """What of `chosen` can be made with the files that can be had, and a line on each thing that cannot.
 
     A data set is left out with all that is made of it, a run whose weights cannot be had with those that
-    stand on it. ParamsError when nothing is left.
+    stand on it, and a protocol whose weights cannot. ParamsError when nothing is left.
     """
     untrained = ", ".join(chosen.untrained)
     said = (
@@ -54,7 +54,14 @@ def reduced(chosen: Params, raw: Path, mirror: Path | None) -> tuple[Params, lis
         if any(reasons):
             lost[run] = next(filter(None, reasons))
     said += [f"Not trained: {run}: {reason}" for run, reason in lost.items()]
-    return left.without_runs(lost) if lost else left, said
+    left = left.without_runs(lost) if lost else left
+    mute = {}
+    for place, downloads in weights.of_protocols(left).items():
+        reasons = [_unavailable(each, raw, mirror) for each in downloads]
+        if any(reasons):
+            mute[place] = next(filter(None, reasons))
+    said += [f"Not evaluated by {protocol}: {study}: {reason}" for (study, protocol), reason in mute.items()]
+    return left.without_protocols(mute) if mute else left, said
 
 
 def _unavailable(source: Dataset | Pool | Download, raw: Path, mirror: Path | None) -> str | None:

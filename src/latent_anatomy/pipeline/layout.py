@@ -113,9 +113,13 @@ def result(study: str, dataset: str, run: str, replicate: Replicate, job: Mappin
     if trained_on:
         says |= {"trained_on": trained_on}
         inputs |= {"trained_on": trained.inputs["slices"]}
+    if part := job.get("test_subjects"):
+        says |= {"test_subjects": part}
+    given = weights(job.get("evaluation_weights", {}))
+    inputs |= {f"weights/{name}": f"data/raw/{name}" for each in given for name in each.says["checksums"]}
     outputs = {role: f"results/{where}/{name}" for role, name in OUTPUTS.items()}
     return Artefact(
-        f"results/{where}/{PASSPORT}", f"evaluate/{where}", says, inputs, outputs, (trained, below)
+        f"results/{where}/{PASSPORT}", f"evaluate/{where}", says, inputs, outputs, (trained, below, *given)
     )
 
 
@@ -126,8 +130,8 @@ def of_job(job: Mapping) -> Artefact:
 
 
 def comparison(study: str, dataset: str, results: Iterable[Artefact]) -> Artefact:
-    """The paired tests between the `results` of a study on a data set."""
-    results = tuple(results)
+    """The paired tests between those `results` of a study on a data set that are of all test subjects."""
+    results = tuple(each for each in results if "test_subjects" not in each.says)
     folder = f"results/{study}/{COMPARISON}/{dataset}"
     scores = [each.outputs["scores"] for each in results]
     return Artefact(

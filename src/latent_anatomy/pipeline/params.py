@@ -140,6 +140,14 @@ class Params(Strict):
         collection = self.collection.model_copy(update={"studies": chosen})
         return self.model_copy(update={"studies": studies, "collections": {self.data: collection}})
 
+    def without_protocols(self, missing: Iterable[tuple[str, str]]) -> "Params":
+        """The same less the protocols `missing`, each with its study."""
+        studies = {}
+        for name, study in self.studies.items():
+            left = {each: block for each, block in study.evaluation.items() if (name, each) not in missing}
+            studies[name] = study.model_copy(update={"evaluation": left})
+        return self.model_copy(update={"studies": studies})
+
     def without(self, missing: Iterable[str]) -> "Params":
         """The collection `data` less the data sets `missing`; ParamsError when nothing is left of it."""
         kinds = {kind: _less(getattr(self.collection, kind), missing) for kind in ("images", "volumes")}

@@ -6,14 +6,14 @@ its job, so that staleness travels with content and not with anybody's memory of
 becomes the job's passport.
 """
 
-from latent_anatomy.data.cohorts import Replicate, dataset_of
+from latent_anatomy.data.cohorts import Replicate
 from latent_anatomy.data.pool import SEPARATOR
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.evaluation import registry as protocols
-from latent_anatomy.pipeline import imaging_steps, reports
-from latent_anatomy.pipeline.params import Params, ParamsError, Study, typed
+from latent_anatomy.pipeline import evaluation_jobs, imaging_steps, reports
+from latent_anatomy.pipeline.params import Params, Study
 from latent_anatomy.pipeline.selection import Chosen
-from latent_anatomy.pipeline.training_jobs import deterministic, training, weights
+from latent_anatomy.pipeline.training_jobs import deterministic, training
 from latent_anatomy.provenance.sources import source_digest
 
 PACKAGE = "latent_anatomy"
@@ -33,8 +33,7 @@ def resolve(params: Params) -> dict[str, dict]:
         steps = imaging_steps.jobs(params.imaging, dataset)
         jobs[f"slice/{dataset}"] = _with_source(steps.pop("slab"))
         jobs |= {f"imaging/{dataset}/{step}": _with_source(job) for step, job in steps.items()}
-    for given in weights(params).values():
-        jobs |= {f"raw/{each.name}": each.job for each in given}
+    jobs |= {f"raw/{each.name}": each.job for each in evaluation_jobs.downloads(params)}
     for name, chosen in params.collection.studies.items():
         study = params.studies[name]
         for dataset, trained_on in chosen.tested.items():
@@ -44,7 +43,7 @@ def resolve(params: Params) -> dict[str, dict]:
                     train = _with_source(training(params, name, run, trained_on, replicate))
                     if dataset == trained_on:
                         jobs |= _with_bases(train, replicate)
-                    evaluate = _evaluate(params, name, study, chosen, train, dataset)
+                    evaluate = _evaluate(params, name, train, dataset)
                     jobs[f"evaluate/{name}/{dataset}/{run}/{replicate}"] = evaluate
         if reports.paper(name):
             jobs[f"ledger/{name}"] = _with_source({"job": "ledger", "study": name})
@@ -114,33 +113,26 @@ def _with_bases(train: dict, replicate: Replicate) -> dict[str, dict]:
     return jobs | _with_bases(train["on"], replicate) if "on" in train else jobs
 
 
-def _evaluate(params: Params, name: str, study: Study, chosen: Chosen, train: dict, dataset: str) -> dict:
-    here = f"collections.{params.data}.studies.{name}"
-    asked = {}
-    for protocol, block in study.evaluation.items():
-        if protocol not in protocols.names():
-            raise ParamsError(
-                f"params.yaml: studies.{name}.evaluation: expected protocols among "
-                f"{', '.join(protocols.names())}, found {protocol!r}"
-            )
-        model = protocols.load(protocol).Params
-        settings = typed(model, block, f"studies.{name}.evaluation.{protocol}")
-        if protocol in chosen.evaluation:
-            block = block | chosen.evaluation[protocol]
-            if {dataset, dataset_of(dataset)}.isdisjoint(block.pop("datasets", chosen.tested)):
-                continue
-            settings = typed(model, block, f"{here}.evaluation.{protocol}")
-        for change in chosen.changes:
-            if protocol in change.evaluation and change.concerns(train["run"], dataset):
-                block = block | change.evaluation[protocol]
-                settings = typed(model, block, f"{here}.changes.evaluation.{protocol}")
-        asked[protocol] = settings
-    elsewhere = {} if dataset == train["dataset"] else {"trained_on": train["dataset"]}
-    return _with_source({**train, "job": "evaluate", "dataset": dataset, **elsewhere, "evaluation": asked})
+def _evaluate(params: Params, name: str, train: dict, dataset: str) -> dict:
+    """The evaluation of a training on a data set or cohort."""
+    run = train["run"]
+    asked = evaluation_jobs.asked(params, name, run, dataset)
+    part = evaluation_jobs.part(params, name, run, dataset)
+    checksums = {
+        file: each
+        for protocol, settings in asked.items()
+        for given in protocols.weights(protocol, settings)
+        for file, each in given.checksums.items()
+    }
+    more = {} if dataset == train["dataset"] else {"trained_on": train["dataset"]}
+    more |= {"test_subjects": part} if part else {}
+    more |= {"evaluation_weights": checksums} if checksums else {}
+    return _with_source({**train, "job": "evaluate", "dataset": dataset, **more, "evaluation": asked})
 
 
 def _paired_tests(params: Params, name: str, chosen: Chosen, dataset: str) -> dict:
-    folds, runs = chosen.folds(dataset), chosen.runs(dataset, params.studies[name].runs)
+    folds = chosen.folds(dataset)
+    runs = evaluation_jobs.compared(params, name, dataset)
     changed = {run: seeds for run in runs if (seeds := chosen.seeds_of(dataset, run)) != chosen.seeds}
     job = {
         "job": "paired-tests",

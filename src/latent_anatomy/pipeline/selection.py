@@ -23,7 +23,8 @@ class Strict(BaseModel):
 class Change(Strict):
     """Other parameters, settings of protocols or seeds, for some runs on some data sets, by default all.
 
-    A data set's name stands for all of its cohorts too. Of several changes the last decides.
+    A data set's name stands for all of its cohorts too. Of several changes the last decides. What was asked
+    of some `test_subjects` alone is not compared with other runs: nothing follows from it.
     """
 
     runs: Once[Name] | None = None
@@ -31,6 +32,9 @@ class Change(Strict):
     params: dict[str, object] = {}
     evaluation: dict[str, dict] = {}
     seeds: Once[Seed] | None = Field(None, min_length=1)
+    test_subjects: int | None = Field(
+        None, ge=1, description="How many, evenly spaced, evaluation is on; none: all."
+    )
 
     def concerns(self, run: str, dataset: str) -> bool:
         """Whether it is about this run on this data set."""

@@ -1,14 +1,14 @@
-"""What of others the runs of a collection are given, asked of their methods once and not in every plan.
+"""What of others the trainings and evaluations of a collection are given, asked once and not in every plan.
 
-Only a method knows which weights its parameters ask for, and importing one imports torch, which takes a third
-of a dry run. So the answer is kept, beside the digest of all that it follows from.
+Only a method or protocol knows which weights its parameters ask for, and importing one imports torch, which
+takes a third of a dry run. So the answer is kept, beside the digest of all that it follows from.
 """
 
 import json
 from pathlib import Path
 
 from latent_anatomy.data.download import Download
-from latent_anatomy.pipeline import training_jobs
+from latent_anatomy.pipeline import evaluation_jobs, training_jobs
 from latent_anatomy.pipeline.params import Params
 from latent_anatomy.provenance.files import digest, sha256_file, write_json
 from latent_anatomy.provenance.sources import PACKAGE_ROOT
@@ -17,14 +17,19 @@ KEPT = Path(".scratch/weights.json")
 
 
 def of_runs(params: Params, kept: Path = KEPT) -> dict[str, list[Download]]:
-    """Run -> what it is given, for those runs of the collection `params.data` that are given any."""
-    basis = digest({"params": params.model_dump(mode="json"), "sources": all_sources()})
-    known = _read(kept).get(basis)
-    if known is None:
-        given = training_jobs.weights(params)
-        known = {run: [each.job for each in downloads] for run, downloads in given.items()}
-        write_json(kept, {basis: known})
-    return {run: [Download.of_job(each) for each in downloads] for run, downloads in known.items()}
+    """Run -> what its trainings are given, for those runs of `params.data` that are given any."""
+    return {run: _downloads(jobs) for run, jobs in _asked(params, kept)["runs"]}
+
+
+def of_protocols(params: Params, kept: Path = KEPT) -> dict[tuple[str, str], list[Download]]:
+    """Study and protocol -> what the evaluations are given, for those that are given any."""
+    return {(study, name): _downloads(jobs) for (study, name), jobs in _asked(params, kept)["protocols"]}
+
+
+def downloads(params: Params, kept: Path = KEPT) -> list[Download]:
+    """All of these, each once."""
+    given = (*of_runs(params, kept).values(), *of_protocols(params, kept).values())
+    return list(dict.fromkeys(each for some in given for each in some))
 
 
 def all_sources() -> dict[str, str]:
@@ -33,8 +38,25 @@ def all_sources() -> dict[str, str]:
     return {path.relative_to(PACKAGE_ROOT).as_posix(): sha256_file(path) for path in paths}
 
 
+def _asked(params: Params, kept: Path) -> dict[str, list]:
+    basis = digest({"params": params.model_dump(mode="json"), "sources": all_sources()})
+    known = _read(kept).get(basis)
+    if known is None:
+        given = {"runs": training_jobs.weights(params), "protocols": evaluation_jobs.weights(params)}
+        known = {
+            kind: [[place, [each.job for each in some]] for place, some in found.items()]
+            for kind, found in given.items()
+        }
+        write_json(kept, {basis: known})
+    return known
+
+
+def _downloads(jobs: list[dict]) -> list[Download]:
+    return [Download.of_job(job) for job in jobs]
+
+
 def _read(kept: Path) -> dict[str, dict]:
-    """What is kept; {} where nothing is, or what no plan wrote: then the methods are asked again."""
+    """What is kept; {} where nothing is, or what no plan wrote: then methods and protocols are asked again."""
     try:
         found = json.loads(kept.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

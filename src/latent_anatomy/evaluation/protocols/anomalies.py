@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from latent_anatomy.evaluation.common import Settings, batches, infer, pictures, spaced
+from latent_anatomy.evaluation.common import Settings, batches, pictures, redraw, spaced
 from latent_anatomy.evaluation.protocol import Paired, Results, Table
 from latent_anatomy.metrics import classification, localisation
 from latent_anatomy.metrics.detection import calibrated, detection
@@ -178,10 +178,10 @@ def answers(method: nn.Module, data: Data) -> tuple[NDArray[np.float32], Tensor 
     A method whose map is a `residual` of a reconstruction is asked for many images at once, any other one
     subject at a time.
     """
-    rebuilt = infer(method.reconstruct, data.images) if hasattr(method, "reconstruct") else None
+    rebuilt = redraw(method, data.images) if hasattr(method, "reconstruct") else None
     if rebuilt is not None and hasattr(method, "residual"):
         parts = zip(batches(data.images), batches(rebuilt), strict=True)
-        maps = torch.cat([method.residual(images, reconstructions) for images, reconstructions in parts])
+        maps = torch.cat([method.residual(*pair) for pair in parts])
     else:
         maps = torch.empty(len(data), 1, *data.stored.shape[2:], device=data.device)
         region = torch.from_numpy(tissue(data)).to(data.device)

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from latent_anatomy.evaluation.common import Settings, batches, infer
+from latent_anatomy.evaluation.common import Settings, batches, redraw
 from latent_anatomy.evaluation.protocol import Paired, Results, Table
 from latent_anatomy.evaluation.protocols import anomalies
 from latent_anatomy.metrics import localisation
@@ -110,7 +110,7 @@ def maps_of(
     """Name and maps (N, H, W) of every reconstruction under every formula."""
     images = data.images
     reconstructions = {
-        "own": infer(method.reconstruct, images),
+        "own": redraw(method, images),
         "mean": mean.expand_as(images),
         "blurred": blurred(images, blur),
     }
