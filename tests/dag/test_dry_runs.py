@@ -27,8 +27,9 @@ def of_study(study: str, collection: str, first: str = "train", runs: list[str] 
     def replicates(dataset: str, run: str, fold: str = "") -> list[tuple[str, str, str]]:
         seeds = chosen["seeds"]
         for change in chosen.get("changes", []):
-            concerned = (run in change.get("runs", [run]), dataset in change.get("datasets", [dataset]))
-            seeds = change.get("seeds", seeds) if all(concerned) else seeds
+            places = {dataset, dataset.split(".")[0]}  # a cohort, and the data set that it is of
+            concerned = run in change.get("runs", [run]) and places & {*change.get("datasets", places)}
+            seeds = change.get("seeds", seeds) if concerned else seeds
         return [(dataset, run, f"{fold}seed-{seed}") for seed in seeds]
 
     only, names = chosen.get("only", {}), chosen.get("datasets", [])

@@ -31,6 +31,7 @@ def running(clean, tmp_path):
     project = Project(clean.copy(tmp_path / "project").path, commands)
     others = {study: {"seeds": [1]} for study in ("baur", "sdnet")}
     others["unoranic"] = {"datasets": ["breastmnist"], "seeds": [1]}
+    project.choose("imaging", "datasets", "ms-lesion-mni", value=None)  # which no collection has then
     project.choose("collections", "at-hand", value={"images": ["breastmnist"], "studies": others})
     project.give_raw_files("breastmnist")
     with ThreadPoolExecutor(1) as pool:

@@ -89,7 +89,9 @@ def shorten(project: Project) -> None:
 
 def change(project: Project, content: dict) -> None:
     """Write this params.yaml, and dvc.yaml as it follows from it."""
-    (project.path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    text = yaml.safe_dump(content, sort_keys=False)
+    # PyYAML reads the key `on` as true, DVC does not, and sorts the keys.
+    (project.path / "params.yaml").write_text(re.sub(r"^( +)true:", r"\1'on':", text, flags=re.MULTILINE))
     succeeded(sync(project, "stages"))
 
 

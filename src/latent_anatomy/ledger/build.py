@@ -18,6 +18,7 @@ from latent_anatomy.ledger.departures import departures
 from latent_anatomy.ledger.papers import PHANTOM, Paper, Table
 from latent_anatomy.ledger.results import Results
 from latent_anatomy.ledger.table import COLUMNS, Row
+from latent_anatomy.ledger.verdicts import judge
 from latent_anatomy.provenance.lock import making
 from latent_anatomy.statistics.inference import t_interval
 from latent_anatomy.statistics.trainings import LEAST
@@ -26,22 +27,6 @@ DECIMALS = 4  # of ours; the paper's numbers keep their own
 IN_KIND = "In kind"  # how their table begins; then comes the protocol
 ONE = "one training, which says nothing about the method"
 FEW = f"undecided, for which each run needs {LEAST} trainings"
-ROUNDING = 1e-9  # so that a difference of exactly the tolerance is within it
-
-
-def judge(printed: float, values: list[float], tolerance: float, neutral: bool = False) -> tuple[str, str]:
-    """Verdict, and a remark on how it came about, for our values (one per seed) of a printed number.
-
-    `neutral`: a larger value is not better. The rules are those of docs/ledger.md.
-    """
-    mean, low, high = t_interval(values)
-    difference = mean - printed
-    if abs(difference) <= tolerance + ROUNDING:
-        return "reproduced", ""
-    if low <= printed <= high:
-        return "reproduced", f"by the interval alone: the difference exceeds the tolerance of {tolerance:g}"
-    certain = difference > 0 if len(values) > 1 else difference > 2 * tolerance
-    return ("better" if certain and not neutral else "not reproduced"), ""
 
 
 def build(paper: Paper, results: Results) -> list[Row]:

@@ -12,6 +12,7 @@ KINDS = {
     "models": ("train", PLACES),
     "results": ("evaluate", PLACES),
     f"results/{COMPARISON}": ("paired-tests", PLACES[:2]),
+    "results/imaging": ("imaging", PLACES[1:2]),
     "data/slices": ("slice", PLACES[1:2]),
     "reports": ("report", PLACES[:1]),
 }
@@ -43,6 +44,8 @@ def check(targets: Iterable[str], jobs: Iterable[str], collection: str, root: Pa
 def _names(target: str) -> tuple[tuple[str, tuple[str, ...]], tuple[str, ...]] | None:
     """Kind of job, and the names in the path of its target; None for what is no such path."""
     parts = PurePosixPath(target).parts
+    if parts[:2] == ("results", "imaging") and len(parts) > 3:
+        return KINDS["results/imaging"], parts[2:3]
     if parts[:1] in (("models",), ("results",)) and len(parts) > 3:
         if parts[0] == "results" and parts[2] == COMPARISON:
             return KINDS[f"results/{COMPARISON}"], (parts[1], parts[3])

@@ -56,7 +56,7 @@ def _downloads(jobs: list[dict]) -> list[Download]:
 
 
 def _read(kept: Path) -> dict[str, dict]:
-    """What is kept; {} where nothing is, or what no plan wrote: then methods and protocols are asked again."""
+    """What is kept; {} where nothing is, or what no plan wrote: then all is asked again."""
     try:
         found = json.loads(kept.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
