@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import forked
 import pytest
 import rich_project
 import yaml
@@ -108,10 +109,15 @@ class Project:
 
     def snakemake(self, *words: str, mirror: Path | None = None) -> subprocess.CompletedProcess:
         """Run `snakemake` with these arguments; its output as text, whatever its exit code."""
-        return self.run(sys.executable, "-m", "snakemake", *words, mirror=mirror)
+        return forked.run(words, self.path, self.environment(mirror))
 
     def run(self, *command: str, mirror: Path | None = None) -> subprocess.CompletedProcess:
         """Run a command in the project's folder; its output as text, whatever its exit code."""
+        environment = self.environment(mirror)
+        return subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True)
+
+    def environment(self, mirror: Path | None = None) -> dict[str, str]:
+        """The variables under which a command runs in the project's folder."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LATENT_")}
         environment |= {
             "PATH": os.pathsep.join([str(self.commands), environment["PATH"]]),
@@ -124,7 +130,7 @@ class Project:
         }
         if mirror is not None:
             environment["LATENT_ANATOMY_MIRROR"] = str(mirror)
-        return subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True)
+        return environment
 
     def plan(self, *words: str, mirror: Path | None = None) -> set[tuple[str, ...]]:
         """The jobs of a dry run, each as its rule and its wildcards in their order."""
