@@ -9,7 +9,7 @@ from types import ModuleType
 FOLDER = Path(__file__).parent / "protocols"
 CAPABILITIES = (
     *("reconstruct", "anatomy", "encode", "decode", "posterior"),
-    *("segment", "anomaly_map", "classify", "sample"),
+    *("segment", "anomaly_map", "classify", "sample", "represent"),
 )
 EXPORTS = ("NEEDS", "Params", "possible", "evaluate", "paired")
 
