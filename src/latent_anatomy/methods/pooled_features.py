@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from latent_anatomy.data.slices import defect
 from latent_anatomy.training.method import Data, FittedParams, Shape
 
 FLOOR = 1e-3  # added to a deviation before its logarithm: features that are still are not -inf
@@ -23,12 +24,14 @@ class Params(FittedParams):
 class Method(nn.Module):
     """Capability `encode`: "latent" (N, 2 features)."""
 
-    ON = ("encoder",)
+    ON = ("encode",)
     Params = Params
     DETERMINISTIC = True
 
     def __init__(self, params: Params, shape: Shape, on: nn.Module):
         super().__init__()
+        if not isinstance(getattr(on, "encoder", None), nn.Sequential):
+            raise defect("pooled_features", "an encoder in layers", "none", "stand on an auto-encoder")
         self.params, self.on = params, on
 
     def fit(self, train: Data) -> None:
