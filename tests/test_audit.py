@@ -16,7 +16,7 @@ from forger import MODEL, OTHER, RAW, REPORT, RESULT, SLICES, commit, forge, led
 from tiny_project import DATASET, LEDGERS
 from typer.testing import CliRunner
 
-from latent_anatomy.audit import expected, links, prove, raw_files
+from latent_anatomy.audit import expected, links, prove, raw_files, show
 from latent_anatomy.audit.git_history import History
 from latent_anatomy.audit.links import Files, State
 from latent_anatomy.cli import main
@@ -433,6 +433,19 @@ def test_gits_history_knows_edits_whatever_the_index_says_and_lists_those_of_mer
     assert not History(project).edited("papers")
     [change] = History(project).changes("papers")
     assert (change.subject, change.files) == ("A paper's number", ("papers/unoranic.yaml",))
+
+
+def test_a_merge_of_branches_that_changed_different_files_is_no_change_itself(project):
+    git = ["git", "-C", str(project), "-c", "user.name=test", "-c", "user.email=test@example.org"]
+    papers = sorted((project / "papers").glob("*.yaml"))[:2]
+    for paper, words in zip(papers, ([], ["checkout", "-q", "-b", "other", "HEAD~"]), strict=True):
+        subprocess.run([*git, *words] if words else ["true"], check=True)
+        paper.write_text(paper.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+        subprocess.run([*git, "commit", "-qam", f"Change {paper.stem}"], check=True)
+    subprocess.run([*git, "merge", "-q", "-m", "Merge", "-"], check=True)
+    changes = History(project).changes("papers")
+    assert {change.subject for change in changes} == {f"Change {paper.stem}" for paper in papers}
+    assert "edited after it was committed, by 2 commits:" in show.text(prove.audit(project), words=True)
 
 
 @pytest.mark.parametrize("passport", [{}, {"job": 1}, {"inputs": {"slices": 1}}, [], "no JSON"])

@@ -108,7 +108,8 @@ class History:
         changes = []
         for entry in logged.split("\x01")[1:]:
             line, *files = filter(None, entry.split("\n"))
-            changes.append(Change(*line.split(" ", 1), tuple(files)))
+            if files:  # a merge of branches that changed different files changed none itself
+                changes.append(Change(*line.split(" ", 1), tuple(files)))
         return changes
 
     def _git(self, *words: str) -> subprocess.CompletedProcess:
