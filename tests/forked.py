@@ -9,15 +9,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
-import scipy.optimize
-import scipy.stats  # noqa: F401
-import sklearn.linear_model  # noqa: F401
 import snakemake.cli
-import torch  # noqa: F401
 
 OWN = "latent_anatomy"
+# What a plan loads besides; here, once, instead of in every fork.
+for package in ("torch", "scipy.optimize", "scipy.stats", "sklearn.linear_model"):
+    import_module(package)
 
 
 def run(

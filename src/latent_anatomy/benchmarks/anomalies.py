@@ -43,7 +43,9 @@ def run(images: int, size: int, repeats: int, warm_up: int, processor: bool) -> 
 
 
 def scenes(images: int, size: int) -> dict[str, NDArray]:
-    """Healthy maps, maps, one box on each of these, and tissue, made of noise."""
+    """Made of noise: `healthy` maps and `maps`, both (N, S, S) float32 from 0, `tissue` (N, S, S) bool, and
+    `boxes` (N, 6) int, one on each of `maps`: its row, left, top, width, height in pixels, and class 0.
+    """
     random = np.random.default_rng(SEED)
     healthy, maps = (
         np.abs(random.normal(0, SCALE, (images, size, size))).astype(np.float32) for _ in range(2)
@@ -59,7 +61,9 @@ def ours(
     boxes: NDArray[np.integer],
     tissue: NDArray[np.bool_],
 ) -> tuple[float | None, NDArray, NDArray]:
-    """Threshold, whether each box is found, and its false positives."""
+    """Of what `scenes` gives: threshold, None where no step of the grid has few enough false positives;
+    whether each box is found (N,) bool; its false positives (N,) float64.
+    """
     level = localisation.threshold_on_grid(healthy)
     scored = localisation.score(maps, boxes, tissue, 1.0 if level is None else level)
     return level, scored.found, scored.false_positives

@@ -48,6 +48,14 @@ class Download:
         return tuple(data / self.name / file.name for file in self.files)
 
 
+def takes_weights(source: Path) -> bool:
+    """Whether a method or protocol declares `weights`, by its source file.
+
+    Not by importing it, which takes longer than all of a dry run.
+    """
+    return "\ndef weights(" in source.read_text(encoding="utf-8")
+
+
 def registered(checksums: dict[str, str]) -> Iterable[RawFile]:
     """The files that `Download.checksums` names, to be verified."""
     for name, value in checksums.items():

@@ -116,7 +116,7 @@ def _brain(patient: str) -> Subject:
 
 def _study(number: int) -> Subject:
     start = f"longitudinal/raw/patient01/study{number}_"
-    images: ClassVar = {"flair": f"{start}FLAIR.nii.gz", "t1": f"{start}T1W.nii.gz"}
+    images = {"flair": f"{start}FLAIR.nii.gz", "t1": f"{start}T1W.nii.gz"}
     return Subject(f"patient01-study{number}", images, {}, "unlabelled")
 
 

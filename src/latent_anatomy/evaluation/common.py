@@ -48,7 +48,8 @@ def redraw(method: torch.nn.Module, images: Tensor) -> Tensor:
     """What a trained method makes of images (N, C, H, W) as `reconstruct` has it, float32 like them.
 
     Asked once for the same images, since several protocols ask and some methods take seconds for each: an
-    image's reconstruction depends on the method and on the image alone.
+    image's reconstruction depends on the method and on the image alone. A protocol that goes on training
+    does so with a copy, which is another method here.
     """
     known = _REDRAWN.setdefault(method, {})
     name = sha256(images.cpu().numpy().tobytes()).hexdigest()

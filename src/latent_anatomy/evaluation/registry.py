@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from latent_anatomy.data.download import Download
+from latent_anatomy.data import download
 
 FOLDER = Path(__file__).parent / "protocols"
 CAPABILITIES = (
@@ -50,11 +50,11 @@ def masks(name: str) -> tuple[str, ...]:
 
 
 def takes_weights(name: str) -> bool:
-    """Whether a protocol declares weights of others. Not imported, so that planning is quick."""
-    return "\ndef weights(" in (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    """Whether the protocol `name` is given weights of others."""
+    return download.takes_weights(FOLDER / f"{name}.py")
 
 
-def weights(name: str, settings: dict) -> tuple[Download, ...]:
+def weights(name: str, settings: dict) -> tuple[download.Download, ...]:
     """What the protocol `name` is given with these settings."""
     if not takes_weights(name):
         return ()

@@ -143,7 +143,10 @@ def _over_folds(own: list[Result]) -> list[Result]:
 
 
 def study_of(path: Path) -> str:
-    """The study in whose folder a metrics.json lies."""
+    """The study in whose folder a metrics.json lies; ValueError for another place than those of results."""
+    if len(path.parts) < 5:  # of a comparison, which has the fewest
+        where = "results/<study>/<data set>/<run>/<seed>/metrics.json"
+        raise ValueError(f"{path}: expected {where}, found another place: give it by that path")
     return path.parts[-4] if path.parts[-3] == COMPARISON else path.parts[-5]
 
 

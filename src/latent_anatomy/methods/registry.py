@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from latent_anatomy.data.download import Download
+from latent_anatomy.data import download
 
 FOLDER = Path(__file__).parent
 NOT_METHODS = {"registry"}
@@ -38,11 +38,11 @@ def load(name: str) -> ModuleType:
 
 
 def takes_weights(name: str) -> bool:
-    """Whether a method declares weights; without importing it, which takes longer than all of a dry run."""
-    return "\ndef weights(" in (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    """Whether the method `name` is given weights of others."""
+    return download.takes_weights(FOLDER / f"{name}.py")
 
 
-def weights(name: str, params: dict) -> tuple[Download, ...]:
+def weights(name: str, params: dict) -> tuple[download.Download, ...]:
     """What the method `name` is given with these parameters; ValueError where it cannot take it."""
     if not takes_weights(name):
         return ()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from latent_anatomy.data.dataset import mirror_folder
 from latent_anatomy.datasets import registry as datasets
-from latent_anatomy.pipeline import availability, reports, suitability, weights
+from latent_anatomy.pipeline import availability, reports, suitability
 from latent_anatomy.pipeline.makers import with_makers
 from latent_anatomy.pipeline.params import Params
 from latent_anatomy.pipeline.reports import CHECKOUT
@@ -28,6 +28,7 @@ from latent_anatomy.provenance.files import (
     write_text,
     write_text_if_changed,
 )
+from latent_anatomy.provenance.sources import source_hashes
 
 FOLDER = Path(".params")
 COPIES = Path(".scratch/jobs")
@@ -66,7 +67,7 @@ def write(params: Params, folder: Path = FOLDER, alone: bool = True) -> None:
     basis = digest(
         {
             "params": params.model_dump(mode="json"),
-            "sources": weights.all_sources(),
+            "sources": source_hashes(),
             "notebooks": {name: sha256_file(CHECKOUT / name) for name in notebooks},
             "papers": [reports.paper(study) for study in params.studies],
             "files": files,

@@ -10,8 +10,8 @@ from pathlib import Path
 from latent_anatomy.data.download import Download
 from latent_anatomy.pipeline import evaluation_jobs, training_jobs
 from latent_anatomy.pipeline.params import Params
-from latent_anatomy.provenance.files import digest, sha256_file, write_json
-from latent_anatomy.provenance.sources import PACKAGE_ROOT
+from latent_anatomy.provenance.files import digest, write_json
+from latent_anatomy.provenance.sources import source_hashes
 
 KEPT = Path(".scratch/weights.json")
 
@@ -32,14 +32,8 @@ def downloads(params: Params, kept: Path = KEPT) -> list[Download]:
     return list(dict.fromkeys(each for some in given for each in some))
 
 
-def all_sources() -> dict[str, str]:
-    """Path of each source in the package -> its hash."""
-    paths = PACKAGE_ROOT.rglob("*.py")
-    return {path.relative_to(PACKAGE_ROOT).as_posix(): sha256_file(path) for path in paths}
-
-
 def _asked(params: Params, kept: Path) -> dict[str, list]:
-    basis = digest({"params": params.model_dump(mode="json"), "sources": all_sources()})
+    basis = digest({"params": params.model_dump(mode="json"), "sources": source_hashes()})
     known = _read(kept).get(basis)
     if known is None:
         given = {"runs": training_jobs.weights(params), "protocols": evaluation_jobs.weights(params)}

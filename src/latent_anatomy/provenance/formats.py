@@ -38,10 +38,10 @@ class NoPassportError(ValueError):
 
 
 def read_passport(path: Path) -> dict:
-    """The passport of an artefact, unless it was damaged or edited.
+    """The passport of an artefact; one made before there were seals has no `seal` and no `content`.
 
-    One made before there were seals has no `seal` and no `content`. ValueError for a file that is damaged,
-    without a passport or of another kind, FileNotFoundError for none."""
+    ValueError for one damaged, edited, without a passport or of another kind, FileNotFoundError for none.
+    """
     return _dispatch(path, PASSPORTS)
 
 

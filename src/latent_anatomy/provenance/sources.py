@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from latent_anatomy.provenance.files import sha256_file
+
 PACKAGE = "latent_anatomy"
 PACKAGE_ROOT = Path(__file__).parents[1]
 
@@ -74,6 +76,13 @@ def running_sources() -> Sources:
         return path.read_bytes() if path.is_file() else None
 
     return Sources(read)
+
+
+@cache
+def source_hashes() -> dict[str, str]:
+    """Path of each source of the package that runs, in the package -> SHA-256 of its bytes."""
+    paths = PACKAGE_ROOT.rglob("*.py")
+    return {path.relative_to(PACKAGE_ROOT).as_posix(): sha256_file(path) for path in paths}
 
 
 @cache
