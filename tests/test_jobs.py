@@ -286,6 +286,24 @@ def test_training_and_evaluation_load_only_the_libraries_of_a_gpu_node(files):
     assert files["metrics"].exists()
 
 
+def test_determinism_is_asked_for_without_importing_the_compiler():
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, torch\n"
+            "from latent_anatomy.jobs.inputs import choose_device\n"
+            "choose_device('cpu')\n"
+            "print(torch.are_deterministic_algorithms_enabled(), torch.get_deterministic_debug_mode())\n"
+            "print(any(name.startswith('torch._inductor') for name in sys.modules))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert said == ["True", "2", "False"]
+
+
 def test_runs_are_compared_on_the_same_images(files, tmp_path):
     for method in ("unoranic", "autoencoder"):
         folder = tmp_path / "results" / "phantom-test" / method / "seed-1"

@@ -115,6 +115,9 @@ def train(
         state = TrainingState(method, scratch / "state.pt", loop.steps_per_epoch)
         state.load(train_data.device)
         if settings.compile:
+            if torch.are_deterministic_algorithms_enabled():  # the compiler is to know
+                warn = torch.is_deterministic_algorithms_warn_only_enabled()
+                torch.use_deterministic_algorithms(True, warn_only=warn)
             for network in method.children():
                 network.compile()
         _run(loop, state, label, save_every_seconds)
