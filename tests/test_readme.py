@@ -245,6 +245,72 @@ def test_the_table_of_hearts_is_that_of_the_metrics():
         assert numbers(cells) == pytest.approx(ours, abs=0.00051)
 
 
+def of_anomalies(dataset: str, row: str) -> dict[str, tuple[int, list[str]]]:
+    """Run -> how many trainings, and the cells, of the table of a data set in docs/results.md."""
+    lines = re.findall(row, (ROOT / "docs/results.md").read_text(), re.MULTILINE)
+    assert {run for run, *_ in lines} == {path.name for path in (ROOT / "results/ra" / dataset).iterdir()}
+    return {run: (int(count), re.findall(r"[\d.-]+|none", cells)) for run, count, cells in lines}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "columns", "spread"),
+    [
+        (
+            "lgg-t1",
+            [
+                "anomalies/detection/auc",
+                "anomalies/hospital/auc",
+                "anomalies/hospital/detection_auc",
+                "anomalies/validation/total/recall",
+                "anomalies/validation/total/f1",
+                "formulas/own-absolute/f1",
+                "formulas/mean-own/f1",
+                "formulas/mean-absolute/f1",
+                "anomalies/healthy/ssim",
+            ],
+            (0, 4),
+        ),
+        (
+            "kermany-130.turns.100",
+            [
+                "anomalies/detection/auc",
+                "anomalies/detection/auprc",
+                "anomalies/detection/fpr95",
+                "formulas/mean-own/auc",
+                "formulas/own-ssim/auc",
+                "formulas/gap/auc",
+                "anomalies/healthy/ssim",
+                "lpips/squeezenet-keras/healthy",
+            ],
+            (0,),
+        ),
+    ],
+)
+def test_the_tables_of_anomalies_are_those_of_the_metrics(dataset, columns, spread):
+    """Each row: run, trainings, means over them; of some columns least and most too."""
+    number = r"(?:-?[\d.]+|none)"
+    cells = " \\| ".join(
+        rf"{number} \({number} to {number}\)" if place in spread else number for place in range(len(columns))
+    )
+    table = of_anomalies(dataset, rf"^\| `(.*)` \| (\d+) \| ({cells}) \|$")
+    for run, (count, printed_cells) in table.items():
+        files = sorted((ROOT / "results/ra" / dataset / run).glob("*/metrics.json"))
+        assert len(files) == count
+        measured = [json.loads(file.read_text()) for file in files]
+        expected = []
+        for place, column in enumerate(columns):
+            values = [each[column] for each in measured if column in each]
+            if not values:
+                expected.append("none")
+                continue
+            expected += [fmean(values), *((min(values), max(values)) if place in spread else ())]
+        assert len(printed_cells) == len(expected)
+        for cell, value in zip(printed_cells, expected, strict=True):
+            assert (cell == "none") == (value == "none")
+            if value != "none":
+                assert float(cell) == pytest.approx(value, abs=0.00051)
+
+
 EXPECTED = re.compile(
     r"^  # (?P<metric>\S+): (?:(?P<paper>[\d.]+) in print on (?P<printed_on>\S+)|not in print),"
     r" ours (?:(?P<ours>[\d.]+) on (?P<ours_on>\S+)|not measured); (?P<time>.*)\n  (?P<run>[\w-]+): ",
