@@ -1,12 +1,18 @@
 """What a formula finds alone: on methods that add everything, or nothing, to theirs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from skimage.metrics import structural_similarity
 from test_evaluation_anomalies import Flat, splits
 
 from latent_anatomy.evaluation.protocols import anomalies, formulas
+from latent_anatomy.networks.lpips import Lpips
+from latent_anatomy.training.method import frozen
+from latent_anatomy.training.perceptual_map import seen_and_equalised
 
 
 class Equal(Flat):
@@ -29,7 +35,7 @@ class Unlike(Flat):
 
 def ask(method):
     data = splits()
-    return formulas.evaluate(method, data, formulas.Params(), "", 0), data
+    return formulas.evaluate(method, data, formulas.Params(perceptual="random"), "", 0), data
 
 
 def test_a_method_that_reconstructs_the_mean_is_the_mean():
@@ -60,7 +66,31 @@ def test_the_own_map_has_the_numbers_of_the_protocol_of_anomalies():
         f"{reconstruction}-{formula}"
         for reconstruction in ("own", "mean", "blurred")
         for formula in ("own", "absolute", "ssim")
-    ]
+    ], "SqueezeNet sees nothing in 24 x 24"
+
+
+class Reversed(Flat):
+    """Its map is RA's, through features that are drawn."""
+
+    def residual(self, images, reconstructions):
+        return seen_and_equalised(images, reconstructions, frozen(Lpips()), 2.0)
+
+
+def test_the_map_of_ra_is_asked_of_every_method():
+    data = {name: replace(each, stored=F.interpolate(each.stored, 48)) for name, each in splits().items()}
+    data = {name: replace(each, masks=None, mask_names=()) for name, each in data.items()}
+    of_ra, of_another = (
+        formulas.evaluate(method, data, formulas.Params(perceptual="random"), "", 0).metrics
+        for method in (Reversed(), Flat())
+    )
+    for key in formulas.COLUMNS:
+        for reconstruction in ("own", "mean", "blurred"):
+            perceptual = f"formulas/{reconstruction}-perceptual/{key}"
+            assert (
+                of_ra[perceptual] == of_another[perceptual] == of_ra[f"formulas/{reconstruction}-own/{key}"]
+            )
+    assert of_another["formulas/own-perceptual/f1"] != of_another["formulas/own-own/f1"]
+    assert formulas.weights(formulas.Params()) and not formulas.weights(formulas.Params(perceptual="random"))
 
 
 def test_the_pieces_are_what_they_say():
@@ -85,10 +115,10 @@ def test_without_boxes_there_is_the_auc_alone():
     data = splits()
     for each in data.values():
         object.__setattr__(each, "boxes", None)
-    metrics = formulas.evaluate(Flat(), data, formulas.Params(), "", 0).metrics
+    metrics = formulas.evaluate(Flat(), data, formulas.Params(perceptual="random"), "", 0).metrics
     assert {name.split("/")[-1] for name in metrics} == {"auc"}
     assert not formulas.possible(data | {"train": data["test"].__class__(data["train"].stored[:0])})
     with pytest.raises(ValueError, match="expected finite anomaly scores"):
         method = Flat()
         method.scale = -1.0
-        formulas.evaluate(method, data, formulas.Params(), "", 0)
+        formulas.evaluate(method, data, formulas.Params(perceptual="random"), "", 0)

@@ -78,9 +78,9 @@ def test_weights_of_others_are_those_of_the_settings_and_their_name_is_the_metri
         ask(Flat(), data, perceptual=name)
 
 
-def test_random_needs_no_file_and_only_this_protocol_is_given_any():
+def test_random_needs_no_file_and_two_protocols_are_given_any():
     assert registry.weights("lpips", {"perceptual": "random"}) == ()
-    assert [name for name in registry.names() if registry.takes_weights(name)] == ["lpips"]
+    assert [name for name in registry.names() if registry.takes_weights(name)] == ["formulas", "lpips"]
     assert registry.weights("anomalies", {}) == ()
 
 

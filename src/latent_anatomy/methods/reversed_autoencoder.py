@@ -10,8 +10,8 @@ e_l being the encoder's map after pooling of level l, r not followed back into t
 
     |eq(r) - eq(x)| S(r, x) S(eq(r), eq(x)),      x and r clamped to [0, 1]
 
-with eq contrast-limited adaptive histogram equalisation, which also stretches each image to [0, 1], and S the
-LPIPS of SqueezeNet at each pixel, smoothed. Where paper and released code differ, and where this can:
+with eq contrast-limited adaptive histogram equalisation and S the LPIPS of SqueezeNet at each pixel,
+smoothed: see `training.perceptual_map`. Where paper and released code differ, and where this can:
 
     lambda_reversed   0.005, added; printed: within the bracket of 1 / alpha, with a minus (equation 4)
     levels            5; printed: from 0 to L (equation 3)
@@ -27,7 +27,6 @@ Of images with channels, each is equalised, and the residual is their mean.
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -36,9 +35,9 @@ from torch import Tensor
 from latent_anatomy.data.download import Download
 from latent_anatomy.methods import soft_intro_vae
 from latent_anatomy.networks.lpips import SMALLEST, Lpips
-from latent_anatomy.training.healthy import absolute, smooth
 from latent_anatomy.training.method import Shape, frozen
 from latent_anatomy.training.perceptual import Perceptual, load_lpips, of_lpips
+from latent_anatomy.training.perceptual_map import seen_and_equalised
 
 
 class Params(soft_intro_vae.Params):
@@ -78,12 +77,7 @@ class Method(soft_intro_vae.Method):
 
     def residual(self, images: Tensor, reconstructions: Tensor) -> Tensor:
         """What the anomaly map of images (N, C, H, W) is, given their reconstructions: (N, 1, H, W)."""
-        given, rebuilt = images.float().clamp(0, 1), reconstructions.float().clamp(0, 1)
-        equalised = equalise(given), equalise(rebuilt)
-        with torch.no_grad():
-            seen = [self.perceptual(*pair) for pair in ((rebuilt, given), equalised[::-1])]
-        first, second = (smooth(each, self.params.smoothing) for each in seen)
-        return absolute(*equalised) * first * second
+        return seen_and_equalised(images, reconstructions, self.perceptual, self.params.smoothing)
 
 
 def reversed_loss(images: list[Tensor], rebuilt: list[Tensor]) -> Tensor:
@@ -93,12 +87,3 @@ def reversed_loss(images: list[Tensor], rebuilt: list[Tensor]) -> Tensor:
         for one, other in zip(images, rebuilt, strict=True)
     ]
     return torch.stack(terms).sum()
-
-
-def equalise(images: Tensor) -> Tensor:
-    """eq(.) of each plane of images (N, C, H, W) in [0, 1]: tiles of an eighth of each side, limit 0.01."""
-    from skimage.exposure import equalize_adapthist
-
-    planes = images.flatten(0, 1).double().cpu().numpy()
-    equal = np.stack([equalize_adapthist(plane) for plane in planes])
-    return torch.from_numpy(equal.astype(np.float32)).view_as(images).to(images.device)

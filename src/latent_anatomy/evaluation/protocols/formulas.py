@@ -10,6 +10,8 @@ reconstruction, and each map is cut and scored as in `anomalies`:
     formula           own        the method's, where it has a `residual`
                       absolute   |x - r|, averaged over channels
                       ssim       (1 - SSIM) / 2 at each pixel, 7 x 7
+                      perceptual RA's, whatever the method's is, see `training.perceptual_map`; absent of
+                                 images of fewer than 32 pixels on a side
 
     formulas/<reconstruction>-<formula>/auc                     images, by the mean of the map
     formulas/<reconstruction>-<formula>/recall, f1, f1_scale_free    boxes, at the threshold of healthy
@@ -24,6 +26,9 @@ Table all: a row for each map. Arrays: formulas/<reconstruction>-<formula>/f1 (B
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -31,13 +36,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from latent_anatomy.data.download import Download
 from latent_anatomy.evaluation.common import Settings, batches, redraw
 from latent_anatomy.evaluation.protocol import Paired, Results, Table
 from latent_anatomy.evaluation.protocols import anomalies
 from latent_anatomy.metrics import localisation
 from latent_anatomy.metrics.detection import detection
 from latent_anatomy.metrics.lesions.stacks import check_scores
-from latent_anatomy.training.method import Data
+from latent_anatomy.networks.lpips import SMALLEST, Lpips
+from latent_anatomy.training.method import Data, frozen
+from latent_anatomy.training.perceptual import Perceptual, load_lpips, of_lpips
+from latent_anatomy.training.perceptual_map import seen_and_equalised
 
 NEEDS = (("reconstruct", "anomaly_map"),)
 UNPAIRED = {"formulas/*": "maps of one method beside each other; methods are compared by their own maps"}
@@ -49,10 +58,17 @@ Formula = Callable[[Tensor, Tensor], Tensor]
 
 
 class Params(Settings):
-    """How a map is cut, and what a blurred image is."""
+    """How a map is cut, what a blurred image is, and what RA's map looks through."""
 
     false_positive_rate: float = Field(0.05, gt=0, lt=1, description="Of pixels of healthy images.")
     blur: float = Field(2.0, gt=0, description="Standard deviation, in pixels.")
+    perceptual: Perceptual = Field("squeezenet-torchvision", description="What LPIPS stands on in RA's map.")
+    smoothing: float = Field(2.0, ge=0, description="Standard deviation in pixels, of LPIPS in RA's map.")
+
+
+def weights(settings: Params) -> tuple[Download, ...]:
+    """What RA's map needs."""
+    return of_lpips(settings.perceptual)
 
 
 def possible(splits: dict[str, Data]) -> bool:
@@ -61,14 +77,24 @@ def possible(splits: dict[str, Data]) -> bool:
     return anomalies.possible(splits) and bool(len(train) and (~anomalies.anomalous(train)).any())
 
 
-def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task: str, seed: int) -> Results:
-    """Metrics, arrays and table as above; ValueError for maps that are negative or not finite."""
+def evaluate(
+    method: nn.Module,
+    splits: dict[str, Data],
+    settings: Params,
+    task: str,
+    seed: int,
+    files: Mapping[str, Path] = MappingProxyType({}),
+) -> Results:
+    """Metrics, arrays and table as above; `files` are those of `weights`, "<download>/<file>" -> path.
+
+    ValueError for maps that are negative or not finite.
+    """
     method.eval()
     test, ill = splits["test"], anomalies.anomalous(splits["test"])
     healthy = anomalies.chosen(splits["val"], ~anomalies.anomalous(splits["val"]))
-    mean = mean_image(splits["train"])
+    mean, formulas = mean_image(splits["train"]), formulas_of(method, test, settings, files)
     metrics, arrays, rows = {}, {}, []
-    validating, testing = (maps_of(method, each, mean, settings.blur) for each in (healthy, test))
+    validating, testing = (maps_of(method, each, mean, settings.blur, formulas) for each in (healthy, test))
     for (name, normal), (_, maps) in zip(validating, testing, strict=True):
         level, measured = localisation.threshold(normal, settings.false_positive_rate), {}
         if ill.any() and not ill.all():
@@ -103,9 +129,23 @@ def mean_image(train: Data) -> Tensor:
     return (sum(parts) / len(rows)).float()[None]
 
 
+def formulas_of(
+    method: nn.Module, data: Data, settings: Params, files: Mapping[str, Path]
+) -> dict[str, Formula]:
+    """Every formula by its name, for images like those of `data`."""
+    formulas: dict[str, Formula] = {"own": method.residual} if hasattr(method, "residual") else {}
+    formulas |= {"absolute": absolute, "ssim": dissimilarity}
+    if min(data.stored.shape[2:]) >= SMALLEST:
+        network = frozen(Lpips())
+        load_lpips(network, settings.perceptual, files)
+        network.to(data.device)
+        formulas["perceptual"] = partial(seen_and_equalised, network=network, smoothing=settings.smoothing)
+    return formulas
+
+
 @torch.no_grad()
 def maps_of(
-    method: nn.Module, data: Data, mean: Tensor, blur: float
+    method: nn.Module, data: Data, mean: Tensor, blur: float, formulas: Mapping[str, Formula]
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Name and maps (N, H, W) of every reconstruction under every formula."""
     images = data.images
@@ -114,8 +154,6 @@ def maps_of(
         "mean": mean.expand_as(images),
         "blurred": blurred(images, blur),
     }
-    formulas: dict[str, Formula] = {"own": method.residual} if hasattr(method, "residual") else {}
-    formulas |= {"absolute": absolute, "ssim": dissimilarity}
     for reconstruction, rebuilt in reconstructions.items():
         for formula, compare in formulas.items():
             parts = [compare(*pair) for pair in zip(batches(images), batches(rebuilt), strict=True)]
