@@ -35,7 +35,7 @@ class Unlike(Flat):
 
 def ask(method):
     data = splits()
-    return formulas.evaluate(method, data, formulas.Params(perceptual="random"), "", 0), data
+    return formulas.evaluate(method, data, formulas.Params(map_perceptual="random"), "", 0), data
 
 
 def test_a_method_that_reconstructs_the_mean_is_the_mean():
@@ -80,7 +80,7 @@ def test_the_map_of_ra_is_asked_of_every_method():
     data = {name: replace(each, stored=F.interpolate(each.stored, 48)) for name, each in splits().items()}
     data = {name: replace(each, masks=None, mask_names=()) for name, each in data.items()}
     of_ra, of_another = (
-        formulas.evaluate(method, data, formulas.Params(perceptual="random"), "", 0).metrics
+        formulas.evaluate(method, data, formulas.Params(map_perceptual="random"), "", 0).metrics
         for method in (Reversed(), Flat())
     )
     for key in formulas.COLUMNS:
@@ -90,7 +90,9 @@ def test_the_map_of_ra_is_asked_of_every_method():
                 of_ra[perceptual] == of_another[perceptual] == of_ra[f"formulas/{reconstruction}-own/{key}"]
             )
     assert of_another["formulas/own-perceptual/f1"] != of_another["formulas/own-own/f1"]
-    assert formulas.weights(formulas.Params()) and not formulas.weights(formulas.Params(perceptual="random"))
+    assert formulas.weights(formulas.Params()) and not formulas.weights(
+        formulas.Params(map_perceptual="random")
+    )
 
 
 def test_the_pieces_are_what_they_say():
@@ -115,10 +117,10 @@ def test_without_boxes_there_is_the_auc_alone():
     data = splits()
     for each in data.values():
         object.__setattr__(each, "boxes", None)
-    metrics = formulas.evaluate(Flat(), data, formulas.Params(perceptual="random"), "", 0).metrics
+    metrics = formulas.evaluate(Flat(), data, formulas.Params(map_perceptual="random"), "", 0).metrics
     assert {name.split("/")[-1] for name in metrics} == {"auc"}
     assert not formulas.possible(data | {"train": data["test"].__class__(data["train"].stored[:0])})
     with pytest.raises(ValueError, match="expected finite anomaly scores"):
         method = Flat()
         method.scale = -1.0
-        formulas.evaluate(method, data, formulas.Params(perceptual="random"), "", 0)
+        formulas.evaluate(method, data, formulas.Params(map_perceptual="random"), "", 0)

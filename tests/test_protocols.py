@@ -23,7 +23,7 @@ from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.training.method import Data
 
 QUICK = {  # settings that make a protocol take a moment
-    "formulas": {"perceptual": "random"},
+    "formulas": {"map_perceptual": "random"},
     "lpips": {"perceptual": "random"},
     "probing": {"epochs": 1, "draws": 1},
     "robustness": {"severities": (5,), "probe_epochs": 1},

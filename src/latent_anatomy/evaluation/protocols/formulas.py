@@ -62,13 +62,15 @@ class Params(Settings):
 
     false_positive_rate: float = Field(0.05, gt=0, lt=1, description="Of pixels of healthy images.")
     blur: float = Field(2.0, gt=0, description="Standard deviation, in pixels.")
-    perceptual: Perceptual = Field("squeezenet-torchvision", description="What LPIPS stands on in RA's map.")
-    smoothing: float = Field(2.0, ge=0, description="Standard deviation in pixels, of LPIPS in RA's map.")
+    map_perceptual: Perceptual = Field(
+        "squeezenet-torchvision", description="What LPIPS stands on in RA's map."
+    )
+    map_smoothing: float = Field(2.0, ge=0, description="Standard deviation in pixels, of LPIPS in RA's map.")
 
 
 def weights(settings: Params) -> tuple[Download, ...]:
     """What RA's map needs."""
-    return of_lpips(settings.perceptual)
+    return of_lpips(settings.map_perceptual)
 
 
 def possible(splits: dict[str, Data]) -> bool:
@@ -137,9 +139,11 @@ def formulas_of(
     formulas |= {"absolute": absolute, "ssim": dissimilarity}
     if min(data.stored.shape[2:]) >= SMALLEST:
         network = frozen(Lpips())
-        load_lpips(network, settings.perceptual, files)
+        load_lpips(network, settings.map_perceptual, files)
         network.to(data.device)
-        formulas["perceptual"] = partial(seen_and_equalised, network=network, smoothing=settings.smoothing)
+        formulas["perceptual"] = partial(
+            seen_and_equalised, network=network, smoothing=settings.map_smoothing
+        )
     return formulas
 
 
