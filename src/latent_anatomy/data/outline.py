@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from latent_anatomy.data.dataset import Volumes
 
+SPLITS = ("train", "val", "test")
+
 
 @dataclass(frozen=True)
 class Outline:
@@ -16,6 +18,23 @@ class Outline:
 
     splits: frozenset[str]
     masks: frozenset[str]
+
+
+def of_three_splits(*masks: str) -> Outline:
+    """What a data set has whose images train, validate and are tested, with these masks.
+
+    >>> sorted(of_three_splits("head").splits)
+    ['test', 'train', 'val']
+    """
+    return Outline(frozenset(SPLITS), frozenset(masks))
+
+
+def together(members: Collection[Outline]) -> Outline:
+    """What all slices of several data sets together have: the splits of any, the masks of all."""
+    return Outline(
+        frozenset().union(*(each.splits for each in members)),
+        frozenset.intersection(*(each.masks for each in members)),
+    )
 
 
 def absent(dataset: object) -> tuple[str, ...]:
