@@ -1,5 +1,6 @@
 """What a user gives a verb that it cannot use is one line: what was expected, what was found, what to do."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -169,3 +170,36 @@ def test_a_phantom_is_not_fetched(told, tmp_path):
     assert told("fetch", "phantom-retinamnist", "--out", tmp_path) == [
         "phantom-retinamnist: expected published files, found a phantom: run `phantom phantom-retinamnist`"
     ]
+
+
+@pytest.mark.parametrize("kind", ["train", "evaluate", "paired-tests", "gate", "slice", "raw", "report"])
+def test_a_job_that_lacks_what_its_verb_needs(told, tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "job.json").write_text(json.dumps({"job": kind}))
+    (tmp_path / "any").touch()
+    params = ("--params", "job.json")
+    made = {name: ("--" + name, tmp_path / name) for name in ("out", "metrics", "passport", "model")}
+    trained = ("--slices", "any", *made["model"], "--history", tmp_path / "history")
+    judged = ("--interim", "none", "--subject", "a", "--step", "bias", *made["out"], *made["passport"])
+    values = (
+        "--scores",
+        tmp_path / "scores",
+        "--arrays",
+        tmp_path / "arrays",
+        "--tables",
+        tmp_path / "tables",
+    )
+    results = (*made["metrics"], *made["passport"])
+    [line] = {
+        "train": lambda: told("train", *params, *trained),
+        "evaluate": lambda: told("evaluate", *params, "--slices", "any", "--model", "any", *results, *values),
+        "paired-tests": lambda: told("paired-tests", *params, "--results", ".", *results),
+        "gate": lambda: told("image", "gate", *params, *judged),
+        "slice": lambda: told("slice", "phantom-breastmnist", "--raw", ".", *params, *made["out"]),
+        "raw": lambda: told("fetch", "x", *params, *made["out"]),
+        "report": lambda: told("report", *params, "--notebook", "any", "--parameters", "3", *made["out"]),
+    }[kind]()
+    said = (
+        "--parameters: expected a JSON object, found '3'" if kind == "report" else "expected a job with the"
+    )
+    assert line.startswith(said)

@@ -37,6 +37,8 @@ def run(params: Path, notebook: Path, parameters: str, out: Path) -> None:
         raise ValueError(
             f"--parameters: expected a JSON object, found {parameters[:40]!r} ({error}): correct it"
         ) from error
+    if not isinstance(given, dict):
+        raise ValueError(f"--parameters: expected a JSON object, found {parameters[:40]!r}: correct it")
     files = [str(notebook)]
     files += [path for name, path in given.items() if name.endswith("_file")]
     files += [path for name, paths in given.items() if name.endswith("_files") for path in paths]
