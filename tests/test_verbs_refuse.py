@@ -181,14 +181,7 @@ def test_a_job_that_lacks_what_its_verb_needs(told, tmp_path, monkeypatch, kind)
     made = {name: ("--" + name, tmp_path / name) for name in ("out", "metrics", "passport", "model")}
     trained = ("--slices", "any", *made["model"], "--history", tmp_path / "history")
     judged = ("--interim", "none", "--subject", "a", "--step", "bias", *made["out"], *made["passport"])
-    values = (
-        "--scores",
-        tmp_path / "scores",
-        "--arrays",
-        tmp_path / "arrays",
-        "--tables",
-        tmp_path / "tables",
-    )
+    values = [each for name in ("scores", "arrays", "tables") for each in (f"--{name}", tmp_path / name)]
     results = (*made["metrics"], *made["passport"])
     [line] = {
         "train": lambda: told("train", *params, *trained),
@@ -199,7 +192,14 @@ def test_a_job_that_lacks_what_its_verb_needs(told, tmp_path, monkeypatch, kind)
         "raw": lambda: told("fetch", "x", *params, *made["out"]),
         "report": lambda: told("report", *params, "--notebook", "any", "--parameters", "3", *made["out"]),
     }[kind]()
-    said = (
-        "--parameters: expected a JSON object, found '3'" if kind == "report" else "expected a job with the"
-    )
-    assert line.startswith(said)
+    assert line.startswith("--parameters: " if kind == "report" else "expected a job with the key ")
+
+
+@pytest.mark.parametrize("text", ["", "text", "3", "[]", "{}", '{"cells": 3}'])
+def test_a_notebook_that_is_none(told, tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "job.json").write_text('{"job": "report"}')
+    (tmp_path / "x.ipynb").write_text(text)
+    words = ("--params", "job.json", "--notebook", "x.ipynb", "--parameters", "{}", "--out", "r.html")
+    [line] = told("report", *words)
+    assert line.startswith("x.ipynb: expected a notebook (.ipynb), found ")

@@ -45,6 +45,7 @@ def run(params: Path, notebook: Path, parameters: str, out: Path) -> None:
     for path in files:
         if Path(path).is_absolute():
             raise ValueError(f"{path}: expected a path in the repository, found an absolute one: shorten it")
+    _check_notebook(notebook)
     inputs = {Path(path).as_posix(): Path(path) for path in files}
     with verify.still(inputs.values()):
         proof = passport(inputs=inputs, job=read_job(params, "report")) | {"parameters": given}
@@ -52,6 +53,17 @@ def run(params: Path, notebook: Path, parameters: str, out: Path) -> None:
             verify.proven(path)
         text = html(notebook, json.dumps(given, sort_keys=True))  # in the order that the passport keeps
     write_text(out, formats.html_with_passport(text, sealed(proof, content=formats.of_html(text))))
+
+
+def _check_notebook(notebook: Path) -> None:
+    """ValueError for a file of another kind, which would end in a trace of what executes it."""
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    except (ValueError, KeyError, TypeError) as error:
+        said = f"another file ({type(error).__name__}: {error})"
+        raise ValueError(f"{notebook}: expected a notebook (.ipynb), found {said}: give its path") from error
+    if not isinstance(cells, list):
+        raise ValueError(f"{notebook}: expected a notebook (.ipynb), found no list of cells: give its path")
 
 
 def html(notebook: Path, parameters: str) -> str:
