@@ -45,7 +45,6 @@ def run(params: Path, notebook: Path, parameters: str, out: Path) -> None:
     for path in files:
         if Path(path).is_absolute():
             raise ValueError(f"{path}: expected a path in the repository, found an absolute one: shorten it")
-    _check_notebook(notebook)
     inputs = {Path(path).as_posix(): Path(path) for path in files}
     with verify.still(inputs.values()):
         proof = passport(inputs=inputs, job=read_job(params, "report")) | {"parameters": given}
@@ -68,6 +67,7 @@ def _check_notebook(notebook: Path) -> None:
 
 def html(notebook: Path, parameters: str) -> str:
     """The notebook, executed with `parameters`, as HTML; what it says while it runs goes to stderr."""
+    _check_notebook(notebook)
     execute = [sys.executable, "-m", "papermill", str(notebook), "-", "-y", parameters, "--progress-bar"]
     executed = subprocess.run(execute, stdout=subprocess.PIPE, check=False)
     if executed.returncode:
