@@ -177,3 +177,11 @@ def test_a_pool_has_the_splits_of_any_and_the_masks_of_all(monkeypatch):
     pool = "phantom-fastmri__phantom-graz"
     [line] = suitability.check(planned(pool, "lesions"))
     assert f"expected masks of lesion in {pool}, found none: " in line
+
+
+def test_who_learns_to_segment_is_refused_where_nothing_is_drawn():
+    refused = r"studies\.sdnet: expected masks in phantom-radiography, from which unet learns, found none: "
+    with pytest.raises(params.ParamsError, match=refused):
+        suitability.check_taught(planned("phantom-radiography", "segmentation"))
+    suitability.check_taught(planned("phantom-acdc", "segmentation"))
+    suitability.check_taught(params.load(ROOT / "params.yaml"))

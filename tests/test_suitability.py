@@ -34,7 +34,7 @@ def test_a_folder_without_masks_is_said(mirror):  # noqa: F811
     bids(mirror, IMAGES)
     [line] = suitability.check(planned(datasets=["bids-mystudy"]))
     assert line == (
-        "Not evaluated by lesions: bids-mystudy: expected masks of lesion in bids-mystudy, found none: "
+        "Not evaluated by lesions: bids-mystudy: expected masks of lesion in bids-mystudy, found brain: "
         "choose other data, or do not ask it there"
     )
 
@@ -48,9 +48,9 @@ def test_a_folder_that_is_only_prepared_needs_nothing(mirror):  # noqa: F811
 
 def test_who_is_left_out_counts_for_nothing(mirror):  # noqa: F811
     dataset = bids(mirror)
-    assert outline(dataset).masks == {"lesion"}
+    assert outline(dataset).masks == {"brain", "lesion"}
     assert outline(dataset, ["sub-03"]).splits == {"train", "val"}
-    assert outline(dataset, ["sub-03"]).masks == set()
+    assert outline(dataset, ["sub-03"]).masks == {"brain"}
 
 
 def test_runs_that_nothing_asks_are_said():

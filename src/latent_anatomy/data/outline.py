@@ -49,7 +49,8 @@ def absent(dataset: object) -> tuple[str, ...]:
 def outline(dataset: object, excluded: Collection[str] = ()) -> Outline | None:
     """Of a data set, less the subjects that are left out; None where only its files can tell.
 
-    That is so of images without `has`, and of a user's folder that is not here.
+    Slices of volumes have the mask "brain" of everybody, given or made. None is the outline of images without
+    `has`, and of a user's folder that is not here.
     """
     if hasattr(type(dataset), "to_slices"):
         return getattr(dataset, "has", None)
@@ -58,7 +59,7 @@ def outline(dataset: object, excluded: Collection[str] = ()) -> Outline | None:
     taken = [subject for subject in subjects if subject.name not in excluded]
     return Outline(
         frozenset(subject.split for subject in taken),
-        frozenset(name for subject in taken for name in subject.masks) | {*absent(dataset)},
+        frozenset(name for subject in taken for name in subject.masks) | {"brain", *absent(dataset)},
     )
 
 

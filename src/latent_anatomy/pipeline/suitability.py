@@ -31,6 +31,19 @@ def check(params: Params) -> list[str]:
     return list(dict.fromkeys(said))
 
 
+def check_taught(params: Params) -> None:
+    """ParamsError for a run that learns to segment where no image has a mask; imports all methods."""
+    for name, chosen in params.chosen.items():
+        for dataset in chosen.trained:
+            known = _outline(params, dataset)
+            for run in chosen.runs(dataset, params.studies[name].runs) if known and not known.masks else ():
+                if hasattr(methods.load(params.methods[run]["method"]).Method, "segment"):
+                    raise ParamsError(
+                        f"params.yaml: collections.{params.data}.studies.{name}: expected masks in "
+                        f"{dataset}, from which {run} learns, found none: choose other data, or other runs"
+                    )
+
+
 def unasked(params: Params) -> list[str]:
     """A line on each run of a study that none of its protocols can ask anything; imports all methods."""
     said = []
