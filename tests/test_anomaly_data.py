@@ -14,6 +14,7 @@ from tiny_hearts import take_checksums
 from latent_anatomy.data import slices_check
 from latent_anatomy.data.dataset import RawFile
 from latent_anatomy.data.fetch import fetch
+from latent_anatomy.data.outline import Outline, outline
 from latent_anatomy.data.slices import Slices
 from latent_anatomy.datasets import ixi
 from latent_anatomy.datasets import registry as datasets
@@ -75,6 +76,7 @@ def test_fastmri_can_have_people_of_ixi_to_train_on_and_nobody_else_moves(tmp_pa
     files = (RawFile(file.name, None, "sha256", sha256_file(tmp_path / file.name)) for file in FASTMRI.files)
     object.__setattr__(mixed, "files", (*files, mixed.ixi))
     content = mixed.to_slices(tmp_path)
+    assert outline(mixed) == Outline(frozenset(content.split.tolist()), frozenset(content.mask_names))
     slices_check.check(content, "fastmri-ixi")
     alone = replace(FASTMRI, size=128).to_slices(tmp_path)
     people = [who for who in PEOPLE if ixi.split_of(who) == "train"]

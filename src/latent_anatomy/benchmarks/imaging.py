@@ -44,9 +44,7 @@ def run(dataset: str, subject: str | None, raw: Path, processes: Sequence[int], 
     Prints a table and returns all of it; `raw` holds the data set's files. Raises ValueError for a data set
     without volumes, a subject that it does not have, or a step that fails.
     """
-    source = datasets.find(dataset)
-    if not hasattr(source, "subjects"):
-        raise ValueError(f"{dataset}: expected a data set of volumes, found one of images")
+    source = datasets.volumes(dataset)
     chosen = source.subjects[0] if subject is None else subject_of(source, subject)
     for file in chosen.files:
         if not (raw / file).is_file():

@@ -103,7 +103,9 @@ def _capability(name: str, method: nn.Module, kinds: tuple[str, ...]) -> str:
     for capability in kinds:
         if hasattr(method, capability):
             return capability
-    raise ValueError(f"{name}: expected a method that can {' or '.join(kinds)}, found none of it")
+    raise ValueError(
+        f"{name}: expected a method that can {' or '.join(kinds)}, found none of it: name another run"
+    )
 
 
 def _inference(method: nn.Module, capability: str, images: Tensor) -> Callable[[], object]:

@@ -22,11 +22,15 @@ def build(run: str, shape: Shape, device: torch.device, **changes: object) -> nn
     """
     runs = params.load(Path("params.yaml")).methods
     if run not in runs:
-        raise ValueError(f"params.yaml: expected a run among {', '.join(runs)}, found {run!r}")
+        raise ValueError(
+            f"params.yaml: expected a run among {', '.join(runs)}, found {run!r}: name one of these"
+        )
     block = dict(runs[run])
     method = methods.load(block.pop("method")).Method
     if hasattr(method, "fit"):
-        raise ValueError(f"{run}: expected a run that is trained step by step, found one that is fitted")
+        raise ValueError(
+            f"{run}: expected a run that is trained step by step, found one that is fitted: name another"
+        )
     typed = params.typed(method.Params, block | changes, f"methods.{run}")
     torch.manual_seed(0)
     return method(method.Params.model_validate(typed), shape).to(device)
@@ -40,15 +44,28 @@ def build_like(place: str, run: str, shape: Shape, device: torch.device) -> nn.M
     """
     names = place.split("/")
     if len(names) != 3:
-        raise ValueError(f"--like: expected <collection>/<study>/<data set>, found {place!r}")
+        raise ValueError(f"--like: expected <collection>/<study>/<data set>, found {place!r}: give all three")
     data, study, dataset = names
     chosen = params.load(Path("params.yaml"))
     known = chosen.collections[data].studies if data in chosen.collections else {}
     if study not in known or dataset not in known[study].trained:
-        raise ValueError(f"--like: expected a collection, study and data set of params.yaml, found {place!r}")
+        raise ValueError(
+            f"--like: expected a collection, study and data set of params.yaml, found {place!r}: "
+            f"choose among {', '.join(_places(chosen))}"
+        )
     job = training_jobs.training(chosen.model_copy(update={"data": data}), study, run, dataset, Replicate(0))
     job["params"] |= {"warmup_steps": 0} if "warmup_steps" in job["params"] else {}
     return inputs.build(job, shape, device)
+
+
+def _places(chosen: params.Params) -> list[str]:
+    """What `--like` may name."""
+    return [
+        f"{collection}/{study}/{dataset}"
+        for collection, block in chosen.collections.items()
+        for study, entry in block.studies.items()
+        for dataset in entry.trained
+    ]
 
 
 def noise(count: int, shape: Shape, device: torch.device) -> Data:

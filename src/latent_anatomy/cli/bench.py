@@ -9,7 +9,7 @@ bench = typer.Typer(no_args_is_help=True, help="Measure speed on this machine; d
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>.")]
 Channels = Annotated[int, typer.Option(min=1, help="Of the images.")]
-Size = Annotated[int, typer.Option(min=1, help="Height and width of the images.")]
+Size = Annotated[int, typer.Option(min=8, help="Height and width of the images.")]
 Repeats = Annotated[int, typer.Option(min=2, help="Measurements of each.")]
 WarmUp = Annotated[int, typer.Option(min=0, help="Measurements before, not counted.")]
 Processor = Annotated[

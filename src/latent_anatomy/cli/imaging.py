@@ -30,7 +30,7 @@ def _command_of(step: str) -> None:
         from latent_anatomy.pipeline.volume_files import NUMBERS, PASSPORT, PICTURE, files_of, subject_of
         from latent_anatomy.provenance.lock import alone
 
-        source = datasets.find(dataset)
+        source = datasets.volumes(dataset)
         place = Place(source, subject_of(source, subject), raw, interim)
         folder = place.step(step)
         with alone(
@@ -70,4 +70,4 @@ def slab(
     from latent_anatomy.datasets import registry as datasets
     from latent_anatomy.jobs.imaging.slab import run
 
-    run(datasets.find(dataset), params, qc, interim, out)
+    run(datasets.volumes(dataset), params, qc, interim, out)

@@ -176,5 +176,15 @@ def main() -> None:
     try:
         app()
     except EXPECTED_ERRORS as error:
-        print(f"latent-anatomy: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"latent-anatomy: {type(error).__name__}: {_said(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _said(error: Exception) -> str:
+    """What an error says; where the operating system words it, with the path and what to do."""
+    if not isinstance(error, OSError) or error.errno is None or error.filename is None:
+        return str(error)
+    return (
+        f"{error.filename}: expected to read or write here, found: {error.strerror}: check the path, its "
+        "permissions and the space on its disk"
+    )

@@ -54,7 +54,9 @@ def fetch(
                 file.verify(target)
                 continue
             if dataset.phantom:
-                raise ValueError(f"{target}: {dataset.name} is not fetched: {dataset.how_to_get}")
+                raise ValueError(
+                    f"{dataset.name}: expected published files, found a phantom: {dataset.how_to_get}"
+                )
             mirrored = None if mirror is None else find_in_mirror(dataset, file, mirror)
             if mirrored is not None:
                 file.verify(mirrored)

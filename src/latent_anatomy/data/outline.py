@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from latent_anatomy.data.dataset import Volumes
 
+SPLITS = ("train", "val", "test")
+
 
 @dataclass(frozen=True)
 class Outline:
@@ -16,6 +18,23 @@ class Outline:
 
     splits: frozenset[str]
     masks: frozenset[str]
+
+
+def of_three_splits(*masks: str) -> Outline:
+    """What a data set has whose images train, validate and are tested, with these masks.
+
+    >>> sorted(of_three_splits("head").splits)
+    ['test', 'train', 'val']
+    """
+    return Outline(frozenset(SPLITS), frozenset(masks))
+
+
+def together(members: Collection[Outline]) -> Outline:
+    """What all slices of several data sets together have: the splits of any, the masks of all."""
+    return Outline(
+        frozenset().union(*(each.splits for each in members)),
+        frozenset.intersection(*(each.masks for each in members)),
+    )
 
 
 def absent(dataset: object) -> tuple[str, ...]:
@@ -30,7 +49,8 @@ def absent(dataset: object) -> tuple[str, ...]:
 def outline(dataset: object, excluded: Collection[str] = ()) -> Outline | None:
     """Of a data set, less the subjects that are left out; None where only its files can tell.
 
-    That is so of images without `has`, and of a user's folder that is not here.
+    Slices of volumes have the mask "brain" of everybody, given or made. None is the outline of images without
+    `has`, and of a user's folder that is not here.
     """
     if hasattr(type(dataset), "to_slices"):
         return getattr(dataset, "has", None)
@@ -39,7 +59,7 @@ def outline(dataset: object, excluded: Collection[str] = ()) -> Outline | None:
     taken = [subject for subject in subjects if subject.name not in excluded]
     return Outline(
         frozenset(subject.split for subject in taken),
-        frozenset(name for subject in taken for name in subject.masks) | {*absent(dataset)},
+        frozenset(name for subject in taken for name in subject.masks) | {"brain", *absent(dataset)},
     )
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.cohorts import Cohort
 from latent_anatomy.data.dataset import Dataset, RawFile, checked
+from latent_anatomy.data.outline import of_three_splits
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.datasets import acdc_patients
 from latent_anatomy.datasets.acdc_patients import FOLDS, LABELS, MASKS, MODALITY, PATIENTS
@@ -43,6 +44,7 @@ class Acdc(Dataset):
     family = "acdc"
     note = "its publisher gives no checksums: the files are those of the user's SHA256SUMS"
     task = "segmentation"
+    has = of_three_splits(*MASKS)
     licence = "CC BY-NC-SA 4.0"
     patients: tuple[str, ...] = PATIENTS
     folds: tuple[str, ...] = FOLDS

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.cohorts import Cohort
 from latent_anatomy.data.dataset import Dataset, RawFile, checked
+from latent_anatomy.data.outline import of_three_splits
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.datasets import acdc_patients
 from latent_anatomy.datasets.acdc_patients import FOLDS, LABELS, MASKS, MODALITY
@@ -53,6 +54,7 @@ class AcdcFrames(Dataset):
     stands_for: str | None = None
     family = "acdc"
     task = "segmentation"
+    has = of_three_splits(*MASKS)
     licence = "CC BY-NC-SA 4.0"
     folds: tuple[str, ...] = FOLDS
 

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.dataset import Dataset, RawFile, checked
+from latent_anatomy.data.outline import of_three_splits
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.datasets import squares
 from latent_anatomy.datasets.fastmri_slices import LISTED
@@ -69,6 +70,7 @@ OTHERS = (  # labels of fastMRI+ that mark none of the 13
     "Global label: Small vessel chronic white matter ischemic change",
 )
 BOX_NAMES = tuple(dict.fromkeys(CLASSES.values()))
+MASK_NAMES = ("head",)
 NORMAL_SLICE = 3
 SEED = 1333
 VALIDATION, TESTED = 15, 30  # of the normals
@@ -94,6 +96,7 @@ class FastMri(Dataset):
         "without IXI"
     )
     task = "binary-class"
+    has = of_three_splits(*MASK_NAMES)
     classes = 2
     licence = "of fastMRI: for research, not to be passed on"
     size: int = 128
@@ -150,7 +153,7 @@ class FastMri(Dataset):
             images=np.stack(images)[:, None],
             labels=np.array([int(file in chosen) for file in split], np.int64),
             masks=np.stack([head_of(image) for image in images])[:, None].astype(np.uint8),
-            mask_names=("head",),
+            mask_names=MASK_NAMES,
             boxes=np.array(boxes, np.int32).reshape(-1, 6),
             box_names=BOX_NAMES,
             subject=np.array(list(split)),

@@ -32,6 +32,7 @@ import numpy as np
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.dataset import Dataset, RawFile, checked
+from latent_anatomy.data.outline import of_three_splits
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.datasets import squares, voc
 from latent_anatomy.datasets.lgg_flair import head_of
@@ -51,6 +52,7 @@ CLASSES = {  # as in the files -> as in RA
 }
 SIDE, DROPPED = "text", ("text", "bonelesion")
 BOX_NAMES = tuple(CLASSES.values())
+MASK_NAMES = ("foreground",)
 SHARES = (("train", 56), ("val", 63), ("test", 100))  # up to these per cent: RA's 1,600, 201 and 1,039
 
 
@@ -62,6 +64,7 @@ class Graz(Dataset):
     stands_for = "graz"
     family = "graz"
     task = "binary-class"
+    has = of_three_splits(*MASK_NAMES)
     classes = 2
     licence = "CC BY 4.0"
     size: int = 128
@@ -124,7 +127,7 @@ class Graz(Dataset):
             images=np.stack(images)[:, None],
             labels=np.array(ill, np.int64),
             masks=np.stack(heads)[:, None].astype(np.uint8),
-            mask_names=("foreground",),
+            mask_names=MASK_NAMES,
             boxes=np.array(boxes, np.int32).reshape(-1, 6),
             box_names=BOX_NAMES,
             subject=np.array(subjects),

@@ -24,6 +24,7 @@ import numpy as np
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.dataset import Dataset, RawFile, Subject, Volumes, checked
+from latent_anatomy.data.outline import of_three_splits
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.datasets.lgg_flair import head_of, normalised
 from latent_anatomy.provenance import unpacking
@@ -133,6 +134,7 @@ class IxiSlices(Dataset):
     family = "ixi"
     note = "185 healthy people of one hospital, T1, eight slices each at 2 mm; not registered, not stripped"
     task = "normal anatomy"
+    has = of_three_splits("head")
     licence = LICENCE
     file: RawFile = SLICES
 

@@ -23,6 +23,7 @@ import numpy as np
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.cohorts import Cohort, draw
 from latent_anatomy.data.dataset import Dataset, RawFile, checked
+from latent_anatomy.data.outline import of_three_splits
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.datasets import squares
 
@@ -44,6 +45,7 @@ class Kermany(Dataset):
     classes = 2
     licence = "CC BY 4.0"
     folds = FOLDS
+    has = of_three_splits()
     size: int = 128
 
     @cached_property

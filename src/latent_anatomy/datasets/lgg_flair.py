@@ -36,12 +36,14 @@ from numpy.typing import NDArray
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.dataset import Dataset, RawFile
+from latent_anatomy.data.outline import of_three_splits
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.imaging import intensity
 
 SIZE = 256
 HEAD_LEVEL = 20
 RIM = 14
+MASK_NAMES = ("head", "interior", "lesion")
 PATIENTS = {"train": 66, "val": 11, "test": 33}
 SEED = 1333
 MANIFEST = Path(__file__).with_suffix(".sha256")
@@ -62,6 +64,7 @@ class LggFlair(Dataset):
         "people; not stripped, not registered, three or four slices of each patient"
     )
     task = "lesions"
+    has = of_three_splits(*MASK_NAMES)
     licence = "CC BY-NC-SA 4.0"
 
     @cached_property
@@ -92,7 +95,7 @@ class LggFlair(Dataset):
         return Slices(
             images=np.concatenate(images)[:, None],
             masks=np.concatenate(masks).astype(np.uint8),
-            mask_names=("head", "interior", "lesion"),
+            mask_names=MASK_NAMES,
             subject=patients,
             slice=np.array([int(row["slice"]) for row in kept], np.int32),
             split=np.array([split[patient] for patient in patients]),

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.dataset import Dataset, RawFile, checked
+from latent_anatomy.data.outline import of_three_splits
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.datasets import squares
 from latent_anatomy.datasets.healthy import beside
@@ -51,6 +52,7 @@ class LggT1(Dataset):
         "much about the hospital as about the tumour; not registered, not stripped"
     )
     task = "binary-class"
+    has = of_three_splits(*MASK_NAMES)
     classes = 2
     licence = "CC BY-NC-SA 4.0 (patients), CC BY-SA 3.0 (IXI)"
 

@@ -18,12 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from latent_anatomy.data.dataset import Dataset, RawFile
-from latent_anatomy.data.outline import Outline
+from latent_anatomy.data.outline import SPLITS, of_three_splits
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.provenance.unpacking import read_npz as read_npz_arrays
 
 SIZE = 28
-SPLITS = ("train", "val", "test")
 MD5 = {  # the publisher's, as on 10.5281/zenodo.10519652; the package that also has them can be edited
     "bloodmnist": "7053d0359d879ad8a5505303e11de1dc",
     "breastmnist": "750601b1f35ba3300ea97c75c52ff8f6",
@@ -67,7 +66,7 @@ class OfMedMnist(Dataset):
 
     published: str
     family = "medmnist"
-    has = Outline(frozenset(SPLITS), frozenset())
+    has = of_three_splits()
 
     @property
     def channels(self) -> int:

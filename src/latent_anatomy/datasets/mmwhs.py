@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.cohorts import Cohort, draw
 from latent_anatomy.data.dataset import Dataset, RawFile, checked
+from latent_anatomy.data.outline import of_three_splits
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.imaging import cardiac, nifti
 
@@ -70,6 +71,7 @@ class Mmwhs(Dataset):
         "split are our own, as the paper's are not published"
     )
     task = "segmentation"
+    has = of_three_splits(*MASKS)
     licence = "of the challenge: for research, not to be passed on"
     numbers: tuple[int, ...] = NUMBERS
     folds: tuple[str, ...] = FOLDS

@@ -24,6 +24,7 @@ import numpy as np
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.dataset import Dataset, RawFile, checked
+from latent_anatomy.data.outline import of_three_splits
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.datasets import squares
 
@@ -48,6 +49,7 @@ class Radiography(Dataset):
     size: int = 128
     family = "radiography"
     task = "binary-class"
+    has = of_three_splits()
     classes = 2
     licence = "of its publishers on Kaggle: for research, not to be passed on"
 

@@ -42,6 +42,17 @@ def of_volumes(dataset: object) -> bool:
     return not isinstance(dataset, Pool) and not hasattr(type(dataset), "to_slices")
 
 
+def volumes(name: str) -> Volumes:
+    """The data set of volumes called `name`; ValueError as in `find`, and for one of images."""
+    if not of_volumes(found := find(name)):
+        known = [each.name for each in DATASETS if of_volumes(each)]
+        raise ValueError(
+            f"{name}: expected a data set of volumes ({', '.join(known)} or bids-<folder>), "
+            "found one of images, which has no steps of imaging: run `slice`"
+        )
+    return found
+
+
 def find(name: str) -> Dataset | Volumes:
     """The data set called `name`, or that of the cohort; ValueError with the names if there is none."""
     name = dataset_of(name)

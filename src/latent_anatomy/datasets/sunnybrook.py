@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.cohorts import Cohort, draw
 from latent_anatomy.data.dataset import Dataset, RawFile, checked
+from latent_anatomy.data.outline import of_three_splits
 from latent_anatomy.data.slices import NOT_DELINEATED, Slices, defect
 from latent_anatomy.imaging import cardiac
 from latent_anatomy.imaging.cardiac import Stack
@@ -54,6 +55,7 @@ class Sunnybrook(Dataset):
         "positions is the slice thickness"
     )
     task = "segmentation"
+    has = of_three_splits(*MASKS)
     licence = "CC0"
     folds = FOLDS
 

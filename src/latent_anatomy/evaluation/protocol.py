@@ -15,7 +15,8 @@ knows a method only by what that can do, and exports
                          styles) depends on the test images alone: all methods and seeds are asked the same
     paired(arrays) -> {metric: Paired}
                by which of the arrays of `evaluate` two runs are compared: see `Paired`
-    MASKS      masks without which no data can answer, asked at the plan; absent where there are none
+    MASKS      masks without which no data can answer, asked at the plan: names or patterns ("*-ventricle"),
+               each of one mask or more; absent where it needs none
     weights(settings)
                the downloads of others that it needs; `evaluate` is then given them as `files`, a mapping
                "<download>/<file>" -> path; absent where it needs none

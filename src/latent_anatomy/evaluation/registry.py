@@ -44,7 +44,10 @@ def load(name: str) -> ModuleType:
 
 
 def masks(name: str) -> tuple[str, ...]:
-    """The masks without which no data can answer a protocol. Not imported, so that planning is quick."""
+    """Names or patterns of the masks without which no data can answer a protocol.
+
+    Read and not imported, so that planning is quick.
+    """
     match = re.search(r"^MASKS = \((.*)\)", (FOLDER / f"{name}.py").read_text(encoding="utf-8"), re.MULTILINE)
     return tuple(re.findall(r'"([^"]+)"', match[1])) if match else ()
 

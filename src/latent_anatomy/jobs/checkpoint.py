@@ -21,7 +21,9 @@ def load_base(method: nn.Module, job: dict, path: Path | None, slices: str) -> N
     was trained on other slices than those with the SHA-256 `slices`.
     """
     if (path is None) != ("on" not in job):
-        raise ValueError(f"{job['run']}: expected --on exactly for a run that stands on another's checkpoint")
+        found, remedy = ("none", "give it") if path is None else (path, "leave it out")
+        expected = "--on exactly for a run that stands on another's checkpoint"
+        raise ValueError(f"{job['run']}: expected {expected}, found {found}: {remedy}")
     if path is None:
         return
     passport, expected = verify.whole(path), job["on"]

@@ -53,7 +53,9 @@ def run(
     job, makers = read_with_makers(params, "evaluate")
     torch_device = choose_device(device)
     if (trained_on is not None) != ("trained_on" in job):
-        raise ValueError(f"{params}: expected --trained-on exactly for a method trained on other slices")
+        found, remedy = (trained_on, "leave it out") if trained_on else ("none", "give it")
+        expected = "--trained-on exactly for a method trained on other slices"
+        raise ValueError(f"{params}: expected {expected}, found {found}: {remedy}")
     inputs = {"slices": slices, "model": model} | ({"trained_on": trained_on} if trained_on else {})
     weights = given_weights(job, raw, "evaluation_weights")
     inputs |= {f"weights/{name}": path for name, path in weights.items()}

@@ -1,5 +1,6 @@
 """A job's inputs on the device: its slices and its network."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,10 +21,15 @@ def choose_device(name: str) -> torch.device:
 
     Asks torch for deterministic algorithms, on a GPU as far as it has them.
     """
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) is None:
+        raise ValueError(f"--device: expected auto, cpu, cuda or cuda:<n>, found {name!r}: name one of these")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"expected a GPU for --device {name}, found none: use --device cpu")
+    if name.startswith("cuda:") and int(name[5:]) >= torch.cuda.device_count():
+        there = f"a GPU below {torch.cuda.device_count()}, as they are counted here"
+        raise ValueError(f"--device: expected {there}, found {name!r}: name one of these")
     # As use_deterministic_algorithms, which imports torch's compiler too: two seconds of every evaluation.
     torch.set_deterministic_debug_mode("warn" if name.startswith("cuda") else "error")
     return torch.device(name)

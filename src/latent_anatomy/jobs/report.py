@@ -37,6 +37,8 @@ def run(params: Path, notebook: Path, parameters: str, out: Path) -> None:
         raise ValueError(
             f"--parameters: expected a JSON object, found {parameters[:40]!r} ({error}): correct it"
         ) from error
+    if not isinstance(given, dict):
+        raise ValueError(f"--parameters: expected a JSON object, found {parameters[:40]!r}: correct it")
     files = [str(notebook)]
     files += [path for name, path in given.items() if name.endswith("_file")]
     files += [path for name, paths in given.items() if name.endswith("_files") for path in paths]
@@ -52,8 +54,20 @@ def run(params: Path, notebook: Path, parameters: str, out: Path) -> None:
     write_text(out, formats.html_with_passport(text, sealed(proof, content=formats.of_html(text))))
 
 
+def _check_notebook(notebook: Path) -> None:
+    """ValueError for a file of another kind, which would end in a trace of what executes it."""
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    except (ValueError, KeyError, TypeError) as error:
+        said = f"another file ({type(error).__name__}: {error})"
+        raise ValueError(f"{notebook}: expected a notebook (.ipynb), found {said}: give its path") from error
+    if not isinstance(cells, list):
+        raise ValueError(f"{notebook}: expected a notebook (.ipynb), found no list of cells: give its path")
+
+
 def html(notebook: Path, parameters: str) -> str:
     """The notebook, executed with `parameters`, as HTML; what it says while it runs goes to stderr."""
+    _check_notebook(notebook)
     execute = [sys.executable, "-m", "papermill", str(notebook), "-", "-y", parameters, "--progress-bar"]
     executed = subprocess.run(execute, stdout=subprocess.PIPE, check=False)
     if executed.returncode:

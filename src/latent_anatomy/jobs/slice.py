@@ -15,6 +15,11 @@ def run(dataset: str, raw: Path, params: Path, out: Path) -> None:
     job = read_job(params, "slice")
     source = datasets.find(dataset)
     if job["dataset"] != dataset:
-        raise ValueError(f"{params}: expected the job of {dataset}, found that of {job['dataset']}")
+        raise ValueError(
+            f"{params}: expected the job of {dataset}, found that of {job['dataset']}: "
+            "give its own, of .params"
+        )
+    if datasets.of_volumes(source):
+        raise ValueError(f"{dataset}: expected a data set of images, found volumes: run the steps of `image`")
     proof = passport(inputs={file.name: raw / file.name for file in source.files}, job=job)
     slices_file.write(out, source.to_slices(raw), proof)

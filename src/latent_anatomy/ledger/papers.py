@@ -5,6 +5,7 @@ and claims. It holds nothing of ours, so that a reviewer can check it against th
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -13,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from latent_anatomy.ledger.printed_claims import Claim, Strict
 
 PHANTOM = "phantom-"  # how the name of every phantom begins
+SHOWN = 80  # letters of what was found in place of something else
 
 
 class Run(Strict):
@@ -30,9 +32,9 @@ class Run(Strict):
     @model_validator(mode="after")
     def _has_a_length(self) -> "Run":
         if not (self.released or self.printed):
-            raise ValueError("expected either released or printed, found neither")
+            raise ValueError("expected either released or printed, found neither: add one")
         if both := sorted(self.released.keys() & self.printed.keys()):
-            raise ValueError(f"{both[0]}: expected either released or printed, found both")
+            raise ValueError(f"{both[0]}: expected either released or printed, found both: remove one")
         if not isinstance(self.settings.get("epochs"), int):
             raise ValueError(
                 f"{self.source('epochs')}: expected a whole number of epochs, found none: add it"
@@ -94,7 +96,7 @@ class Table(Strict):
             if len(row.values) != len(self.columns):
                 raise ValueError(
                     f"{self.table}, {row.run} {row.metric}: expected {len(self.columns)} values, one for "
-                    f"each column, found {len(row.values)}"
+                    f"each column, found {len(row.values)}: correct the row"
                 )
             if None in row.values and not self.not_run:
                 raise ValueError(
@@ -132,12 +134,14 @@ class Paper(Strict):
                 if dataset not in columns:
                     raise ValueError(
                         f"{claim.claim}: expected data sets of the paper's tables ({', '.join(columns)}), "
-                        f"found {dataset!r}"
+                        f"found {dataset!r}: correct it"
                     )
         for dataset in self.private:
             if dataset not in self.datasets:
                 names = ", ".join(self.datasets)
-                raise ValueError(f"private: expected data sets of the paper ({names}), found {dataset!r}")
+                raise ValueError(
+                    f"private: expected data sets of the paper ({names}), found {dataset!r}: correct it"
+                )
         return self
 
     @property
@@ -149,10 +153,14 @@ class Paper(Strict):
     def _check(self, where: str, runs: list[str], datasets: list[str]) -> None:
         for run in runs:
             if run not in self.runs:
-                raise ValueError(f"{where}: expected a run of {', '.join(self.runs)}, found {run!r}")
+                raise ValueError(
+                    f"{where}: expected a run of {', '.join(self.runs)}, found {run!r}: correct it"
+                )
         for dataset in datasets:
             if dataset.startswith(PHANTOM):
-                raise ValueError(f"{where}: expected data sets of the paper, found the phantom {dataset}")
+                raise ValueError(
+                    f"{where}: expected data sets of the paper, found the phantom {dataset}: leave it out"
+                )
 
     def tolerance(self, metric: str) -> float:
         """Largest difference that counts as none; ValueError for a metric that has no tolerance."""
@@ -172,11 +180,27 @@ def load(path: Path) -> Paper:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         found = " ".join(str(error).split())
         raise ValueError(f"{path}: expected YAML in UTF-8, found a fault: {found}: correct it") from error
+    if not isinstance(content, dict) or content.keys().isdisjoint(Paper.model_fields):
+        keys, found = ", ".join(Paper.model_fields), " ".join(repr(content).split())[:SHOWN]
+        raise ValueError(f"{path}: expected a paper, with the keys {keys}, found {found}: see docs/ledger.md")
     try:
         return Paper.model_validate(content)
     except ValidationError as error:
-        faults = []
-        for fault in error.errors():
-            key = ".".join(map(str, fault["loc"]))
-            faults.append(f"{path}: {key}{': ' if key else ''}{fault['msg'].removeprefix('Value error, ')}")
-        raise ValueError("\n".join(faults)) from error
+        raise ValueError("\n".join(f"{path}: {_line(fault)}" for fault in error.errors())) from error
+
+
+def _line(fault: Mapping) -> str:
+    """Key, what was expected, what was found and what to do."""
+    key, kind, message = ".".join(map(str, fault["loc"])), fault["type"], fault["msg"]
+    found = " ".join(repr(fault["input"]).split())[:SHOWN]
+    match kind:
+        case "value_error":
+            what = message.removeprefix("Value error, ")
+        case "missing":
+            what = "expected this key, found none: add it"
+        case "extra_forbidden":
+            what = "expected no such key, found one: check its spelling, see docs/ledger.md"
+        case _:
+            wanted = message.replace("Input should be", "expected", 1)
+            what = f"{wanted}, found {found}: correct it"
+    return f"{key}{': ' if key else ''}{what}"

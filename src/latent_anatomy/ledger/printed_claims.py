@@ -75,13 +75,23 @@ class Claim(Strict):
     def _is_decidable(self) -> "Claim":
         forms = [each is not None for each in (self.greater, self.constant, self.bound)]
         if sum(forms) != 1 or (self.greater is not None) != bool(self.than):
-            raise ValueError(f"{self.claim}: expected either greater and than, or constant, or bound")
+            raise ValueError(
+                f"{self.claim}: expected either greater and than, or constant, or bound, found "
+                "another choice: keep one"
+            )
         if self.constant and bool(self.constant.run) == bool(self.constant.runs):
-            raise ValueError(f"{self.claim}: constant: expected either run or runs")
+            raise ValueError(
+                f"{self.claim}: constant: expected either run or runs, found both or neither: keep one"
+            )
         if self.bound and (self.bound.above is None) == (self.bound.below is None):
-            raise ValueError(f"{self.claim}: bound: expected either above or below")
+            raise ValueError(
+                f"{self.claim}: bound: expected either above or below, found both or neither: keep one"
+            )
         if not self.holds or set(self.holds) & set(self.fails):
-            raise ValueError(f"{self.claim}: expected each data set once, under holds or under fails")
+            raise ValueError(
+                f"{self.claim}: expected each data set once, under holds or under fails, found one "
+                "twice: keep one"
+            )
         return self
 
     @property

@@ -195,7 +195,7 @@ def _check_place(path: Path, job: dict, study: str) -> None:
             "a result belongs where its run put it"
         )
     if job["study"] != study:
-        raise ValueError(f"{path}: expected results of the study {study}, found {job['study']}")
+        raise ValueError(f"{path}: expected results of the study {study}, found {job['study']}: leave it out")
 
 
 def _check_kind(path: Path, passport: dict, phantom: bool) -> None:
@@ -216,7 +216,9 @@ def _check_alike(own: list[Result]) -> None:
     first = own[0]
     for before, after in pairwise(own):
         if (before.seed, before.fold) == (after.seed, after.fold):
-            raise ValueError(f"{after.path}: expected each seed once, found seed {after.seed} again")
+            raise ValueError(
+                f"{after.path}: expected each seed once, found seed {after.seed} again: leave one out"
+            )
     for other in own[1:]:
         for what in ("params", "evaluation", "trained_on", "test_subjects"):
             if getattr(other, what) != getattr(first, what):

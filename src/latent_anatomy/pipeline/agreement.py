@@ -16,7 +16,7 @@ def check_kinds(here: str, collection: Collection) -> None:
         among(f"{here}.{kind}", unknown, datasets.NAMES, "the known data sets")
         wrong = [name for name in names if (kind == "volumes") != datasets.of_volumes(datasets.find(name))]
         if wrong:
-            raise ValueError(f"{here}.{kind}: expected data sets of {kind}, found {wrong[0]!r}")
+            raise ValueError(f"{here}.{kind}: expected data sets of {kind}, found {wrong[0]!r}: correct it")
     sources = {name for chosen in collection.studies.values() for name in chosen.sources}
     for name in collection.pools:
         datasets.find(name)
@@ -31,10 +31,12 @@ def check_kinds(here: str, collection: Collection) -> None:
     if wrong:
         raise ValueError(
             f"{here}: expected each data set of its studies once under images or volumes, "
-            f"found {wrong[0]!r} {listed.count(wrong[0])} times"
+            f"found {wrong[0]!r} {listed.count(wrong[0])} times: list it once"
         )
     if len({datasets.find(name).phantom for name in listed}) > 1:
-        raise ValueError(f"{here}: expected phantoms or real data sets, found both")
+        raise ValueError(
+            f"{here}: expected phantoms or real data sets, found both: give each a collection of its own"
+        )
 
 
 def check_chosen(
@@ -50,7 +52,8 @@ def check_chosen(
         among(f"{here}.external", [each.trained_on], chosen.datasets, f"{here}.datasets")
         if each.dataset in chosen.datasets:
             raise ValueError(
-                f"{here}.external: expected data sets not under datasets, found {each.dataset!r}"
+                f"{here}.external: expected data sets not under datasets, found {each.dataset!r}: "
+                "leave it out of one of them"
             )
     among(f"{here}.only", chosen.only, chosen.datasets, f"{here}.datasets")
     for name, only in chosen.only.items():
@@ -90,4 +93,6 @@ def among(key: str, names: Iterable[str], allowed: Iterable[str], source: str) -
     """Raise ValueError for the first name that is not allowed."""
     for name in names:
         if name not in allowed:
-            raise ValueError(f"{key}: expected names of {source} ({', '.join(allowed)}), found {name!r}")
+            raise ValueError(
+                f"{key}: expected names of {source} ({', '.join(allowed)}), found {name!r}: correct it"
+            )

@@ -37,14 +37,17 @@ def check(methods: Methods, studies: Mapping[str, Study]) -> None:
         if base not in methods or (study and study not in studies):
             raise ValueError(
                 f"methods.{run}.on: expected <run> or <study>/<run>, of methods ({', '.join(methods)}) and "
-                f"studies ({', '.join(studies)}), found {on!r}"
+                f"studies ({', '.join(studies)}), found {on!r}: correct it"
             )
     for run in methods:
         chain = [run]
         while (base := base_of(methods, "", chain[-1])) is not None:
             chain.append(base[1])
             if base[1] == run:
-                raise ValueError(f"methods.{run}.on: expected a chain that ends, found {' -> '.join(chain)}")
+                raise ValueError(
+                    f"methods.{run}.on: expected a chain that ends, found {' -> '.join(chain)}: let "
+                    "one stand alone"
+                )
             if len(chain) > len(methods):
                 break  # into a circle that begins further on
 

@@ -13,7 +13,7 @@ def asked(params: Params, study: str, run: str, dataset: str) -> dict[str, dict]
         if protocol not in protocols.names():
             raise ParamsError(
                 f"params.yaml: studies.{study}.evaluation: expected protocols among "
-                f"{', '.join(protocols.names())}, found {protocol!r}"
+                f"{', '.join(protocols.names())}, found {protocol!r}: correct it"
             )
     found = {each: _settings(params, study, each, run, dataset) for each in params.studies[study].evaluation}
     return {protocol: settings for protocol, settings in found.items() if settings is not None}

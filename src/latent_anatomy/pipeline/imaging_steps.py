@@ -66,7 +66,8 @@ def jobs(imaging: Imaging, dataset: str) -> dict[str, dict]:
         unknown = sorted(chosen.keys() - BLOCKS.keys())
         if unknown:
             raise ParamsError(
-                f"params.yaml: {where}.steps: expected steps among {', '.join(BLOCKS)}, found {unknown[0]!r}"
+                f"params.yaml: {where}.steps: expected steps among {', '.join(BLOCKS)}, "
+                f"found {unknown[0]!r}: correct it"
             )
     source = datasets.find(dataset)
     images = {"sliced": source.sliced, "guide": source.guide, "prepared": source.prepared}
@@ -93,6 +94,6 @@ def excluded(imaging: Imaging, dataset: str) -> dict[str, str]:
     if names and unknown:  # a user's folder that is not here has no names to compare with
         raise ParamsError(
             f"params.yaml: imaging.datasets.{dataset}.excluded: expected subjects of {dataset}, "
-            f"found {unknown[0]!r}"
+            f"found {unknown[0]!r}: correct it"
         )
     return reasons

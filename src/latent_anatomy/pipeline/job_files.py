@@ -54,7 +54,8 @@ def write(params: Params, folder: Path = FOLDER, alone: bool = True) -> None:
     """Write the files of all jobs of the collection `params.data` below `folder`.
 
     Those of other collections stay; what no collection has any more goes, if this process is `alone`. Raises
-    ParamsError, naming the key, for a parameter that its method or protocol does not have.
+    ParamsError, naming the key, for a parameter that its method or protocol does not have, and for a run that
+    learns from masks where there are none.
 
     Resolving imports torch, which takes longer than all the rest of a dry run. So `folder`/written.json
     keeps, for each collection, the digest of what its jobs were resolved from and the hashes of the files,
@@ -76,6 +77,7 @@ def write(params: Params, folder: Path = FOLDER, alone: bool = True) -> None:
     record = folder / plans.WRITTEN
     records = {name: kept for name, kept in plans.read(folder).items() if name in params.collections}
     if not _holds(folder, records.get(params.data), basis):
+        suitability.check_taught(params)
         for line in suitability.unasked(params):
             print(line, file=sys.stderr)
         record.unlink(missing_ok=True)

@@ -167,7 +167,10 @@ class Params(Strict):
         collection = self.collection.model_copy(update={**kinds, "studies": studies})
         reduced = self.model_copy(update={"collections": {self.data: collection}})
         if not reduced.collection.datasets:
-            raise ParamsError(f"params.yaml: data: none of the data sets of {self.data!r} can be had")
+            raise ParamsError(
+                f"params.yaml: data: none of the data sets of {self.data!r} can be had: choose "
+                "another collection, or bring their files"
+            )
         return reduced
 
 

@@ -1,8 +1,10 @@
 """Can what was chosen be trained and evaluated? Asked of splits, masks and needs, before anything runs."""
 
-from latent_anatomy.data.cohorts import dataset_of
-from latent_anatomy.data.outline import Outline, outline
+import fnmatch
+
+from latent_anatomy.data.outline import Outline, outline, together
 from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.datasets.pool import Pool
 from latent_anatomy.evaluation import registry as protocols
 from latent_anatomy.methods import registry as methods
 from latent_anatomy.pipeline.params import Params, ParamsError
@@ -29,6 +31,19 @@ def check(params: Params) -> list[str]:
     return list(dict.fromkeys(said))
 
 
+def check_taught(params: Params) -> None:
+    """ParamsError for a run that learns to segment where no image has a mask; imports all methods."""
+    for name, chosen in params.chosen.items():
+        for dataset in chosen.trained:
+            known = _outline(params, dataset)
+            for run in chosen.runs(dataset, params.studies[name].runs) if known and not known.masks else ():
+                if hasattr(methods.load(params.methods[run]["method"]).Method, "segment"):
+                    raise ParamsError(
+                        f"params.yaml: collections.{params.data}.studies.{name}: expected masks in "
+                        f"{dataset}, from which {run} learns, found none: choose other data, or other runs"
+                    )
+
+
 def unasked(params: Params) -> list[str]:
     """A line on each run of a study that none of its protocols can ask anything; imports all methods."""
     said = []
@@ -51,16 +66,22 @@ def _can(method: type, protocol: str) -> bool:
 
 
 def _outline(params: Params, name: str) -> Outline | None:
-    source = dataset_of(name)
-    prepared = params.imaging.datasets.get(source)
-    return outline(datasets.find(source), prepared.excluded if prepared else ())
+    source = datasets.find(name)
+    if isinstance(source, Pool):
+        members = [_outline(params, member) for member in source.names]
+        return None if None in members else together(members)
+    prepared = params.imaging.datasets.get(source.name)
+    return outline(source, prepared.excluded if prepared else ())
 
 
 def _without_masks(protocol: str, source: str, tested: str, known: Outline | None) -> list[str]:
-    asked = protocols.masks(protocol)
-    if known is None or not (missing := [mask for mask in asked if mask not in known.masks]):
+    asked = () if known is None else protocols.masks(protocol)
+    if not (missing := [mask for mask in asked if not fnmatch.filter(known.masks, mask)]):
         return []
-    return [f"Not evaluated by {protocol}: {tested}: expected masks of {missing[0]} in {source}, found none"]
+    return [
+        f"Not evaluated by {protocol}: {tested}: expected masks of {missing[0]} in {source}, found "
+        f"{', '.join(sorted(known.masks)) or 'none'}: choose other data, or do not ask it there"
+    ]
 
 
 def _passed_over(name: str) -> list[str]:

@@ -72,14 +72,17 @@ def _check_base(key: str, method: str, base: dict | None) -> None:
         return
     if asked is None:
         raise ParamsError(
-            f"{key}: expected nothing, because {method} stands on no other run, found {base['run']!r}"
+            f"{key}: expected nothing, because {method} stands on no other run, found "
+            f"{base['run']!r}: remove it"
         )
     wanted = f"expected a run that can {' and '.join(asked) or 'do anything'}, on which {method} stands"
     if base is None:
-        raise ParamsError(f"{key}: {wanted}, found none")
+        raise ParamsError(f"{key}: {wanted}, found none: name one")
     lacks = [each for each in asked if not hasattr(methods.load(base["method"]).Method, each)]
     if lacks:
-        raise ParamsError(f"{key}: {wanted}, found {base['run']!r}, which cannot {' and '.join(lacks)}")
+        raise ParamsError(
+            f"{key}: {wanted}, found {base['run']!r}, which cannot {' and '.join(lacks)}: name another"
+        )
 
 
 def _cohort(name: str, replicate: Replicate) -> dict:

@@ -51,4 +51,8 @@ def subject_of(dataset: Volumes, name: str) -> Subject:
     for each in dataset.subjects:
         if each.name == name:
             return each
-    raise ValueError(f"{dataset.name}: expected one of its subjects, found {name!r}")
+    if not dataset.subjects:
+        raise ValueError(f"{dataset.name}: expected its files, found none: {dataset.how_to_get}")
+    first, last = dataset.subjects[0].name, dataset.subjects[-1].name
+    known = f"one of its {len(dataset.subjects)} subjects, {first} to {last}"
+    raise ValueError(f"{dataset.name}: expected {known}, found {name!r}: check its spelling")

@@ -115,7 +115,11 @@ def load(revision: str, folder: Path) -> Version:
     """The version that `revision` names in the checkout around `folder`; ValueError when there is none."""
     root = Path(_text(folder, "rev-parse", "--show-toplevel"))
     wanted = "HEAD" if revision == WORKSPACE else revision
-    commit = _text(root, "rev-parse", "--verify", "--end-of-options", f"{wanted}^{{commit}}")
+    try:
+        commit = _text(root, "rev-parse", "--verify", "--end-of-options", f"{wanted}^{{commit}}")
+    except ValueError as error:
+        expected = f"expected a commit, a branch or a tag of {root}, or {WORKSPACE}"
+        raise ValueError(f"{expected}, found {wanted!r}: name a revision of git (git log)") from error
     if revision == WORKSPACE:
         status = _git(root, "--no-optional-locks", "status", "--porcelain").decode(errors="replace")
         uncommitted = tuple(status.splitlines())
@@ -192,5 +196,7 @@ def _git(folder: Path, *words: str) -> bytes:
     result = subprocess.run(["git", "-C", str(folder), *words], capture_output=True)
     if result.returncode:
         said = result.stderr.decode(errors="replace").strip()
-        raise ValueError(f"expected git {' '.join(words)} to answer, found {said!r}: name a revision of git")
+        raise ValueError(
+            f"expected git {' '.join(words)} to answer, found {said!r}: change to a sound checkout"
+        )
     return result.stdout

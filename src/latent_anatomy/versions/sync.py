@@ -19,6 +19,11 @@ from latent_anatomy.pipeline import job_files, params
 
 NOTHING = "Nothing to be done"
 PARAMS = Path("params.yaml")
+REMEDIES = {
+    "Snakefile": "change to the root of a checkout",
+    ".dvc": "change to the root of a checkout that DVC knows, or let it know this one (dvc init)",
+    "dvc.yaml": "write it (latent-anatomy sync stages)",
+}
 
 
 class Disagreement(ValueError):
@@ -52,6 +57,7 @@ def record() -> None:
     """
     from dvc.repo import Repo  # here, because the other verbs need no DVC in this process
 
+    _here("Snakefile", ".dvc")
     _nothing_for_snakemake("run snakemake to the end, then record")
     stages()
     with Repo() as repo:
@@ -66,6 +72,7 @@ def restore() -> None:
     Raises FileNotFoundError without a dvc.lock, Disagreement when it is not the record of these sources, and
     ChildProcessError when a tool fails.
     """
+    _here("Snakefile", ".dvc", "dvc.yaml")
     if not Path("dvc.lock").is_file():
         raise FileNotFoundError(
             "dvc.lock: expected the record of a version, found none: check one out with git"
@@ -80,9 +87,20 @@ def restore() -> None:
 
 
 def check() -> None:
-    """Raise Disagreement, naming what is stale, unless DVC and Snakemake both have nothing to do."""
+    """Raise Disagreement, naming what is stale, unless DVC and Snakemake both have nothing to do.
+
+    FileNotFoundError outside of a checkout with DVC, ChildProcessError when a tool fails.
+    """
+    _here("Snakefile", ".dvc", "dvc.yaml")
     _nothing_for_dvc("dvc repro, or sync record after snakemake")
     _nothing_for_snakemake("snakemake, then sync record")
+
+
+def _here(*names: str) -> None:
+    """FileNotFoundError for the first of these that is not in this folder, see REMEDIES."""
+    for name in names:
+        if not Path(name).exists():
+            raise FileNotFoundError(f"{name}: expected it in this folder, found none: {REMEDIES[name]}")
 
 
 def _nothing_for_dvc(advice: str) -> None:
@@ -102,10 +120,14 @@ def _nothing_for_snakemake(advice: str) -> None:
 
 
 def _run(tool: str, *words: str) -> str:
-    """Output of a command; ChildProcessError with all that it said when it fails."""
+    """Output of a command; ChildProcessError with the last that it said when it fails."""
     command = [tool, *words] if tool == "git" else [sys.executable, "-m", tool, *words]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
-        said = (result.stdout + result.stderr).strip()
-        raise ChildProcessError(f"{tool} {' '.join(words[:4])}: exit code {result.returncode}:\n{said}")
+        *_, last = ["nothing", *(result.stdout + result.stderr).strip().splitlines()]
+        asked = " ".join((tool, *words[:4]))
+        raise ChildProcessError(
+            f"expected `{asked}` to succeed, found exit code {result.returncode} after {last.strip()!r}: "
+            "run it by itself, to see all that it says"
+        )
     return result.stdout

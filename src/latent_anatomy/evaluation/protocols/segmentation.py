@@ -40,6 +40,7 @@ from latent_anatomy.metrics import dice
 from latent_anatomy.training.method import Data
 
 NEEDS = (("segment",),)
+MASKS = ("*",)
 UNPAIRED = {"segmentation/structures": "names"}
 
 SMOOTH = 0.1

@@ -32,6 +32,7 @@ from latent_anatomy.metrics import surfaces as metric
 from latent_anatomy.training.method import Data
 
 NEEDS = (("segment",),)
+MASKS = ("*",)
 MEASURES = {"hd95": metric.hausdorff_95, "asd": metric.average}
 
 

@@ -30,6 +30,7 @@ from latent_anatomy.metrics.agreement import agreement
 from latent_anatomy.training.method import Data
 
 NEEDS = (("segment",),)
+MASKS = ("*-ventricle",)
 UNPAIRED = {"ventricles/*": "they are compared with the true ones, and not with another run's"}
 
 VENTRICLES = {"left": "left-ventricle", "right": "right-ventricle"}

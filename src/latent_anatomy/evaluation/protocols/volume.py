@@ -49,6 +49,7 @@ from latent_anatomy.training.method import Data
 from latent_anatomy.training.seeds import derived_seed
 
 NEEDS = (("anatomy", "segment"),)
+MASKS = ("left-ventricle",)
 UNPAIRED = {"volume/*": "volumes are compared with the true ones, and not with another run's"}
 
 STRUCTURE = "left-ventricle"

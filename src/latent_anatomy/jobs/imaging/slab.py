@@ -29,7 +29,10 @@ def run(dataset: Volumes, params: Path, qc: Path, interim: Path, out: Path) -> N
     """
     job, makers = read_with_makers(params, "slice")
     if job["dataset"] != dataset.name:
-        raise ValueError(f"{params}: expected the job of {dataset.name}, found that of {job['dataset']}")
+        raise ValueError(
+            f"{params}: expected the job of {dataset.name}, found that of {job['dataset']}: "
+            "give its own, of .params"
+        )
     judged = qc.with_name(PASSPORT)
     says = {"job": "gate", "dataset": dataset.name}
     verify.made_by(judged, verify.beside(judged, {"qc": qc}), says, makers.get("gate"))
