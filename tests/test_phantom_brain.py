@@ -61,7 +61,7 @@ def test_its_files_lie_as_those_of_mslub_do(raw):
 def test_healthy_people_for_training_and_patients_to_find_lesions_in():
     full = PhantomBrain()
     assert full in datasets.DATASETS
-    assert [subject.split for subject in full.subjects] == ["train"] * 6 + ["val"] * 2 + ["test"] * 4
+    assert [subject.split for subject in full.subjects] == ["train"] * 4 + ["val"] * 1 + ["test"] * 3
     assert [subject.name for subject in full.subjects] == sorted(subject.name for subject in full.subjects)
     assert full.phantom and full.stands_for is None and not full.prepared
     for subject in full.subjects:

@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from latent_anatomy.evaluation.common import Settings, generator
 from latent_anatomy.networks.encoder_decoder import as_keras
 from latent_anatomy.training.loop import Loop, TrainingParams, streams_of
 from latent_anatomy.training.method import Data
+from latent_anatomy.training.optimisers import Adam
 from latent_anatomy.training.seeds import derived_seed
 
 FILTERS = 16

@@ -28,12 +28,13 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from latent_anatomy.networks import simplex
 from latent_anatomy.networks.diffusion_unet import DiffusionUNet
 from latent_anatomy.training.healthy import HealthyParams, absolute, parts, redrawn, test_generator
 from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stack, Update
+from latent_anatomy.training.optimisers import Adam
 
 
 class Params(HealthyParams):

@@ -36,7 +36,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from latent_anatomy.methods.baur_autoencoder import Residual, l1, residual
 from latent_anatomy.networks.adversarial import (
@@ -48,6 +48,7 @@ from latent_anatomy.networks.adversarial import (
 )
 from latent_anatomy.networks.encoder_decoder import Decoder, Family
 from latent_anatomy.training.method import Batch, Data, MethodParams, Schedules, Shape, Stack, Update
+from latent_anatomy.training.optimisers import Adam
 
 START_SEED = 2017  # of the z at which every mapping starts
 AT_ONCE = 32  # slices mapped at once: at 256x256 about 2 GB of activations

@@ -38,10 +38,11 @@ from typing import Literal
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from latent_anatomy.networks.encoder_decoder import Bottleneck, Decoder, Encoder, Family
 from latent_anatomy.training.method import Batch, Data, MethodParams, Schedules, Shape, Stack, Update
+from latent_anatomy.training.optimisers import Adam
 
 LATENT = {"dense": 512, "spatial": 64}
 

@@ -38,7 +38,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from latent_anatomy.methods import baur_autoencoder
 from latent_anatomy.networks.adversarial import (
@@ -50,6 +50,7 @@ from latent_anatomy.networks.adversarial import (
     gradient_share,
 )
 from latent_anatomy.training.method import Batch, Data, Shape, Update
+from latent_anatomy.training.optimisers import Adam
 
 
 class Params(baur_autoencoder.Params):

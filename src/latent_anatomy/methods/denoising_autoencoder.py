@@ -19,11 +19,12 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from latent_anatomy.networks.standardised_unet import StandardisedUNet
 from latent_anatomy.training.healthy import SelectedParams, absolute, parts, redrawn
 from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stack, Update
+from latent_anatomy.training.optimisers import Adam
 
 BACKGROUND = 0.01  # an image is no more than that there
 

@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from latent_anatomy.data.download import Download
 from latent_anatomy.networks import vgg
@@ -37,6 +37,7 @@ from latent_anatomy.networks.squeezenet import SqueezeNet
 from latent_anatomy.training import perceptual
 from latent_anatomy.training.healthy import AT_ONCE, parts, smooth
 from latent_anatomy.training.method import Batch, Data, MethodParams, Schedules, Shape, Stack, Update, frozen
+from latent_anatomy.training.optimisers import Adam
 
 SMALLEST, SEED, PERCENTILE = 32, 2011, 0.99
 DEPTHS = (1, 3, 5, 9)  # of SqueezeNet

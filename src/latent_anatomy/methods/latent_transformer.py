@@ -20,11 +20,12 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from latent_anatomy.networks.transformer import Block
 from latent_anatomy.training.healthy import SelectedParams, absolute, parts, redrawn
 from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stack, Update
+from latent_anatomy.training.optimisers import Adam
 
 
 class Params(SelectedParams):

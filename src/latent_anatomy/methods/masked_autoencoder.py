@@ -19,11 +19,12 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from latent_anatomy.networks.transformer import Block
 from latent_anatomy.training.healthy import SelectedParams, absolute, parts, redrawn, test_generator
 from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stack, Update
+from latent_anatomy.training.optimisers import Adam
 
 EPSILON, SPREAD, LONGEST = 1e-6, 0.02, 10_000
 

@@ -18,13 +18,14 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 
 from latent_anatomy.corruptions.augment import corrupt_one
 from latent_anatomy.metrics.classification import auc
 from latent_anatomy.networks.resnet import ResNet18
 from latent_anatomy.training.method import Batch, Data, MethodParams, Schedules, Selection, Shape, Update
+from latent_anatomy.training.optimisers import Adam
 
 VALIDATION_CORRUPTION_SEED = 1333  # one frozen set, so that epochs are compared on the same images
 

@@ -31,13 +31,14 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from latent_anatomy.networks.adversarial import frozen
 from latent_anatomy.networks.introspective import Decoder, Encoder, EqualSkip, Family, Normalisation
 from latent_anatomy.training.healthy import SelectedParams, absolute, noise_like, parts, redrawn
 from latent_anatomy.training.method import Batch, Data, Schedules, Selection, Shape, Stack, Update
+from latent_anatomy.training.optimisers import Adam
 
 ALPHA = 2
 

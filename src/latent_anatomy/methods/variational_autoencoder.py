@@ -23,10 +23,11 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from latent_anatomy.training.healthy import Plateau, SelectedParams, absolute, noise_like, parts, redrawn
 from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stack, Update
+from latent_anatomy.training.optimisers import Adam
 
 
 class Params(SelectedParams):

@@ -19,11 +19,12 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from latent_anatomy.networks.quantiser import Quantiser
 from latent_anatomy.training.healthy import SelectedParams, absolute, parts, redrawn
 from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stack, Update
+from latent_anatomy.training.optimisers import Adam
 
 HALVINGS = 4  # the sides of an image are so many times those of its map of codes
 

@@ -1,15 +1,40 @@
-"""Optimisers and their decay that two or more methods share, as of Keras 2."""
+"""Optimisers and their decay that two or more methods share: torch's, and as of Keras 2."""
 
 import math
 from collections.abc import Callable, Iterable
+from inspect import unwrap
 from typing import Literal
 
-from torch import Tensor
-from torch.optim import Adam, Optimizer
+import torch
+from torch import Tensor, optim
+from torch.optim import Optimizer
 
 EPSILON, BETA2 = 1e-7, 0.999
 
 DecayPer = Literal["update", "epoch"]
+
+
+class Eager:
+    """What optimisers of torch do around a step, without torch's compiler.
+
+    torch wraps these methods so that its compiler leaves them out, and imports it for that: two seconds of
+    every training. The compiler is asked for networks here, never for an optimiser.
+    """
+
+    add_param_group = unwrap(Optimizer.add_param_group)
+    zero_grad = unwrap(Optimizer.zero_grad)
+    state_dict = unwrap(Optimizer.state_dict)
+    load_state_dict = unwrap(Optimizer.load_state_dict)
+
+
+class Adam(Eager, optim.Adam):
+    """torch's, to the bit."""
+
+    step = torch.no_grad()(unwrap(optim.Adam.step))
+
+
+class LBFGS(Eager, optim.LBFGS):
+    """torch's, to the bit."""
 
 
 class DecayingAdam(Adam):

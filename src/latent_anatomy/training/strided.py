@@ -1,10 +1,11 @@
 """What unORANIC and the auto-encoder that it is compared with share: their released configuration."""
 
 from pydantic import Field
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from latent_anatomy.networks.strided import Decoder, Encoder
 from latent_anatomy.training.method import MethodParams, Schedules, Shape
+from latent_anatomy.training.optimisers import Adam
 from latent_anatomy.training.schedules import Cyclic
 
 

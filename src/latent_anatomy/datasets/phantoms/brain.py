@@ -57,9 +57,9 @@ class Truth:
 class PhantomBrain(Phantom, Volumes):
     """`train` healthy subjects, `val` and `test` ones with lesions; voxel sizes in mm."""
 
-    train: int = 6
-    val: int = 2
-    test: int = 4
+    train: int = 4
+    val: int = 1
+    test: int = 3
     seed: int = 0
     flair_mm: tuple[float, float, float] = (2.0, 2.0, 3.0)
     t1_mm: tuple[float, float, float] = (2.0, 2.0, 2.0)

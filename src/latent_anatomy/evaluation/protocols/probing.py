@@ -41,6 +41,7 @@ from latent_anatomy.evaluation import curves
 from latent_anatomy.evaluation.common import Settings, embed, frozen_corruption, generator, score
 from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.training.method import Data
+from latent_anatomy.training.optimisers import Adam
 from latent_anatomy.training.schedules import Cyclic
 from latent_anatomy.training.seeds import derived_seed
 
@@ -107,7 +108,7 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(*seeds, name))
         layer = nn.Linear(width, classes).to(inputs.device)
-    optimiser = torch.optim.Adam(layer.parameters(), lr=CYCLE.base, betas=BETAS, fused=True)
+    optimiser = Adam(layer.parameters(), lr=CYCLE.base, betas=BETAS, fused=True)
     steps = -(-len(labels) // BATCH_SIZE)
     [schedule] = CYCLE.schedules(optimiser, steps, epochs).per_epoch
     for epoch in tqdm(range(epochs), desc=name, unit="epoch", disable=None, leave=False):

@@ -37,6 +37,7 @@ from latent_anatomy.evaluation.protocols.probing import corrupted_draws
 from latent_anatomy.evaluation.untrained import with_statistics
 from latent_anatomy.metrics.dependence import linear_cka, linear_cka_unbiased
 from latent_anatomy.training.method import Data
+from latent_anatomy.training.optimisers import LBFGS
 from latent_anatomy.training.seeds import derived_seed
 
 NEEDS = (("encode", "anatomy"),)
@@ -134,7 +135,7 @@ def logistic_regression(features: Tensor, labels: Tensor, strength: float) -> nn
     layer = layer.to(features.device)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
-    optimiser = torch.optim.LBFGS(
+    optimiser = LBFGS(
         layer.parameters(), max_iter=ITERATIONS, tolerance_grad=1e-4, line_search_fn="strong_wolfe"
     )
 
