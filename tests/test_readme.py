@@ -60,7 +60,7 @@ def test_the_page_prints_commands(page):
 def test_a_printed_command_is_one_of_snakemake_for_a_collection_and_targets_that_are_there(line):
     """What collections and targets plan is asked below and in tests/dag/test_dry_runs.py."""
     _, arguments = snakemake.cli.parse_args(shlex.split(line)[1:])
-    assert arguments.targets <= {"all"} and arguments.cores in (8, None)
+    assert set(arguments.targets) <= {"all"} and arguments.cores in (8, None)
     config = dict(each.split("=") for each in arguments.config or ())
     assert config.keys() <= {"data"} and set(config.values()) <= PARAMS["collections"].keys()
 
