@@ -5,6 +5,7 @@ A `Project` has the checkout's Snakefile, rules, parameters and sources, no netw
 that it reads are their content, so that, as with the real one, a file changes when what it is made of does.
 """
 
+import compileall
 import fcntl
 import json
 import os
@@ -46,7 +47,8 @@ from pathlib import Path
 
 words = sys.argv[1:]
 if words[0] == "sync":
-    os.execv("{python}", ["{python}", "-m", "latent_anatomy", *words])
+    python = os.path.join(os.environ["{served}"], "python")
+    os.execv(python, [python, "-m", "latent_anatomy", *words])
 options = dict(zip(words, words[1:]))
 names, read = json.loads(Path(__file__).with_name("names.json").read_text()), []
 if words[0] in ("fetch", "phantom"):
@@ -109,7 +111,15 @@ class Project:
 
     def snakemake(self, *words: str, mirror: Path | None = None) -> subprocess.CompletedProcess:
         """Run `snakemake` with these arguments; its output as text, whatever its exit code."""
-        return forked.run(words, self.path, self.environment(mirror))
+        return forked.run("snakemake", words, self.path, self.environment(mirror))
+
+    def dvc(self, *words: str) -> subprocess.CompletedProcess:
+        """The same of `dvc`."""
+        return forked.run("dvc", words, self.path, self.environment())
+
+    def sync(self, verb: str) -> subprocess.CompletedProcess:
+        """The same of `latent-anatomy sync`, the real one."""
+        return forked.run("latent_anatomy", ("sync", verb), self.path, self.environment())
 
     def run(self, *command: str, mirror: Path | None = None) -> subprocess.CompletedProcess:
         """Run a command in the project's folder; its output as text, whatever its exit code."""
@@ -170,6 +180,11 @@ class Project:
         return Project(shutil.copytree(self.path, path), self.commands)
 
 
+def pytest_sessionstart() -> None:
+    """Before a test starts threads, which a fork would lack."""
+    forked.serve()
+
+
 def hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by its path there."""
     files = (path for path in folder.rglob("*") if path.is_file())
@@ -223,7 +238,8 @@ def make_clean(folder: Path) -> None:
             (project.path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, project.path / name)
     project.commands.mkdir()
-    verbs = VERBS.format(python=sys.executable, outputs=OUTPUTS)
+    compileall.compile_dir(project.path / "src", quiet=1)  # once, instead of in every fork
+    verbs = VERBS.format(python=sys.executable, outputs=OUTPUTS, served=forked.SERVED)
     snakemake = f'#!/bin/sh\nexec {sys.executable} -m snakemake "$@"\n'
     stubs = {
         "latent-anatomy": verbs,

@@ -5,6 +5,7 @@ import sys
 from itertools import product
 from pathlib import Path
 
+import forked
 import pytest
 import reporting
 import yaml
@@ -20,8 +21,10 @@ DATASET, RUNS, REPORT = "phantom-breastmnist", ("ae", "ae-narrow"), "reports/nar
 
 @pytest.fixture
 def project(clean, tmp_path) -> Project:
-    """The project with the page's block, and the commands of this environment instead of stand-ins."""
-    project = Project(clean.copy(tmp_path / "project").path, commands=Path(sys.executable).parent)
+    """The project with the page's block, and the real verbs instead of stand-ins."""
+    (commands := tmp_path / "commands").mkdir()
+    forked.stand_in(commands / "latent-anatomy", "latent_anatomy", sys.executable)
+    project = Project(clean.copy(tmp_path / "project").path, commands)
     for key, block in yaml.safe_load(BLOCK).items():
         for name, value in block.items():
             project.choose(key, name, value=value)

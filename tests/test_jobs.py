@@ -6,7 +6,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -27,6 +26,22 @@ from latent_anatomy.training.method import Shape
 SMALL = {
     "unoranic": {"epochs": 2, "width": 4, "latent": 8},
     "autoencoder": {"epochs": 2, "width": 4, "latent": 8},
+}
+# A verb that waits, after this function of this module has been called once, for whoever kills it.
+HELD = """
+import signal
+from latent_anatomy.cli.main import main
+import {0} as module
+def held(*given, real=module.{1}):
+    real(*given)
+    print("held", flush=True)
+    signal.pause()
+module.{1} = held
+main()
+"""
+HELD_AFTER = {
+    "train": ("latent_anatomy.training.loop", "_step"),
+    "evaluate": ("latent_anatomy.evaluation.protocols.reconstruction", "evaluate"),
 }
 EVALUATION = {"reconstruction": {}, "revision": {}, "classification": {}}
 
@@ -254,9 +269,9 @@ def test_kill_minus_nine_leaves_nothing_half_written_and_a_restart_ends_well(fil
     if verb == "evaluate":
         run_train(files)
     outputs = {"train": ("model", "history"), "evaluate": ("metrics", "scores", "arrays", "tables")}[verb]
-    with subprocess.Popen(command(files, verb), stderr=subprocess.DEVNULL) as process:
-        while verb == "train" and not files["scratch"].exists() and process.poll() is None:
-            time.sleep(0.01)
+    held = [sys.executable, "-c", HELD.format(*HELD_AFTER[verb]), *command(files, verb)[3:]]
+    with subprocess.Popen(held, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout.readline() == "held\n"
         process.send_signal(signal.SIGKILL)
     assert not any(files[name].exists() for name in outputs)
     subprocess.run(command(files, verb), check=True, capture_output=True)

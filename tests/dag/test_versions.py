@@ -37,16 +37,11 @@ AFTER_IMAGING = {
 FILES_OF_A_SUBJECT = sum(
     len([*files_of(datasets.find(BRAIN), step), *BESIDE]) for step in imaging_steps.of_subject(BRAIN)
 )
-SYNC = "import sys; from latent_anatomy.versions import sync; getattr(sync, sys.argv[1])()"
 
 
 def dvc(project: Project, *words: str) -> str:
     """Output of a `dvc` command, which must succeed."""
-    return succeeded(project.run(sys.executable, "-m", "dvc", *words))
-
-
-def sync(project: Project, verb: str) -> subprocess.CompletedProcess:
-    return project.run(sys.executable, "-c", SYNC, verb)
+    return succeeded(project.dvc(*words))
 
 
 def git(project: Project, *words: str) -> str:
@@ -92,7 +87,7 @@ def change(project: Project, content: dict) -> None:
     text = yaml.safe_dump(content, sort_keys=False)
     # PyYAML reads the key `on` as true, DVC does not, and sorts the keys.
     (project.path / "params.yaml").write_text(re.sub(r"^( +)true:", r"\1'on':", text, flags=re.MULTILINE))
-    succeeded(sync(project, "stages"))
+    succeeded(project.sync("stages"))
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +101,7 @@ def recorded(clean, made_once) -> Project:
         git(project, "add", "--all")
         git(project, "commit", "--quiet", "--message=pipeline")
         succeeded(project.snakemake("--cores", "2", "--quiet"))
-        succeeded(sync(project, "record"))
+        succeeded(project.sync("record"))
         git(project, "commit", "--quiet", "--message=results")
         assert git(project, "status", "--short") == ""
 
@@ -266,7 +261,7 @@ def test_a_fresh_clone_restores_a_version_and_then_makes_exactly_what_a_paramete
             dvc(project, "remote", "modify", "--local", "store", key, value)
     dvc(source, "push", "--quiet")
 
-    succeeded(sync(clone, "restore"))  # which checks that neither tool has anything to do
+    succeeded(clone.sync("restore"))  # which checks that neither tool has anything to do
     assert git(clone, "status", "--short") == ""
     if remote == "s3":
         return
@@ -296,7 +291,7 @@ def test_a_fresh_clone_restores_a_version_and_then_makes_exactly_what_a_paramete
 
     clone.choose("methods", "ae", "latent", value=None)
     assert jobs_run(dvc(clone, "repro")) == set()  # from the run cache
-    succeeded(sync(clone, "restore"))
+    succeeded(clone.sync("restore"))
     assert git(clone, "status", "--short", "results", "dvc.lock") == ""
 
 
@@ -337,10 +332,10 @@ def test_parameters_are_never_recorded_against_an_old_model(project):
 def test_a_run_without_a_stage_is_not_passed_over(project):
     project.choose("methods", "narrow", value={"method": "autoencoder", "latent": 8})
     project.choose("studies", "unoranic", "runs", value=[*RUNS, "narrow"])
-    refused = project.run(sys.executable, "-m", "dvc", "repro", "parameters")
+    refused = project.dvc("repro", "parameters")
     assert refused.returncode != 0
     assert "dvc.yaml: expected the stages of params.yaml" in refused.stdout + refused.stderr
-    succeeded(sync(project, "stages"))
+    succeeded(project.sync("stages"))
     dvc(project, "repro", "parameters")
     assert f"train/unoranic/{DATASET}/narrow/seed-1" in dvc(project, "status", "--json")
 
@@ -367,7 +362,7 @@ def test_a_changed_step_of_imaging_makes_what_follows_again_and_changed_back_it_
     assert jobs_run(dvc(project, "repro")) == AFTER_IMAGING
     place = f"data/interim/{BRAIN}/{EVERYBODY[0]}/normalise/flair.nii.gz"
     assert '"upper_percentile": 99' in (project.path / place).read_text()
-    succeeded(sync(project, "restore"))
+    succeeded(project.sync("restore"))
     assert project.plan() == set()
     project.choose("imaging", "steps", "normalise", value=None)
     assert jobs_run(dvc(project, "repro")) == set()
@@ -377,7 +372,7 @@ def test_a_changed_step_of_imaging_makes_what_follows_again_and_changed_back_it_
 def test_a_subject_that_comes_back_is_recorded_with_what_snakemake_made_of_it(project):
     project.choose("imaging", "datasets", BRAIN, "excluded", value=dict.fromkeys(EVERYBODY[4:], "a test"))
     succeeded(project.snakemake("--cores", "2", "--quiet"))
-    succeeded(sync(project, "record"))
+    succeeded(project.sync("record"))
     assert dvc(project, "status").strip() == "Data and pipelines are up to date."
     lock = yaml.safe_load((project.path / "dvc.lock").read_text())["stages"]
     outputs = {out["path"]: out for out in lock[f"imaging/{BRAIN}"]["outs"]}
@@ -399,11 +394,11 @@ def test_an_experiment_is_run_with_another_parameter_and_shown(project):
 def test_what_is_not_finished_is_not_recorded_and_check_names_it(project):
     lock = (project.path / "dvc.lock").read_bytes()
     (project.path / "reports/unoranic.html").unlink()
-    refused = sync(project, "record")
+    refused = project.sync("record")
     assert refused.returncode != 0 and "expected nothing for snakemake to do" in refused.stderr
     assert "report" in refused.stderr
     assert (project.path / "dvc.lock").read_bytes() == lock
-    stale = sync(project, "check")
+    stale = project.sync("check")
     assert stale.returncode != 0
     assert "expected nothing for dvc to do, found report/unoranic: dvc repro" in stale.stderr
 

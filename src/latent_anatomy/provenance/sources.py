@@ -52,19 +52,24 @@ class Sources:
 
     def imported(self, code: str | bytes, filename: str) -> frozenset[str]:
         """The modules of this package that Python code imports; SyntaxError where it is none."""
-        names = set()
-        for node in ast.walk(ast.parse(code, filename)):
-            if isinstance(node, ast.Import):
-                names |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-                names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-        own = {name for name in names if name.split(".")[0] == PACKAGE}
-        return frozenset(name for name in own if self.text(name) is not None)
+        return frozenset(name for name in _own(code, filename) if self.text(name) is not None)
 
     def _imports(self, module: str) -> frozenset[str]:
         if module not in self._imported:
             self._imported[module] = self.imported(self.text(module), module)
         return self._imported[module]
+
+
+@cache
+def _own(code: str | bytes, filename: str) -> frozenset[str]:
+    """Names of this package that Python code may import, modules or what is in them."""
+    names = set()
+    for node in ast.walk(ast.parse(code, filename)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(name for name in names if name.split(".")[0] == PACKAGE)
 
 
 @cache
