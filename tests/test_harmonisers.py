@@ -93,6 +93,9 @@ def test_matched_images_have_the_same_quantiles():
     steps = torch.linspace(0, 1, 21, dtype=torch.float64)
     quantiles = [each.flatten().quantile(steps) for each in (one, other)]
     torch.testing.assert_close(*quantiles, atol=2e-3, rtol=0)
+    represented = method.represent(data)
+    torch.testing.assert_close(represented.mean(0), torch.zeros(represented.shape[1]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(represented.std(0), torch.ones(represented.shape[1]), atol=1e-4, rtol=0)
 
 
 def test_a_map_of_quantiles_keeps_the_order_and_the_landmarks():

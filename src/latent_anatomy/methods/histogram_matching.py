@@ -6,7 +6,8 @@ quantiles of each setting's training pixels are mapped, linearly between, on the
     quantiles   how many; printed: deciles
     level       pixels at or below it are background, which stays and counts for nothing
 
-Deviation: a map for each setting, not for each image, whose own quantiles also say what it shows.
+Deviation: a map for each setting, not for each image, whose own quantiles also say what it shows. What is
+encoded then is standardised as it is for every other method.
 """
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from latent_anatomy.data.slices import defect
 from latent_anatomy.training.harmonisers import MOST, Settings
-from latent_anatomy.training.latents import LatentParams, encoded
+from latent_anatomy.training.latents import LatentParams, Standard, encoded, width_of
 from latent_anatomy.training.method import Data, Shape
 
 PIXELS = 1_000_000  # of a setting, at most: so many that torch.quantile takes
@@ -38,11 +39,12 @@ class Method(nn.Module):
     def __init__(self, params: Params, shape: Shape, on: nn.Module):
         super().__init__()
         self.params, self.on, self.settings = params, on, Settings()
+        self.standard = Standard(width_of(on, shape, params.embedding))
         self.register_buffer("landmarks", torch.zeros(MOST, params.quantiles))
-        self.register_buffer("standard", torch.zeros(params.quantiles))
+        self.register_buffer("scale", torch.zeros(params.quantiles))
 
     def fit(self, train: Data) -> None:
-        """Landmarks (S, quantiles) of each setting, and the standard scale."""
+        """Landmarks (S, quantiles) of each setting, the standard scale, and moments of what is encoded."""
         setting, images = self.settings.fit(train, 1), train.images
         steps = torch.linspace(0, 1, self.params.quantiles, device=train.device)
         landmarks = []
@@ -54,21 +56,22 @@ class Method(nn.Module):
                 raise defect(f"setting {name}", "pixels above the level", "none", "set a lower level")
             landmarks.append(pixels[:: -(-len(pixels) // PIXELS) or 1].quantile(steps))
         self.landmarks[: len(landmarks)] = torch.stack(landmarks)
-        self.standard.copy_(torch.stack(landmarks).mean(0))
+        self.scale.copy_(torch.stack(landmarks).mean(0))
+        self.standard.fit(encoded(self.on, self.matched(images, setting), self.params.embedding))
 
     def matched(self, images: Tensor, setting: Tensor) -> Tensor:
         """Images (N, C, H, W) of settings (N,) on the standard scale."""
         result = images.clone()
         for index, landmarks in enumerate(self.landmarks):
             own = images[setting == index]
-            matched = _piecewise(own, landmarks, self.standard)
+            matched = _piecewise(own, landmarks, self.scale)
             result[setting == index] = torch.where(own > self.params.level, matched, own)
         return result
 
     def represent(self, data: Data) -> Tensor:
-        """Rows of any split -> the encoder's embedding (N, d) float32 of what is matched."""
+        """Rows of any split -> the standardised embedding (N, d) float32 of what is matched."""
         images = self.matched(data.images, self.settings.of(data))
-        return encoded(self.on, images, self.params.embedding).float()
+        return self.standard(encoded(self.on, images, self.params.embedding)).float()
 
 
 def _piecewise(values: Tensor, landmarks: Tensor, standard: Tensor) -> Tensor:
