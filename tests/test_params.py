@@ -194,7 +194,7 @@ def test_without_a_data_set_nothing_is_tested_that_was_trained_on_it():
 
 def test_data_is_the_name_of_a_collection():
     line = only_line(CONTENT | {"data": "reel"})
-    assert "data: expected names of collections (phantom, real, at-hand, kernels), found 'reel'" in line
+    assert "data: expected names of collections (phantom, real, at-hand), found 'reel'" in line
 
 
 def test_of_a_study_that_a_collection_does_not_name_it_has_nothing():

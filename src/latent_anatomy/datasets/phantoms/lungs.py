@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 TISSUES = ("healthy", "ground glass", "reticulation", "honeycombing", "emphysema")
-SIZE = 168  # pixels of 1.5 mm
-RADIUS = 82.0
+SIZE = 140  # pixels of 1.5 mm
+RADIUS = 68.0
 AIR, CHEST = -1000.0, 40.0
 LEVEL = {"healthy": -860, "ground glass": -660, "reticulation": -830, "honeycombing": -940, "emphysema": -955}
 CONCENTRATION = (1.2, 0.6, 0.6, 0.6, 0.6)  # of the Dirichlet distribution of the shares
