@@ -110,3 +110,32 @@ def test_persons_without_survival_are_left_out_and_all_censored_is_not_possible(
     assert not survival.possible(
         {name: replace(data, time=None, event=None) for name, data in splits.items()}
     )
+
+
+def test_the_gain_of_a_rotation_is_over_both_of_its_parts_together():
+    splits = three_splits()
+    turned = rotated(splits)
+    after = consistency.evaluate(turned, splits, QUICK, "multi-class", 1).metrics
+    turned.rank.zero_()  # the same space, of which nothing is left out
+    before = consistency.evaluate(turned, splits, QUICK, "multi-class", 1).metrics
+    for name in ("ari", "nmi", "dice"):
+        points = after[f"consistency/{name}"] - before[f"consistency/{name}"]
+        assert after[f"consistency/gain/{name}"] == pytest.approx(points, abs=1e-6) and points > 0
+        relative = points / before[f"consistency/{name}"]
+        assert after[f"consistency/gain/{name}/relative"] == pytest.approx(relative, rel=1e-5)
+        assert before[f"consistency/gain/{name}"] == 0
+    known = consistency.evaluate(Reader(), splits, QUICK, "multi-class", 1).metrics
+    assert "consistency/gain/ari" not in known
+
+
+def test_asked_about_hospitals_probes_see_each_anatomy_once():
+    splits = three_splits()
+    for name, data in splits.items():
+        splits[name] = replace(data, site=tuple("AB"[int(person[-3:]) % 2] for person in data.subject))
+    chosen = QUICK.model_copy(update={"technical": "site"})
+    results = consistency.evaluate(rotated(splits), splits, chosen, "multi-class", 1)
+    for probe in ("technical/linear", "biology/mlp"):
+        values = results.arrays[f"consistency/{probe}"]
+        assert np.isfinite(values[::2]).all() and np.isnan(values[1::2]).all()
+    assert 0.3 < results.metrics["consistency/technical/linear"] < 0.7, "which says nothing about contents"
+    assert results.metrics["consistency/technical/chance"] == 0.5

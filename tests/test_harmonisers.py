@@ -154,3 +154,13 @@ def test_hospitals_are_settings_where_there_is_one_modality():
     of_sites = replace(data, modality=("MR",) * len(data), site=data.modality)
     one, other = fitted("combat", data), fitted("combat", of_sites)
     assert torch.equal(one.represent(data), other.represent(of_sites))
+
+
+@pytest.mark.parametrize("name", (*LATENT, "histogram_matching"))
+def test_hospitals_are_harmonised_where_these_are_asked_for(name):
+    data = paired(people=8)
+    where = tuple("AB"[int(person[-3:]) % 2] for person in data.subject)
+    method = fitted(name, replace(data, site=where), setting="site")
+    assert method.settings.names == ("A", "B")
+    alone = replace(data, site=where, modality=("CT other",) * len(data))
+    assert torch.equal(method.represent(alone), method.represent(replace(data, site=where)))

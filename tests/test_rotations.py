@@ -180,3 +180,21 @@ def test_a_feature_that_is_dead_is_neither_technical_nor_a_fault():
     stored[..., 3] = 0.5
     method = fitted("difference_svd", replace(data, stored=stored), rank=2)
     assert torch.isfinite(method.rotation).all() and float(method.rotation[3, :2].abs().max()) < 1e-9
+
+
+def test_by_labels_the_hospitals_directions_are_found_and_no_pairs_are_asked_for():
+    data = paired(style=2, noise=0.05)
+    hospital = tuple("AB"[row % 2] for row in range(len(data)))
+    alone = replace(data, pair=None, modality=("MR",) * len(data), site=hospital)
+    method = fitted("label_rotation", alone, setting="site")
+    assert int(method.rank) == 1, "one fewer than hospitals"
+    parts = method.encode(alone.images)
+    one, other = (parts["technical"][side::2, 0] for side in (0, 1))
+    read = [
+        LogisticRegression().fit(part, hospital).score(part, hospital)
+        for part in (parts["technical"].numpy(), parts["biological"].numpy())
+    ]
+    assert (one.mean() - other.mean()).abs() > 2 * one.std()
+    assert read[0] > 0.95 and read[1] < read[0] - 0.1, read
+    with pytest.raises(ValueError, match="settings: expected two or more, as site, found H"):
+        fitted("label_rotation", replace(alone, site=("H",) * len(data)), setting="site")

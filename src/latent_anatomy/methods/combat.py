@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from latent_anatomy.data.slices import defect
-from latent_anatomy.training.harmonisers import MOST, Harmoniser, moments
-from latent_anatomy.training.latents import LatentParams
+from latent_anatomy.training.harmonisers import MOST, Harmoniser, HarmoniserParams, moments
 from latent_anatomy.training.method import Shape
 
 ENOUGH, ITERATIONS = 1e-4, 1000  # change of an estimate, relative to it; iterations
@@ -27,7 +26,7 @@ ENOUGH, ITERATIONS = 1e-4, 1000  # change of an estimate, relative to it; iterat
 class Method(Harmoniser):
     """Capability `represent`."""
 
-    def __init__(self, params: LatentParams, shape: Shape, on: nn.Module):
+    def __init__(self, params: HarmoniserParams, shape: Shape, on: nn.Module):
         super().__init__(params, shape, on)
         self.room("alpha sigma", self.width)
         self.room("gamma delta", MOST, self.width)

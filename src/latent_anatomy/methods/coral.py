@@ -11,12 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from latent_anatomy.training.harmonisers import MOST, Harmoniser, moments
-from latent_anatomy.training.latents import LatentParams
+from latent_anatomy.training.harmonisers import MOST, Harmoniser, HarmoniserParams, moments
 from latent_anatomy.training.method import Shape
 
 
-class Params(LatentParams):
+class Params(HarmoniserParams):
     """Parameters of CORAL."""
 
     ridge: float = Field(1.0, gt=0, description="lambda; printed: 1.")

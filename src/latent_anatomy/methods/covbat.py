@@ -11,12 +11,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from latent_anatomy.methods.combat import combat
-from latent_anatomy.training.harmonisers import MOST, Harmoniser, moments
-from latent_anatomy.training.latents import LatentParams
+from latent_anatomy.training.harmonisers import MOST, Harmoniser, HarmoniserParams, moments
 from latent_anatomy.training.method import Shape
 
 
-class Params(LatentParams):
+class Params(HarmoniserParams):
     """Parameters of CovBat."""
 
     share: float = Field(0.95, gt=0, le=1, description="Of the variance whose components are adjusted.")

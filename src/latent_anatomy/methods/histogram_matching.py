@@ -15,14 +15,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from latent_anatomy.data.slices import defect
-from latent_anatomy.training.harmonisers import MOST, Settings
-from latent_anatomy.training.latents import LatentParams, Standard, encoded, width_of
+from latent_anatomy.training.harmonisers import MOST, HarmoniserParams, Settings
+from latent_anatomy.training.latents import Standard, encoded, width_of
 from latent_anatomy.training.method import Data, Shape
 
 PIXELS = 1_000_000  # of a setting, at most: so many that torch.quantile takes
 
 
-class Params(LatentParams):
+class Params(HarmoniserParams):
     """Parameters of the matching."""
 
     quantiles: int = Field(101, ge=2, description="Landmarks.")
@@ -45,7 +45,7 @@ class Method(nn.Module):
 
     def fit(self, train: Data) -> None:
         """Landmarks (S, quantiles) of each setting, the standard scale, and moments of what is encoded."""
-        setting, images = self.settings.fit(train, 1), train.images
+        setting, images = self.settings.fit(train, 1, self.params.setting), train.images
         steps = torch.linspace(0, 1, self.params.quantiles, device=train.device)
         landmarks = []
         for index in range(len(self.settings.names)):

@@ -6,15 +6,14 @@ Of a feature, with the moments of its setting s and the grand mean and pooled de
 
 from torch import Tensor, nn
 
-from latent_anatomy.training.harmonisers import MOST, Harmoniser, moments
-from latent_anatomy.training.latents import LatentParams
+from latent_anatomy.training.harmonisers import MOST, Harmoniser, HarmoniserParams, moments
 from latent_anatomy.training.method import Shape
 
 
 class Method(Harmoniser):
     """Capability `represent`."""
 
-    def __init__(self, params: LatentParams, shape: Shape, on: nn.Module):
+    def __init__(self, params: HarmoniserParams, shape: Shape, on: nn.Module):
         super().__init__(params, shape, on)
         self.room("mean factor", MOST, self.width)
         self.room("grand", self.width)

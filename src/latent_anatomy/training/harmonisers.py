@@ -6,10 +6,11 @@ ones, whose setting must be told: a rotation is not told it.
 """
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from latent_anatomy.data.slices import defect
-from latent_anatomy.training.latents import LatentParams, Standard, encoded, factor, indices, width_of
+from latent_anatomy.training.latents import LatentParams, Named, Standard, encoded, factor, indices, width_of
 from latent_anatomy.training.method import Data, Shape
 
 MOST, LONGEST = 16, 64  # settings, and bytes of a name: a checkpoint has room for so many
@@ -22,9 +23,9 @@ class Settings(nn.Module):
         super().__init__()
         self.register_buffer("written", torch.zeros(MOST, LONGEST, dtype=torch.uint8))
 
-    def fit(self, data: Data, least: int) -> Tensor:
+    def fit(self, data: Data, least: int, column: Named) -> Tensor:
         """The setting of each row (N,) int64; ValueError for one with fewer than `least` rows."""
-        names = factor(data)
+        names = factor(data, column)
         known = tuple(sorted(set(names)))
         if len(known) > MOST or max(len(name.encode()) for name in known) > LONGEST:
             expected = f"at most {MOST} of at most {LONGEST} bytes"
@@ -50,6 +51,12 @@ class Settings(nn.Module):
         return indices(found, known, data.device)
 
 
+class HarmoniserParams(LatentParams):
+    """Parameters of whatever is told settings."""
+
+    setting: Named = Field("", description="Whose moments: the column; empty: modality, else site.")
+
+
 class Harmoniser(nn.Module):
     """Capability `represent`: the harmonised latents (N, d) float32 of rows whose setting is known.
 
@@ -57,11 +64,11 @@ class Harmoniser(nn.Module):
     """
 
     ON = ("encode",)
-    Params = LatentParams
+    Params = HarmoniserParams
     DETERMINISTIC = True
     LEAST = 3  # rows of a setting
 
-    def __init__(self, params: LatentParams, shape: Shape, on: nn.Module):
+    def __init__(self, params: HarmoniserParams, shape: Shape, on: nn.Module):
         super().__init__()
         self.params, self.on = params, on
         self.width = width_of(on, shape, params.embedding)
@@ -82,7 +89,7 @@ class Harmoniser(nn.Module):
 
     def fit(self, train: Data) -> None:
         """On the training split alone."""
-        setting = self.settings.fit(train, self.LEAST)
+        setting = self.settings.fit(train, self.LEAST, self.params.setting)
         self.learn(self.standard.fit(encoded(self.on, train.images, self.params.embedding)), setting)
 
     def represent(self, data: Data) -> Tensor:

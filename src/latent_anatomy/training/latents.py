@@ -5,7 +5,7 @@ kernels, simulated scanners), else its `site` (hospitals). A pair is two rows wi
 settings.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -17,6 +17,9 @@ from latent_anatomy.training.method import Data, FittedParams, Shape
 AT_ONCE = 512  # images
 CONSTANT = 1e-6  # of the largest standard deviation: what varies less is a feature that is dead
 BIOLOGICAL = ("biological", "anatomy")  # names of embeddings that are meant to be free of the setting
+
+
+Named = Literal["", "modality", "site"]
 
 
 class LatentParams(FittedParams):
@@ -33,13 +36,16 @@ class Pairs(NamedTuple):
     names: tuple[str, ...]
 
 
-def factor(data: Data) -> tuple[str, ...]:
-    """The setting of each row by name; ValueError where all have the same."""
-    for names in (data.modality, data.site):
+def factor(data: Data, name: Named = "") -> tuple[str, ...]:
+    """The setting of each row, by the column `name`, else as above; ValueError where all have the same."""
+    columns = (name,) if name else ("modality", "site")
+    for names in (getattr(data, column) for column in columns):
         if len(set(names)) > 1:
             return names
-    found = " and ".join(sorted({*data.modality, *data.site})) or "none"
-    raise defect("settings", "two or more, as modality or site", found, "choose data of several scanners")
+    found = " and ".join(sorted({each for column in columns for each in getattr(data, column)})) or "none"
+    raise defect(
+        "settings", f"two or more, as {' or '.join(columns)}", found, "choose data of several scanners"
+    )
 
 
 def indices(names: tuple[str, ...], known: tuple[str, ...], device: torch.device) -> Tensor:
@@ -68,6 +74,12 @@ def pairs(data: Data) -> Pairs:
         row = int(rows[found[:, 0] == found[:, 1]][0, 0])
         raise defect(f"pair of row {row}", "two settings", f"{setting[row]} twice", "pair across settings")
     return Pairs(rows, found, names)
+
+
+def anatomies(data: Data) -> Tensor:
+    """Rows (n,) int64 that show each anatomy once: of a pair the first."""
+    rows = torch.arange(len(data), device=data.device)
+    return rows if data.pair is None else rows[(data.pair < 0) | (rows < data.pair)]
 
 
 def chosen(embeddings: dict[str, Tensor], name: str = "") -> Tensor:

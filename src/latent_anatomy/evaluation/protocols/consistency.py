@@ -18,6 +18,10 @@ Consistency alone rewards throwing everything away, so that beside it stand
     technical/chance                   1 / settings
     biology/linear, biology/mlp        the same of the classes
 
+and for a method that splits latents by a rotation into a biological and a technical part, which together are
+what was there before, consistency/gain/<ari, nmi or dice>, in points over these, and .../relative to them.
+
+Where probes read hospitals, and settings are something else, they see the first row of each pair alone.
 Without pairs only the probes and sub-cohorts are asked. Arrays of test rows: consistency/agreement, the share
 of codebooks in which the partner is in the same cluster, consistency/retrieval, and for each probe 1 where it
 is right. Table clusters: ARI of each K.
@@ -26,11 +30,12 @@ is right. Table clusters: ARI of each K.
 import warnings
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import from_numpy, nn
 
-from latent_anatomy.evaluation.common import Settings
+from latent_anatomy.evaluation.common import Settings, embed
 from latent_anatomy.evaluation.protocol import Paired, Results, Table
 from latent_anatomy.evaluation.represented import codebook, represented
 from latent_anatomy.metrics import clustering
@@ -40,6 +45,7 @@ from latent_anatomy.training.method import Data
 
 NEEDS = (("represent",), ("encode",))
 HIDDEN = 64
+GAINS = ("ari", "nmi", "dice")
 Array = NDArray[np.float64]
 
 
@@ -50,6 +56,7 @@ class Params(Settings):
     codebooks: int = Field(10, ge=1, description="Seeds of k-means for each K.")
     starts: int = Field(1, ge=1, description="Of each k-means, of which the best is kept.")
     subcohorts: int = Field(20, ge=1, description="Random halves of the training subjects.")
+    technical: latents.Named = Field("", description="What probes read; empty: modality, else site.")
 
 
 def possible(splits: dict[str, Data]) -> bool:
@@ -71,17 +78,26 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     tables = {}
     if test.pair is not None and (test.pair >= 0).any():
         metrics, arrays = _pairs(of_train, of_test, test, settings)
+        if parts := _both_parts(method, train, test):
+            before, _ = _pairs(*parts, test, settings)
+            for name in GAINS:
+                gain = metrics[f"consistency/{name}"] - before[f"consistency/{name}"]
+                metrics[f"consistency/gain/{name}"] = gain
+                metrics[f"consistency/gain/{name}/relative"] = gain / before[f"consistency/{name}"]
         rows = [(clusters, metrics[f"consistency/{clusters}/ari"]) for clusters in settings.clusters]
         tables["clusters"] = Table(("clusters", "ari"), rows)
     metrics["consistency/subcohorts"] = _subcohorts(of_train, of_test, train.subject, settings, seed)
-    known = {"technical": (latents.factor(train), latents.factor(test))}
+    asked = [latents.factor(data, settings.technical) for data in (train, test)]
+    metrics["consistency/technical/chance"] = 1 / len(set(asked[0]))
+    known = {"technical": [np.array(each) for each in asked]}
     if train.labels is not None:
-        known["biology"] = (train.labels.cpu().numpy(), test.labels.cpu().numpy())
-    metrics["consistency/technical/chance"] = 1 / len(set(known["technical"][0]))
+        known["biology"] = [data.labels.cpu().numpy() for data in (train, test)]
+    seen, shown = (_asked(data, names) for data, names in zip((train, test), asked, strict=True))
     for name, (labels, truth) in known.items():
-        for kind, right in _probes(of_train, np.array(labels), of_test, np.array(truth)).items():
-            arrays[f"consistency/{name}/{kind}"] = right
-            metrics[f"consistency/{name}/{kind}"] = _balanced(right, np.array(truth))
+        for kind, right in _probes(of_train[seen], labels[seen], of_test[shown], truth[shown]).items():
+            values = arrays[f"consistency/{name}/{kind}"] = np.full(len(test), np.nan)
+            values[shown] = right
+            metrics[f"consistency/{name}/{kind}"] = _balanced(right, truth[shown])
     return Results(metrics, arrays, tables)
 
 
@@ -162,6 +178,23 @@ def _probes(of_train: Array, labels: NDArray, of_test: Array, truth: NDArray) ->
         return {
             name: (probe.fit(seen, labels).predict(asked) == truth) * 1.0 for name, probe in probes.items()
         }
+
+
+def _both_parts(method: nn.Module, *splits: Data) -> list[Array]:
+    """Biological and technical part side by side, (N, d) of each split; [] of a method without them."""
+    if not hasattr(method, "encode"):
+        return []
+    made = [embed(method, data.images) for data in splits]
+    if set(made[0]) != {"biological", "technical"}:
+        return []
+    return [torch.cat(list(each.values()), dim=1).double().cpu().numpy() for each in made]
+
+
+def _asked(data: Data, names: tuple[str, ...]) -> NDArray[np.int64]:
+    """Rows that probes see: all where partners differ in what is read, else each anatomy once."""
+    first = latents.anatomies(data).cpu().numpy()
+    alike = data.pair is not None and all(names[row] == names[int(data.pair[row])] for row in first)
+    return first if alike else np.arange(len(data))
 
 
 def _balanced(right: Array, truth: NDArray) -> float:

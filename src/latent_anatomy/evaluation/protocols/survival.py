@@ -2,9 +2,9 @@
 
 The abstract says that profiles improve the prediction of survival by Cox models; how could not be read. Here
 a person's profile is how many of their rows lie in each cluster (k-means of the training rows), as centred
-log-ratios. Neither the method nor the clusters are shown any survival, so that persons of all splits are
-asked, and cross-validated as persons: a ridge Cox model (`metrics.survival`) of other persons, covariates
-standardised on them, gives everybody's risk, in `folds` parts, `repeats` times.
+log-ratios; of a pair the first row counts. Neither method nor clusters are shown any survival, so that
+all splits' persons are asked, and cross-validated as persons: a ridge Cox model (`metrics.survival`) of
+others, covariates standardised on them, gives everybody's risk, in `folds` parts, `repeats` times.
 
     survival/<model>/c           Harrell's C, mean over repeats, risks of all parts pooled
     survival/<model>/c_low, c_high  2.5 and 97.5 % of 1,000 bootstraps of persons, of the mean risk
@@ -29,6 +29,7 @@ from latent_anatomy.evaluation.common import Settings
 from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.evaluation.represented import codebook, represented
 from latent_anatomy.metrics.survival import centred_log_ratio, cox, harrell, log_rank
+from latent_anatomy.training.latents import anatomies
 from latent_anatomy.training.method import Data
 
 NEEDS = (("represent",), ("encode",))
@@ -98,9 +99,9 @@ def _people(method: nn.Module, splits: dict[str, Data], book, clusters: int) -> 
     rows: dict[str, list] = {}
     for data in (splits[name] for name in SPLITS):
         label = book.predict(represented(method, data))
-        subject = np.array(data.subject)
+        subject, once = np.array(data.subject), anatomies(data).cpu().numpy()
         for name in sorted(set(data.subject)):
-            own = np.flatnonzero(subject == name)
+            own = once[subject[once] == name]
             first = int(own[0])
             covariates = [] if data.covariates is None else data.covariates[first].tolist()
             if not np.isfinite([float(data.time[first]), *covariates]).all():
