@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from synthetic_bars import Classifier, Pixels, make
 from synthetic_discs import Exact, alone, subjects_of_three_splits
+from synthetic_latents import Known, three_splits
 from test_evaluation_anomalies import Flat
 from test_evaluation_anomalies import splits as wounds
 from test_evaluation_volume import Levels
@@ -26,6 +27,8 @@ QUICK = {  # settings that make a protocol take a moment
     "formulas": {"map_perceptual": "random"},
     "lpips": {"perceptual": "random"},
     "probing": {"epochs": 1, "draws": 1},
+    "consistency": {"clusters": (3,), "codebooks": 2, "subcohorts": 1},
+    "survival": {"clusters": 3, "repeats": 1},
     "robustness": {"severities": (5,), "probe_epochs": 1},
     "separation": {"draws": 1},
     "volume": {"epochs": 1, "steps": 1, "areas": "all"},
@@ -75,6 +78,7 @@ ASKED = (
     (Brightness, wounds),
     (Flat, wounds),
     (Flat, large_wounds),
+    (Known, three_splits),
 )
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 DATASET = "phantom-breastmnist"
 RUNS = ("ae", "unoranic")
 SEEDS = (1, 2)
-STUDIES = ("unoranic", "baur", "sdnet", "ra")
+STUDIES = ("unoranic", "baur", "sdnet", "ra", "rotation")
 LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")
 LOCK = "requirements.lock"
 
@@ -152,9 +152,10 @@ def shown(ledger: str, study: str, results: list) -> dict:
 def report(study: str, given: dict) -> None:
     """A report as the rule makes it, with a stand-in for the notebook's HTML."""
     from latent_anatomy.jobs import report
+    from latent_anatomy.pipeline import reports
 
     report.html = stand_in
-    job, notebook = Path(f".params/report/{study}.json"), Path(f"notebooks/{study}.ipynb")
+    job, notebook = Path(f".params/report/{study}.json"), Path(reports.notebook(study, Path()))
     report.run(job, notebook, json.dumps(given), Path(f"reports/{study}.html"))
 
 

@@ -83,8 +83,8 @@ class LggFlair(Dataset):
                 (row for row in rows if row["patient"] == patient), key=lambda row: int(row["slice"])
             )
             stems = [raw_dir / patient / row["file_stem"] for row in own]
-            raw = np.stack([_png(stem.with_suffix(".png")) for stem in stems])
-            tumour = np.stack([_png(stem.with_name(f"{stem.name}_mask.png")) for stem in stems]) > 0
+            raw = np.stack([png(stem.with_suffix(".png")) for stem in stems])
+            tumour = np.stack([png(stem.with_name(f"{stem.name}_mask.png")) for stem in stems]) > 0
             head = np.stack([head_of(image) for image in raw])
             chosen = [not (split[patient] == "train" and ill) for ill in tumour.any((1, 2))]
             images.append(_smaller(normalised(raw, head)[chosen], self.size))
@@ -173,7 +173,8 @@ def _splits(patients: list[str]) -> dict[str, str]:
     return {patient: str(names[place]) for patient, place in zip(patients, order, strict=True)}
 
 
-def _png(path: Path) -> NDArray[np.uint8]:
+def png(path: Path) -> NDArray[np.uint8]:
+    """A slice (256, 256) or its mask; ValueError for one of another form."""
     from PIL import Image
 
     with Image.open(path) as picture:

@@ -11,7 +11,7 @@ from latent_anatomy.data import download
 FOLDER = Path(__file__).parent / "protocols"
 CAPABILITIES = (
     *("reconstruct", "anatomy", "encode", "decode", "posterior"),
-    *("segment", "anomaly_map", "classify", "sample"),
+    *("segment", "anomaly_map", "classify", "sample", "represent"),
 )
 EXPORTS = ("NEEDS", "Params", "possible", "evaluate", "paired")
 

@@ -21,18 +21,23 @@ class Run(Strict):
     """A run that the paper's rows are compared with.
 
     Its settings, nested as in the method's Params: `released` are those of the released code's configuration,
-    `printed` those that stand in the paper; a parameter in one of the two.
+    `printed` those that stand in the paper; a parameter in one of the two. Where nobody can know any,
+    `unknown` says why, in place of both.
     """
 
     name: str = Field(description="Name in reports.")
     shortened: str = Field("", description="What a shorter training changes beside its length.")
     released: dict = Field({})
     printed: dict = Field({})
+    unknown: str = Field("", description="Why no setting is known.")
 
     @model_validator(mode="after")
     def _has_a_length(self) -> "Run":
-        if not (self.released or self.printed):
-            raise ValueError("expected either released or printed, found neither: add one")
+        if bool(self.unknown) == bool(self.released or self.printed):
+            found = "both settings and unknown" if self.unknown else "neither"
+            raise ValueError(f"expected either released or printed, or unknown, found {found}: keep one")
+        if self.unknown:
+            return self
         if both := sorted(self.released.keys() & self.printed.keys()):
             raise ValueError(f"{both[0]}: expected either released or printed, found both: remove one")
         if not isinstance(self.settings.get("epochs"), int):
