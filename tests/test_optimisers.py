@@ -15,16 +15,16 @@ def trained(kind: type, options: dict, seed: int) -> list[torch.Tensor]:
     network, images = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 1)), torch.randn(8, 6)
     optimiser = kind(network.parameters(), **options)
     for step in range(STEPS):
+        if step == STEPS // 2:
+            state, optimiser = optimiser.state_dict(), kind(network.parameters(), **options)
+            optimiser.load_state_dict(state)
 
-        def closure():
+        def closure(optimiser=optimiser):
             optimiser.zero_grad()
             loss = network(images).square().mean()
             loss.backward()
             return loss
 
-        if step == STEPS // 2:
-            state, optimiser = optimiser.state_dict(), kind(network.parameters(), **options)
-            optimiser.load_state_dict(state)
         optimiser.step(closure)
     return [value for each in network.parameters() for value in (each.detach(), each.grad)]
 
