@@ -32,8 +32,8 @@ from torch.optim import Optimizer
 
 from latent_anatomy.networks import simplex
 from latent_anatomy.networks.diffusion_unet import DiffusionUNet
-from latent_anatomy.training.healthy import HealthyParams, absolute, parts, redrawn, test_generator
-from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stack, Update
+from latent_anatomy.training.healthy import HealthyParams, Redraws, parts, test_generator
+from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Update
 from latent_anatomy.training.optimisers import Adam
 
 
@@ -67,7 +67,7 @@ class Params(HealthyParams):
         return self
 
 
-class Method(nn.Module):
+class Method(Redraws, nn.Module):
     """Capabilities `reconstruct`, `anomaly_map`."""
 
     Params = Params
@@ -144,11 +144,3 @@ class Method(nn.Module):
                 deviation = ((1 - before) / (1 - now) * beta) ** 0.5
                 current = current + deviation * self.draw(images, step, generator)
         return current
-
-    def anomaly_map(self, stack: Stack) -> Tensor:
-        """How abnormal each pixel of a patient is, (S, 1, H, W) float32, not below 0."""
-        return self.residual(stack.images, redrawn(stack, self.reconstruct))
-
-    def residual(self, images: Tensor, reconstructions: Tensor) -> Tensor:
-        """What the anomaly map of images (N, C, H, W) is, given their reconstructions: (N, 1, H, W)."""
-        return absolute(images, reconstructions)

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from latent_anatomy.networks.standardised_unet import StandardisedUNet
-from latent_anatomy.training.healthy import SelectedParams, absolute, parts, redrawn
-from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stack, Update
+from latent_anatomy.training.healthy import Redraws, SelectedParams, parts
+from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Update
 from latent_anatomy.training.optimisers import Adam
 
 BACKGROUND = 0.01  # an image is no more than that there
@@ -42,7 +42,7 @@ class Params(SelectedParams):
     weight_decay: float = Field(1e-5, ge=0, description="Adam's.")
 
 
-class Method(nn.Module):
+class Method(Redraws, nn.Module):
     """Capabilities `reconstruct`, `anomaly_map`."""
 
     Params = Params
@@ -92,14 +92,6 @@ class Method(nn.Module):
     def reconstruct(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W), no noise added, -> the network's, not clamped."""
         return self.network(images)
-
-    def anomaly_map(self, stack: Stack) -> Tensor:
-        """How abnormal each pixel of a patient is, (S, 1, H, W) float32, not below 0."""
-        return self.residual(stack.images, redrawn(stack, self.reconstruct))
-
-    def residual(self, images: Tensor, reconstructions: Tensor) -> Tensor:
-        """What the anomaly map of images (N, C, H, W) is, given their reconstructions: (N, 1, H, W)."""
-        return absolute(images, reconstructions)
 
 
 def coarse_noise(images: Tensor, deviation: float, grid: int) -> Tensor:

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from latent_anatomy.networks.transformer import Block
-from latent_anatomy.training.healthy import SelectedParams, absolute, parts, redrawn
-from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stack, Update
+from latent_anatomy.training.healthy import Redraws, SelectedParams, parts
+from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Update
 from latent_anatomy.training.optimisers import Adam
 
 
@@ -45,7 +45,7 @@ class Params(SelectedParams):
         return self
 
 
-class Method(nn.Module):
+class Method(Redraws, nn.Module):
     """Capabilities `reconstruct`, `anomaly_map`."""
 
     ON = ("tokens", "of_tokens")
@@ -109,11 +109,3 @@ class Method(nn.Module):
     def reconstruct(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) -> what their healed codes give, not clamped."""
         return self.on.of_tokens(self.healed(self.on.tokens(images)))
-
-    def anomaly_map(self, stack: Stack) -> Tensor:
-        """How abnormal each pixel of a patient is, (S, 1, H, W) float32, not below 0."""
-        return self.residual(stack.images, redrawn(stack, self.reconstruct))
-
-    def residual(self, images: Tensor, reconstructions: Tensor) -> Tensor:
-        """What the anomaly map of images (N, C, H, W) is, given their reconstructions: (N, 1, H, W)."""
-        return absolute(images, reconstructions)

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from latent_anatomy.networks.transformer import Block
-from latent_anatomy.training.healthy import SelectedParams, absolute, parts, redrawn, test_generator
-from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stack, Update
+from latent_anatomy.training.healthy import Redraws, SelectedParams, parts, test_generator
+from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Update
 from latent_anatomy.training.optimisers import Adam
 
 EPSILON, SPREAD, LONGEST = 1e-6, 0.02, 10_000
@@ -42,7 +42,7 @@ class Params(SelectedParams):
     draws: int = Field(30, ge=1, description="At evaluation.")
 
 
-class Method(nn.Module):
+class Method(Redraws, nn.Module):
     """Capabilities `reconstruct`, `anomaly_map`.
 
     ValueError for images that are no whole number of patches, heads that divide no width, and so few draws
@@ -143,14 +143,6 @@ class Method(nn.Module):
             total += self.drawn(patches, kept).float() * hidden[:, None]
         mean = total / hides.sum(0)[:, None]
         return F.fold(mean.transpose(1, 2), images.shape[2:], self.params.patch, stride=self.params.patch)
-
-    def anomaly_map(self, stack: Stack) -> Tensor:
-        """How abnormal each pixel of a patient is, (S, 1, H, W) float32, not below 0."""
-        return self.residual(stack.images, redrawn(stack, self.reconstruct))
-
-    def residual(self, images: Tensor, reconstructions: Tensor) -> Tensor:
-        """What the anomaly map of images (N, C, H, W) is, given their reconstructions: (N, 1, H, W)."""
-        return absolute(images, reconstructions)
 
 
 def waves(grid: tuple[int, int], width: int) -> Tensor:

@@ -36,8 +36,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from latent_anatomy.networks.adversarial import frozen
 from latent_anatomy.networks.introspective import Decoder, Encoder, EqualSkip, Family, Normalisation
-from latent_anatomy.training.healthy import SelectedParams, absolute, noise_like, parts, redrawn
-from latent_anatomy.training.method import Batch, Data, Schedules, Selection, Shape, Stack, Update
+from latent_anatomy.training.healthy import Redraws, SelectedParams, noise_like, parts
+from latent_anatomy.training.method import Batch, Data, Schedules, Selection, Shape, Update
 from latent_anatomy.training.optimisers import Adam
 
 ALPHA = 2
@@ -60,7 +60,7 @@ class Params(SelectedParams):
     warmup_rate: float = Field(1e-3, gt=0, description="Of both of Adam's, in the warm-up.")
 
 
-class Method(nn.Module):
+class Method(Redraws, nn.Module):
     """Capabilities `reconstruct`, `encode`, `anomaly_map`, `sample`."""
 
     Params = Params
@@ -165,14 +165,6 @@ class Method(nn.Module):
         if self.params.latent == "mean":
             return self.decoder(mean)
         return self.decoder(mean + (log_variance / 2).exp() * noise_like(mean))
-
-    def anomaly_map(self, stack: Stack) -> Tensor:
-        """How abnormal each pixel of a patient is, (S, 1, H, W) float32, not below 0."""
-        return self.residual(stack.images, redrawn(stack, self.reconstruct))
-
-    def residual(self, images: Tensor, reconstructions: Tensor) -> Tensor:
-        """What the anomaly map of images (N, C, H, W) is, given their reconstructions: (N, 1, H, W)."""
-        return absolute(images, reconstructions)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Images (n, C, H, W) from the prior."""

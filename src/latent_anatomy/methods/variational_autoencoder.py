@@ -25,8 +25,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from latent_anatomy.training.healthy import Plateau, SelectedParams, absolute, noise_like, parts, redrawn
-from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stack, Update
+from latent_anatomy.training.healthy import (
+    Plateau,
+    Redraws,
+    SelectedParams,
+    noise_like,
+    parts,
+)
+from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Update
 from latent_anatomy.training.optimisers import Adam
 
 
@@ -40,7 +46,7 @@ class Params(SelectedParams):
     latent: Literal["sampled", "mean"] = Field("sampled", description="What is decoded at evaluation.")
 
 
-class Method(nn.Module):
+class Method(Redraws, nn.Module):
     """Capabilities `reconstruct`, `encode`, `anomaly_map`, `sample`."""
 
     Params = Params
@@ -105,14 +111,6 @@ class Method(nn.Module):
         mean, log_sigma = self.encoder(images).chunk(2, dim=1)
         sampled = self.params.latent == "sampled"
         return self.decoder(mean + log_sigma.exp() * noise_like(mean) if sampled else mean)
-
-    def anomaly_map(self, stack: Stack) -> Tensor:
-        """How abnormal each pixel of a patient is, (S, 1, H, W) float32, not below 0."""
-        return self.residual(stack.images, redrawn(stack, self.reconstruct))
-
-    def residual(self, images: Tensor, reconstructions: Tensor) -> Tensor:
-        """What the anomaly map of images (N, C, H, W) is, given their reconstructions: (N, 1, H, W)."""
-        return absolute(images, reconstructions)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Images (n, C, H, W) from the prior."""

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from latent_anatomy.networks.quantiser import Quantiser
-from latent_anatomy.training.healthy import SelectedParams, absolute, parts, redrawn
-from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Stack, Update
+from latent_anatomy.training.healthy import Redraws, SelectedParams, parts
+from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Update
 from latent_anatomy.training.optimisers import Adam
 
 HALVINGS = 4  # the sides of an image are so many times those of its map of codes
@@ -52,7 +52,7 @@ class Residual(nn.Module):
         return F.relu(features + self.second(F.relu(self.first(features))))
 
 
-class Method(nn.Module):
+class Method(Redraws, nn.Module):
     """Capabilities `reconstruct`, `anomaly_map`; `tokens` and `of_tokens` for what stands on it."""
 
     Params = Params
@@ -116,11 +116,3 @@ class Method(nn.Module):
     def reconstruct(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) -> what their codes give, not clamped."""
         return self.of_tokens(self.tokens(images))
-
-    def anomaly_map(self, stack: Stack) -> Tensor:
-        """How abnormal each pixel of a patient is, (S, 1, H, W) float32, not below 0."""
-        return self.residual(stack.images, redrawn(stack, self.reconstruct))
-
-    def residual(self, images: Tensor, reconstructions: Tensor) -> Tensor:
-        """What the anomaly map of images (N, C, H, W) is, given their reconstructions: (N, 1, H, W)."""
-        return absolute(images, reconstructions)

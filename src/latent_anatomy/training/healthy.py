@@ -59,6 +59,18 @@ class SelectedParams(HealthyParams):
         return Selection(value, "min", self.minimum_change, self.patience, self.restore)
 
 
+class Redraws:
+    """Of a method with `reconstruct`: its map is |x - r|, or what else its `residual` is."""
+
+    def anomaly_map(self, stack: Stack) -> Tensor:
+        """How abnormal each pixel of a patient is, (S, 1, H, W) float32, not below 0."""
+        return self.residual(stack.images, redrawn(stack, self.reconstruct))
+
+    def residual(self, images: Tensor, reconstructions: Tensor) -> Tensor:
+        """What the anomaly map of images (N, C, H, W) is, given their reconstructions: (N, 1, H, W)."""
+        return absolute(images, reconstructions)
+
+
 def absolute(images: Tensor, reconstructions: Tensor) -> Tensor:
     """|x - r| of images (N, C, H, W), averaged over channels: (N, 1, H, W) float32."""
     return (images.float() - reconstructions.float()).abs().mean(1, keepdim=True)
