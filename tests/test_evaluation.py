@@ -31,7 +31,8 @@ def test_protocols_ask_for_capabilities():
     def applicable(method):
         return [name for name in evaluation.names() if evaluation.applies(name, method)]
 
-    assert applicable(Pixels()) == ["probing", "reconstruction", "revision", "robustness", "separation"]
+    of_encodings = ["consistency", "probing", "robustness", "separation", "survival"]
+    assert applicable(Pixels()) == sorted([*of_encodings, "reconstruction", "revision"])
     assert applicable(Classifier("disease")) == ["classification", "robustness"]
     assert applicable(Classifier("corruption")) == ["classification"]
 

@@ -229,7 +229,7 @@ def test_ixi_has_the_same_people_in_the_same_splits_and_no_lesions_in_t2(mirror)
     assert t2.sliced == t2.guide == "t2" and t2.modality == "MR T2"
     split = [{each.name: each.split for each in dataset.subjects} for dataset in (t1, t2)]
     assert split[0] == split[1] and set(split[0].values()) == {"train", "val", "test"}
-    assert outline(t2).masks == {"lesion"} and outline(t1).masks == set()
+    assert outline(t2).masks == {"brain", "lesion"} and outline(t1).masks == {"brain"}
     assert "IXI-T2.tar" in t2.how_to_get and "IXI-T1.tar" in t1.how_to_get
 
 

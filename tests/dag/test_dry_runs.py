@@ -19,6 +19,12 @@ BRAIN = "phantom-brain"
 END = {("ledger",), *(("report", study) for study in STUDIES), ("all",)}
 
 
+def stood_on(run: str) -> list[str]:
+    """The runs below one, which are trained with it."""
+    base = PARAMS["methods"][run].get(True)  # as which YAML 1.1 reads "on"
+    return [base, *stood_on(base)] if base else []
+
+
 def of_study(study: str, collection: str, first: str = "train", runs: list[str] | None = None) -> set[tuple]:
     """The jobs of a study (of these runs) from `first` on, train or evaluate, to the paired tests."""
     chosen = COLLECTIONS[collection]["studies"].get(study, {"seeds": []})
@@ -43,6 +49,7 @@ def of_study(study: str, collection: str, first: str = "train", runs: list[str] 
     external = [each["dataset"] for each in chosen.get("external", [])]
     tested = trained | {job for place in product(external, everyone) for job in replicates(*place)}
     found = {("evaluate", study, *job) for job in tested}
+    trained |= {(dataset, base, each) for dataset, run, each in trained for base in stood_on(run)}
     found |= {("train", study, *job) for job in trained} if first == "train" else set()
     found = {job for job in found if runs is None or job[3] in runs}
     return found | {("paired_tests", study, dataset) for _, _, dataset, *_ in found}
@@ -156,7 +163,7 @@ def test_a_subject_that_is_left_out_is_judged_and_nobody_is_prepared_again(proje
 @pytest.mark.parametrize(
     ("step", "block", "steps"),
     [
-        ("bias", {"iterations": [3]}, imaging_steps.OF_SUBJECT),
+        ("bias", {"wiener_noise": 0.02}, imaging_steps.OF_SUBJECT),
         ("register", {"starts": 2}, ("register", "strip", "normalise")),
         ("normalise", {"upper_percentile": 99}, ("normalise",)),
     ],

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.dataset import Dataset, RawFile
+from latent_anatomy.data.outline import of_three_splits
 from latent_anatomy.data.slices import Slices
 from latent_anatomy.datasets import lgg_flair
 from latent_anatomy.datasets.lgg_flair import CLINICAL, INDEX, head_of, interior_of, known_of, normalised
@@ -51,6 +52,7 @@ class LggPatches(Dataset):
         "so that pairs are simulated; three or four slices of each patient, 30 deaths"
     )
     task = "binary-class"
+    has = of_three_splits()
     classes = 2
     licence = "CC BY-NC-SA 4.0"
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latent_anatomy.data.dataset import Dataset, Phantom, RawFile
+from latent_anatomy.data.outline import of_three_splits
 from latent_anatomy.data.slices import Slices
 from latent_anatomy.datasets.phantoms import lungs
 from latent_anatomy.provenance.files import atomic_write
@@ -106,6 +107,7 @@ class Kernels(Phantom, Dataset):
     seed: int = 0
     note = "drawn lung tissue, projected and reconstructed by this project"
     task = "multi-class"
+    has = of_three_splits()
     classes = len(lungs.TISSUES)
     files = (RawFile("kernels.npz"),)
 
