@@ -75,7 +75,7 @@ class LggFlair(Dataset):
         """Images uint8 and masks; ValueError for anything unexpected in the files."""
         for file in self.files:
             file.verify(raw_dir / file.name)
-        rows = _rows(raw_dir / INDEX, {"patient", "file_stem", "slice"})
+        rows = rows_of(raw_dir / INDEX, {"patient", "file_stem", "slice"})
         split = _splits(sorted({row["patient"] for row in rows}))
         images, masks, kept = [], [], []
         for patient in split:
@@ -142,7 +142,7 @@ def _smaller(planes: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 def known_of(patients: Sequence[str], path: Path) -> dict[str, object]:
     """`site`, `time`, `event` and covariates of `Slices` for the patient of each slice, from `path`."""
-    table = _rows(path, {"patient", "hospital", "survival_days", "died", *COVARIATES})
+    table = rows_of(path, {"patient", "hospital", "survival_days", "died", *COVARIATES})
     clinical = {row["patient"]: row for row in table}
     if missing := sorted(set(patients) - clinical.keys()):
         raise defect(path, "a row for every patient", f"none of {missing[0]}", "fetch it again")
@@ -157,7 +157,8 @@ def known_of(patients: Sequence[str], path: Path) -> dict[str, object]:
     }
 
 
-def _rows(path: Path, needed: set[str]) -> list[dict[str, str]]:
+def rows_of(path: Path, needed: set[str]) -> list[dict[str, str]]:
+    """The rows of a table, column -> text; ValueError without the columns `needed`."""
     table = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
     if not needed.issubset(table.fieldnames or ()):
         raise defect(path, f"the columns {', '.join(sorted(needed))}", table.fieldnames, "fetch it again")

@@ -15,8 +15,6 @@ Split by patient within each hospital, by permutations with a fixed seed: of ten
 validates, three test.
 """
 
-import csv
-import io
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -30,7 +28,15 @@ from latent_anatomy.data.dataset import Dataset, RawFile
 from latent_anatomy.data.outline import of_three_splits
 from latent_anatomy.data.slices import Slices
 from latent_anatomy.datasets import lgg_flair
-from latent_anatomy.datasets.lgg_flair import CLINICAL, INDEX, head_of, interior_of, known_of, normalised
+from latent_anatomy.datasets.lgg_flair import (
+    CLINICAL,
+    INDEX,
+    head_of,
+    interior_of,
+    known_of,
+    normalised,
+    rows_of,
+)
 
 PATCH = 28
 WITHIN = 0.9  # of a patch is interior
@@ -64,7 +70,7 @@ class LggPatches(Dataset):
         """Images uint8 (N, 1, 28, 28); ValueError for anything unexpected in the files."""
         for file in self.files:
             file.verify(raw_dir / file.name)
-        table = csv.DictReader(io.StringIO((raw_dir / INDEX).read_text(encoding="utf-8")))
+        table = rows_of(raw_dir / INDEX, {"patient", "file_stem", "slice"})
         rows = sorted(table, key=lambda row: (row["patient"], int(row["slice"])))
         names = sorted({row["patient"] for row in rows})
         hospital = dict(zip(names, known_of(names, raw_dir / CLINICAL)["site"].tolist(), strict=True))

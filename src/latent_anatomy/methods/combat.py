@@ -38,9 +38,12 @@ class Method(Harmoniser):
         self.gamma[: len(gamma)], self.delta[: len(delta)] = gamma, delta
 
     def harmonised(self, latents: Tensor, setting: Tensor) -> Tensor:
+        return self.adjusted(latents, setting) * self.sigma + self.alpha
+
+    def adjusted(self, latents: Tensor, setting: Tensor) -> Tensor:
+        """The same in units of sigma, alpha being 0: (n, d)."""
         z = (latents - self.alpha) / self.sigma
-        z = (z - self.gamma[setting]) / self.delta[setting].sqrt()
-        return z * self.sigma + self.alpha
+        return (z - self.gamma[setting]) / self.delta[setting].sqrt()
 
 
 def combat(latents: Tensor, setting: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

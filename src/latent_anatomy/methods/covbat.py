@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from latent_anatomy.methods.combat import combat
-from latent_anatomy.training.harmonisers import MOST, Harmoniser, HarmoniserParams, moments
+from latent_anatomy.methods import combat
+from latent_anatomy.training.harmonisers import MOST, HarmoniserParams, moments
 from latent_anatomy.training.method import Shape
 
 
@@ -21,23 +21,20 @@ class Params(HarmoniserParams):
     share: float = Field(0.95, gt=0, le=1, description="Of the variance whose components are adjusted.")
 
 
-class Method(Harmoniser):
+class Method(combat.Method):
     """Capability `represent`."""
 
     Params = Params
 
     def __init__(self, params: Params, shape: Shape, on: nn.Module):
         super().__init__(params, shape, on)
-        self.room("alpha sigma centre", self.width)
-        self.room("gamma delta means factors", MOST, self.width)
+        self.room("centre", self.width)
+        self.room("means factors", MOST, self.width)
         self.room("components", self.width, self.width)
 
     def learn(self, latents: Tensor, setting: Tensor) -> None:
-        alpha, sigma, gamma, delta = combat(latents, setting)
-        self.alpha.copy_(alpha)
-        self.sigma.copy_(sigma)
-        self.gamma[: len(gamma)], self.delta[: len(delta)] = gamma, delta
-        adjusted = self._combat(latents, setting)
+        super().learn(latents, setting)
+        adjusted = self.adjusted(latents, setting)
         values, vectors = torch.linalg.eigh(torch.cov(adjusted.T))
         values, vectors = values.flip(0), vectors.flip(1)
         share = values.cumsum(0) / values.sum()
@@ -52,13 +49,8 @@ class Method(Harmoniser):
         self.means[: len(mean)], self.factors[: len(mean)] = centre, factor
 
     def harmonised(self, latents: Tensor, setting: Tensor) -> Tensor:
-        adjusted = self._combat(latents, setting)
+        adjusted = self.adjusted(latents, setting)
         scores = adjusted @ self.components
         alike = (scores - self.means[setting]) * self.factors[setting] + self.centre
         back = (alike - scores) @ self.components.T
         return (adjusted + back) * self.sigma + self.alpha
-
-    def _combat(self, latents: Tensor, setting: Tensor) -> Tensor:
-        """What ComBat leaves, in units of sigma."""
-        z = (latents - self.alpha) / self.sigma
-        return (z - self.gamma[setting]) / self.delta[setting].sqrt()

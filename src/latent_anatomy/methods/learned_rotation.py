@@ -16,6 +16,7 @@ from torch import Tensor
 
 from latent_anatomy.data.slices import defect
 from latent_anatomy.training.latents import Pairs
+from latent_anatomy.training.optimisers import Adam
 from latent_anatomy.training.rotations import Rotation, RotationParams, orthonormal
 
 
@@ -42,7 +43,7 @@ class Method(Rotation):
             free = (0.01 * torch.randn(width, width, dtype=torch.float64)).to(differences.device)
             free.requires_grad_(True)
             heads = differences.new_zeros((len(found.names), rank), requires_grad=True)
-            solver = torch.optim.Adam([free, heads], lr=self.params.learning_rate)
+            solver = Adam([free, heads], lr=self.params.learning_rate)
             for _ in range(self.params.steps):
                 turned = differences @ torch.matrix_exp(free - free.T)
                 scores = (turned[:, :rank] @ heads.T).gather(1, found.settings)

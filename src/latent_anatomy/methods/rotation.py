@@ -21,6 +21,7 @@ from pydantic import Field
 from torch import Tensor
 
 from latent_anatomy.training.latents import Pairs
+from latent_anatomy.training.optimisers import LBFGS
 from latent_anatomy.training.rotations import Rotation, RotationParams, by_difference, orthonormal
 
 STEPS = 100
@@ -64,7 +65,7 @@ def classifier(differences: Tensor, settings: Tensor, count: int, c: float) -> T
     """
     with torch.enable_grad():
         weights = differences.new_zeros((count, differences.shape[1]), requires_grad=True)
-        solver = torch.optim.LBFGS(
+        solver = LBFGS(
             [weights], max_iter=STEPS, tolerance_grad=1e-9, history_size=20, line_search_fn="strong_wolfe"
         )
 

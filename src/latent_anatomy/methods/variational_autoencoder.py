@@ -25,13 +25,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from latent_anatomy.training.healthy import (
-    Plateau,
-    Redraws,
-    SelectedParams,
-    noise_like,
-    parts,
-)
+from latent_anatomy.training.healthy import Plateau, Redraws, SelectedParams, noise_like, parts
 from latent_anatomy.training.method import Batch, Data, Schedules, Shape, Update
 from latent_anatomy.training.optimisers import Adam
 

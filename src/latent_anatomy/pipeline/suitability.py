@@ -2,14 +2,14 @@
 
 import fnmatch
 
-from latent_anatomy.data.outline import Outline, outline, together
+from latent_anatomy.data.outline import SPLITS, Outline, outline, together
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.datasets.pool import Pool
 from latent_anatomy.evaluation import registry as protocols
 from latent_anatomy.methods import registry as methods
 from latent_anatomy.pipeline.params import Params, ParamsError
 
-TRAINED, TESTED = ("train", "val", "test"), ("test",)
+TRAINED, TESTED = SPLITS, ("test",)
 
 
 def check(params: Params) -> list[str]:

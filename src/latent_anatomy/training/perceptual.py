@@ -13,10 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from latent_anatomy.data.dataset import RawFile
 from latent_anatomy.data.download import Download
 from latent_anatomy.networks.lpips import Lpips
 from latent_anatomy.networks.squeezenet import SqueezeNet
+from latent_anatomy.training.method import frozen
 
 Perceptual = Literal["random", "squeezenet-keras", "squeezenet-torchvision"]
 
@@ -86,6 +89,13 @@ def of_lpips(perceptual: Perceptual) -> tuple[Download, ...]:
 def of_squeezenet(perceptual: Perceptual) -> tuple[Download, ...]:
     """What SqueezeNet needs."""
     return {"random": (), "squeezenet-keras": (KERAS,), "squeezenet-torchvision": (TORCHVISION,)}[perceptual]
+
+
+def lpips_of(perceptual: Perceptual, files: Mapping[str, Path], device: torch.device) -> Lpips:
+    """LPIPS on a network, frozen, on the device; `files` as of `load_lpips`."""
+    network = frozen(Lpips())
+    load_lpips(network, perceptual, files)
+    return network.to(device)
 
 
 def load_lpips(network: Lpips, perceptual: Perceptual, files: Mapping[str, Path]) -> None:

@@ -43,9 +43,10 @@ from latent_anatomy.evaluation.protocols import anomalies
 from latent_anatomy.metrics import localisation
 from latent_anatomy.metrics.detection import detection
 from latent_anatomy.metrics.lesions.stacks import check_scores
-from latent_anatomy.networks.lpips import SMALLEST, Lpips
-from latent_anatomy.training.method import Data, frozen
-from latent_anatomy.training.perceptual import Perceptual, load_lpips, of_lpips
+from latent_anatomy.networks.lpips import SMALLEST
+from latent_anatomy.training.healthy import absolute
+from latent_anatomy.training.method import Data
+from latent_anatomy.training.perceptual import Perceptual, lpips_of, of_lpips
 from latent_anatomy.training.perceptual_map import seen_and_equalised
 
 NEEDS = (("reconstruct", "anomaly_map"),)
@@ -138,9 +139,7 @@ def formulas_of(
     formulas: dict[str, Formula] = {"own": method.residual} if hasattr(method, "residual") else {}
     formulas |= {"absolute": absolute, "ssim": dissimilarity}
     if min(data.stored.shape[2:]) >= SMALLEST:
-        network = frozen(Lpips())
-        load_lpips(network, settings.map_perceptual, files)
-        network.to(data.device)
+        network = lpips_of(settings.map_perceptual, files, data.device)
         formulas["perceptual"] = partial(
             seen_and_equalised, network=network, smoothing=settings.map_smoothing
         )
@@ -164,11 +163,6 @@ def maps_of(
             maps = torch.cat(parts)[:, 0].float().cpu().numpy()
             check_scores(maps)
             yield f"{reconstruction}-{formula}", maps
-
-
-def absolute(images: Tensor, reconstructions: Tensor) -> Tensor:
-    """|x - r|, (N, 1, H, W)."""
-    return (images - reconstructions).abs().mean(dim=1, keepdim=True)
 
 
 def dissimilarity(images: Tensor, reconstructions: Tensor) -> Tensor:

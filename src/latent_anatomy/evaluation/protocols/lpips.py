@@ -25,8 +25,8 @@ from latent_anatomy.evaluation.common import Settings, batches, redraw
 from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.evaluation.protocols import anomalies
 from latent_anatomy.networks.lpips import SMALLEST, Lpips
-from latent_anatomy.training.method import Data, frozen
-from latent_anatomy.training.perceptual import Perceptual, load_lpips, of_lpips
+from latent_anatomy.training.method import Data
+from latent_anatomy.training.perceptual import Perceptual, lpips_of, of_lpips
 
 NEEDS = (("reconstruct", "anomaly_map"),)
 
@@ -59,12 +59,11 @@ def evaluate(
     """Metric and arrays as above; `files` are those of `weights`, "<download>/<file>" -> path."""
     method.eval()
     test = splits["test"]
-    network = frozen(Lpips())
-    load_lpips(network, settings.perceptual, files)
+    network = lpips_of(settings.perceptual, files, test.device)
     rebuilt = redraw(method, test.images)
     rows = np.flatnonzero(~anomalies.anomalous(test))
     index = torch.from_numpy(rows).to(test.device)
-    values = distances(network.to(test.device), test.batch(index).images, rebuilt[index])
+    values = distances(network, test.batch(index).images, rebuilt[index])
     name = f"lpips/{settings.perceptual}"
     subjects = np.array([test.subject[row] for row in rows])
     return Results({f"{name}/healthy": float(values.mean())}, {name: values, "lpips/subject": subjects})

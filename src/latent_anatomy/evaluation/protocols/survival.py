@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import nn
 
+from latent_anatomy.data.outline import SPLITS
 from latent_anatomy.evaluation.common import Settings
 from latent_anatomy.evaluation.protocol import Paired, Results
 from latent_anatomy.evaluation.represented import codebook, represented
@@ -33,7 +34,6 @@ from latent_anatomy.training.latents import anatomies
 from latent_anatomy.training.method import Data
 
 NEEDS = (("represent",), ("encode",))
-SPLITS = ("train", "val", "test")
 BOOTSTRAPS = 1000
 ENOUGH = 5  # events, of all
 Array = NDArray[np.float64]
