@@ -293,7 +293,8 @@ def test_the_tables_of_anomalies_are_those_of_the_metrics(dataset, columns, spre
     """Each row: run, trainings, means over them; of some columns least and most too."""
     number = r"(?:-?[\d.]+|none)"
     cells = " \\| ".join(
-        rf"{number} \({number} to {number}\)" if place in spread else number for place in range(len(columns))
+        rf"(?:{number} \({number} to {number}\)|none)" if place in spread else number
+        for place in range(len(columns))
     )
     table = of_anomalies(dataset, rf"^\| `(.*)` \| (\d+) \| ({cells}) \|$")
     for run, (count, printed_cells) in table.items():
