@@ -192,3 +192,41 @@ def test_an_unknown_method_is_refused_with_those_that_exist():
     assert {"autoencoder", "resnet18", "unoranic"} <= set(methods.names())
     with pytest.raises(ValueError, match=", ".join(methods.names())):
         methods.load("unknown")
+
+
+LAST = {  # method -> parameters, side of its images, what is asked of them
+    "autoencoder": ({}, 28, "reconstruct"),
+    "unoranic": ({}, 28, "reconstruct"),
+    "resnet18": ({"task": "disease"}, 28, "classify"),
+    "baur_autoencoder": ({"width": 8}, 32, "reconstruct"),
+    "baur_vaegan": ({"width": 8, "blocks": 3}, 32, "reconstruct"),
+    "soft_intro_vae": ({"widths": (8, 16), "features": 8}, 32, "reconstruct"),
+    "reversed_autoencoder": ({"widths": (8, 16), "features": 8}, 32, "reconstruct"),
+    "denoising_autoencoder": ({"width": 8}, 32, "reconstruct"),
+}
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_channels_last_in_memory_change_no_more_than_the_last_bits(name):
+    params, side, capability = LAST[name]
+    images, found = torch.rand(3, 1, side, side), []
+    for layout in (torch.channels_last, torch.contiguous_format):
+        module = methods.load(name)
+        torch.manual_seed(0)
+        shape = Shape(channels=1, height=side, width=side, classes=2)
+        method = module.Method(module.Params.model_validate(params), shape).eval()
+        learnt = [weight for weight in method.parameters() if weight.requires_grad]
+        weights = [weight for weight in learnt if weight.ndim == 4 and min(weight.shape[1:]) > 1]
+        assert weights and all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+        method.to(memory_format=layout)
+        torch.manual_seed(0)
+        found.append(getattr(method, capability)(images))
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "unoranic"])
+@pytest.mark.parametrize("side", [8, 27, 64])
+def test_networks_that_are_made_for_28_pixels_take_no_others(name, side):
+    module = methods.load(name)
+    with pytest.raises(ValueError, match=f"expected images of 28x28, found {side}x{side}: resize"):
+        module.Method(module.Params(), Shape(channels=1, height=side, width=side, classes=2))

@@ -36,6 +36,7 @@ class Method(CyclicAdam, nn.Module):
         super().__init__()
         self.params = params
         self.encoder, self.decoder = params.encoder(shape), params.decoder(shape)
+        self.to(memory_format=torch.channels_last)  # faster, and the same up to the last bits
 
     def training_step(self, batches: dict[str, Batch], update: Update) -> dict[str, Tensor]:
         """One step on images (N, C, 28, 28) float32 in [0, 1]."""

@@ -101,6 +101,7 @@ class Method(nn.Module):
         self.decoder = Decoder(
             self.family, params.bottleneck, params.latent, params.back_projection, params.dropout
         )
+        self.to(memory_format=torch.channels_last)  # faster, and the same up to the last bits
 
     def optimisers(self) -> dict[str, Optimizer]:
         networks = [*self.encoder.parameters(), *self.decoder.parameters()]

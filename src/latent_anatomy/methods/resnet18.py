@@ -52,6 +52,7 @@ class Method(nn.Module):
         self.task = params.task
         self.classes = shape.classes if params.task == "disease" else 2
         self.network = ResNet18(shape.channels, shape.classes)
+        self.to(memory_format=torch.channels_last)  # faster, and the same up to the last bits
 
     def optimisers(self) -> dict[str, Optimizer]:
         return {"all": Adam(self.parameters(), lr=self.params.learning_rate, fused=True)}

@@ -73,6 +73,7 @@ class Method(Redraws, nn.Module):
         self.scale = 1 / (shape.channels * shape.height * shape.width)
         self.encoder, self.decoder = Encoder(family), Decoder(family)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.to(memory_format=torch.channels_last)  # faster, and the same up to the last bits
 
     @property
     def selection(self) -> Selection | None:

@@ -3,10 +3,13 @@
 from pydantic import Field
 from torch.optim import Optimizer
 
+from latent_anatomy.data.slices import defect
 from latent_anatomy.networks.strided import Decoder, Encoder
 from latent_anatomy.training.method import MethodParams, Schedules, Shape
 from latent_anatomy.training.optimisers import Adam
 from latent_anatomy.training.schedules import Cyclic
+
+SIDE = 28  # of the images, in pixels: what the strides of the networks are made for
 
 
 class StridedParams(MethodParams):
@@ -22,7 +25,10 @@ class StridedParams(MethodParams):
     cycle: Cyclic = Field(Cyclic(), description="Cyclic learning rate.")
 
     def encoder(self, shape: Shape) -> Encoder:
-        """Of images (N, C, 28, 28) to an embedding (N, latent)."""
+        """Of images (N, C, 28, 28) to an embedding (N, latent); ValueError for images of another size."""
+        if (shape.height, shape.width) != (SIDE, SIDE):
+            found = f"{shape.height}x{shape.width}"
+            raise defect("data set", f"images of {SIDE}x{SIDE}", found, "resize the slices, or choose another method")
         return Encoder(shape.channels, latent=self.latent, width=self.width, slope=self.slope)
 
     def decoder(self, shape: Shape, embeddings: int = 1) -> Decoder:
