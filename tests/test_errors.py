@@ -266,3 +266,27 @@ def test_a_ledger_of_a_file_elsewhere_and_a_report_with_wrong_parameters(tmp_pat
     with pytest.raises(ValueError) as caught:
         report.run(tmp_path / "job.json", tmp_path / "n.ipynb", "{", tmp_path / "r.html")
     line_of(caught)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["evaluate", "--params", "nope.json"], "'nope.json' does not exist"),
+        (["fetch"], "Missing argument"),
+        (["trian"], "No such command 'trian'"),
+        (["compare", "a", "b", "--no-such"], "No such option: --no-such"),
+        (["bench", "methods", "sdnet", "--size", "2"], "--size"),
+        (["image", "bias", "--params", "."], "--params"),
+    ],
+)
+def test_words_that_a_verb_does_not_know_are_one_line_and_exit_code_two(tmp_path, words, said):
+    done = run_in(tmp_path, *words)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and not done.stdout
+    assert "expected" in line and said in line and line.endswith("--help lists them")
+
+
+def test_without_words_there_is_help_and_an_exit_code_is_kept(tmp_path):
+    bare, audited = run_in(tmp_path), run_in(tmp_path, "passport", "--help")
+    assert bare.returncode == 2 and "Commands" in bare.stdout + bare.stderr
+    assert audited.returncode == 0 and "Usage" in audited.stdout

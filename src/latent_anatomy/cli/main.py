@@ -172,9 +172,22 @@ def compare(
 
 
 def main() -> None:
-    """Run a verb; a foreseen error is one message and exit code 1, anything else shows its trace."""
+    """Run a verb; a foreseen error is one message and exit code 1, words that it does not know are one and
+    exit code 2, anything else shows its trace.
+    """
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except typer.Abort:
+        sys.exit("latent-anatomy: stopped")
+    except typer.TyperException as error:  # about the words of the command line: without typer's box
+        if said := " ".join(error.format_message().split()):
+            verb = error.ctx.command_path if getattr(error, "ctx", None) else "latent-anatomy"
+            remedy = f"{verb} --help lists them"
+            print(
+                f"{verb}: expected options and arguments that it has, found: {said}: {remedy}",
+                file=sys.stderr,
+            )
+        sys.exit(error.exit_code)
     except EXPECTED_ERRORS as error:
         print(f"latent-anatomy: {type(error).__name__}: {_said(error)}", file=sys.stderr)
         sys.exit(1)

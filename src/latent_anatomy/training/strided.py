@@ -28,7 +28,9 @@ class StridedParams(MethodParams):
         """Of images (N, C, 28, 28) to an embedding (N, latent); ValueError for images of another size."""
         if (shape.height, shape.width) != (SIDE, SIDE):
             found = f"{shape.height}x{shape.width}"
-            raise defect("data set", f"images of {SIDE}x{SIDE}", found, "resize the slices, or choose another method")
+            raise defect(
+                "data set", f"images of {SIDE}x{SIDE}", found, "resize the slices, or choose another method"
+            )
         return Encoder(shape.channels, latent=self.latent, width=self.width, slope=self.slope)
 
     def decoder(self, shape: Shape, embeddings: int = 1) -> Decoder:
