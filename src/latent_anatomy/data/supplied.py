@@ -7,7 +7,7 @@ that where there is no mirror, the copy below data/raw tells what belongs to the
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path, PurePosixPath
 
 from latent_anatomy.data.dataset import RawFile, mirror_folder
@@ -61,6 +61,20 @@ def raw_files(folder: Path, names: Iterable[str], sums: dict[str, str]) -> tuple
         raise defect(folder / SUMS, f"{len(names)} files of this data set", f"not {_some(missing)}", TAKE)
     files = (RawFile(name, None, "sha256", sums[name]) for name in names)
     return (*files, RawFile(SUMS, None, "sha256", sha256_file(folder / SUMS)))
+
+
+def files_of(
+    datasets: Iterable[str], patterns: Iterable[str], chosen: Callable[[Collection[str]], Iterable[str]]
+) -> tuple[RawFile, ...]:
+    """What `chosen` takes of all names listed in the first folder that one of `datasets` has, and SHA256SUMS.
+
+    None without a folder. ValueError as `listed` and `raw_files` say.
+    """
+    folder = next(filter(None, map(folder_of, datasets)), None)
+    if folder is None:
+        return ()
+    sums = listed(folder, patterns)
+    return raw_files(folder, chosen(sums), sums)
 
 
 def how_to_get(dataset: str, what: str, page: str = "brain-data") -> str:

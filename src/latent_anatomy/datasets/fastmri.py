@@ -24,7 +24,7 @@ normal, 1 with a box. A box elsewhere in a volume is no matter of ours.
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -116,13 +116,11 @@ class FastMri(Dataset):
 
     def supplied_files(self) -> tuple[RawFile, ...]:
         """Those of the user's folder; none without it."""
-        folder = supplied.folder_of(self.family) or supplied.folder_of(self.name)
-        if folder is None:
-            return ()
-        sums = supplied.listed(folder, ["**/*.h5"])
-        return supplied.raw_files(
-            folder, [ANNOTATIONS, *(name for name in sums if name.endswith(".h5"))], sums
-        )
+
+        def chosen(names: Iterable[str]) -> list[str]:
+            return [ANNOTATIONS, *(name for name in names if name.endswith(".h5"))]
+
+        return supplied.files_of((self.family, self.name), ["**/*.h5"], chosen)
 
     def to_slices(self, raw_dir: Path) -> Slices:
         """Images uint8 (N, 1, size, size), masks "head" and boxes; ValueError for anything unexpected."""

@@ -23,7 +23,7 @@ its masks of healthy tissue: "foreground" is what is not air. Labels: 0 normal, 
 import csv
 import hashlib
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -87,12 +87,10 @@ class Graz(Dataset):
 
     @cached_property
     def files(self) -> tuple[RawFile, ...]:
-        folder = supplied.folder_of(self.family) or supplied.folder_of(self.name)
-        if folder is None:
-            return ()
-        sums = supplied.listed(folder, ["**/*.png"])
-        own = [name for name in sums if PurePosixPath(name).suffix in (".png", ".xml")]
-        return supplied.raw_files(folder, [TABLE, *own], sums)
+        def chosen(names: Iterable[str]) -> list[str]:
+            return [TABLE, *(name for name in names if PurePosixPath(name).suffix in (".png", ".xml"))]
+
+        return supplied.files_of((self.family, self.name), ["**/*.png"], chosen)
 
     def to_slices(self, raw_dir: Path) -> Slices:
         """Images uint8 (N, 1, size, size), masks "foreground", boxes; ValueError for anything unexpected."""

@@ -16,6 +16,7 @@ with smoothing, as in RA's training; in its test they were not smoothed. Labels:
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -60,12 +61,11 @@ class Radiography(Dataset):
 
     @cached_property
     def files(self) -> tuple[RawFile, ...]:
-        folder = supplied.folder_of(self.family) or supplied.folder_of(self.name)
-        if folder is None:
-            return ()
-        sums = supplied.listed(folder, ["**/images/*.png"])
-        names = [name for name in sums if (match := FILE.fullmatch(name)) and match["kind"] in self.kinds]
-        return supplied.raw_files(folder, names, sums)
+        def chosen(names: Iterable[str]) -> list[str]:
+            found = [(name, FILE.fullmatch(name)) for name in names]
+            return [name for name, match in found if match and match["kind"] in self.kinds]
+
+        return supplied.files_of((self.family, self.name), ["**/images/*.png"], chosen)
 
     @property
     def kinds(self) -> tuple[str, str]:
