@@ -55,6 +55,20 @@ def test_what_a_kill_leaves_is_swept_by_the_next(tmp_path, other):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_kill_leaves_in_a_folder_is_swept_by_who_makes_the_folder(tmp_path):
+    """As of a phantom, whose files are written one by one where its publisher's lie."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "folder" / "deep" / "file")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.kill()
+    finished = tmp_path / "folder" / "deep" / "whole.part"
+    finished.write_text("an output")
+    assert list((tmp_path / "folder").rglob(".file.*.part"))
+    with alone(tmp_path / "folder"):
+        found = sorted(path.name for path in (tmp_path / "folder").rglob("*") if path.is_file())
+    assert found == [".file.lock", "whole.part"], "the lock goes when the file is made again"
+
+
 def test_a_job_locks_the_output_that_it_is_given_however_it_is_given(tmp_path):
     @making("out")
     def run(name: str, out: Path) -> list[str]:

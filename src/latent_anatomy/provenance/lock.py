@@ -52,10 +52,14 @@ def making(*names: str) -> Callable:
 
 
 def sweep(out: Path) -> None:
-    """Remove temporary files of a write of `out` that was killed; only for who is alone there."""
-    if out.parent.is_dir():
-        for left in out.parent.glob(f".{out.name}.*.part"):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    """Remove temporary files of a write of `out`, or into the folder `out`, that was killed.
+
+    Only for who is alone there.
+    """
+    beside = out.parent.glob(f".{out.name}.*.part") if out.parent.is_dir() else ()
+    within = out.rglob(".*.*.part") if out.is_dir() else ()
+    for left in [*beside, *within]:
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _locked(path: Path, out: Path) -> int:
