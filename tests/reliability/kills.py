@@ -42,12 +42,13 @@ def run(folder: Path, count: int) -> list[dict]:
     done = [json.loads(line) for line in lines if line.endswith("}")]
     log.write_text("".join(json.dumps(each) + "\n" for each in done), encoding="utf-8")  # without half a line
     kills_snakemake.restore(folder)  # where an earlier run was stopped in the middle of a kill
-    verbs = kills_verbs.Verbs(folder)
+    verbs, missed = kills_verbs.Verbs(folder), 0
     with log.open("a", encoding="utf-8") as stream:
         while len(done) < count:
-            rng = random.Random(len(done))
+            rng = random.Random(f"{len(done)} {missed}")
             if len(done) >= count - count // 6 + sum(each["kind"] == "snakemake" for each in done):
                 killed = kills_snakemake.until_it_ends(folder, rng)
+                missed += not killed  # it ended before it was killed: not again at the same moment
             else:
                 killed = [verbs.attempt(rng)]
             done += killed
