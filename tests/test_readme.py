@@ -315,6 +315,35 @@ def test_the_tables_of_anomalies_are_those_of_the_metrics(dataset, columns, spre
                 assert float(cell) == pytest.approx(value, abs=0.00051)
 
 
+HOSPITALS = (
+    *(
+        "consistency/ari",
+        "consistency/retrieval",
+        "consistency/technical/linear",
+        "consistency/technical/mlp",
+    ),
+    *("consistency/biology/linear", "consistency/biology/mlp"),
+    *("survival/profile/c", "survival/both/c", "survival/both/c_hospital"),
+)
+
+
+def test_the_table_of_hospitals_is_that_of_the_metrics():
+    """Each row: run, trainings, means over them; of the first, third and eighth column least and most too."""
+    text = (ROOT / "docs/results.md").read_text()
+    section = text[text.index("## Rotation on real hospitals") :]
+    lines = re.findall(r"^\| `(.*)` \| (\d+) \| (.*) \|$", section, re.MULTILINE)
+    folder = ROOT / "results/rotation/lgg-patches"
+    assert {run for run, *_ in lines} == {path.name for path in folder.iterdir()}
+    for run, count, cells in lines:
+        measured = [json.loads(file.read_text()) for file in (folder / run).glob("*/metrics.json")]
+        assert len(measured) == int(count)
+        expected = []
+        for place, column in enumerate(HOSPITALS):
+            values = [each[column] for each in measured]
+            expected += [fmean(values), *((min(values), max(values)) if place in (0, 2, 7) else ())]
+        assert numbers(re.findall(r"[\d.]+", cells)) == pytest.approx(expected, abs=0.00051)
+
+
 EXPECTED = re.compile(
     r"^  # (?P<metric>\S+): (?:(?P<paper>[\d.]+) in print on (?P<printed_on>\S+)|not in print),"
     r" ours (?:(?P<ours>[\d.]+) on (?P<ours_on>\S+)|not measured); (?P<time>.*)\n  (?P<run>[\w-]+): ",
