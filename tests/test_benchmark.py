@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
-from latent_anatomy.benchmarks import anomalies, imaging, loop, methods, savings
+from latent_anatomy.benchmarks import anomalies, imaging, loop, methods, rotations, savings
 from latent_anatomy.benchmarks.run_on_noise import build, build_like, noise
 from latent_anatomy.benchmarks.timing import in_turns, speed_ratio, spread
 from latent_anatomy.cli.main import app
@@ -362,3 +362,22 @@ def test_missing_files_are_named_with_the_way_to_get_them(project):
 def test_images_have_no_imaging_steps(project):
     with pytest.raises(ValueError, match="volumes"):
         imaging.run("breastmnist", None, project, [1], 1)
+
+
+def test_bench_rotations_measures_each_at_halves_of_the_rows_and_how_it_grows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("--rows", "1600", "--features", "16", "--clusters", "3", "--repeats", "2")
+    found = bench("rotations", *words)
+    assert set(found["seconds"]) == {*rotations.ROTATIONS, "k-means, K = 3"}
+    assert all(set(each) == {"200", "400", "800", "1600"} for each in found["seconds"].values())
+    square = {str(rows): {"median": 3e-6 * rows**2} for rows in (10, 20, 40)}
+    assert rotations.growth(square) == pytest.approx(2)
+
+
+def test_drawn_latents_have_a_style_that_a_rotation_finds():
+    latents, pairs = rotations.drawn(400, 12)
+    assert (pairs.settings[:, 0] != pairs.settings[:, 1]).all() and len(pairs.rows) == 200
+    before = (latents[pairs.rows[:, 1]] - latents[pairs.rows[:, 0]]).norm(dim=1).mean()
+    rows = rotations.works(latents, pairs, [])["difference_svd"]()[:3]
+    left = latents - latents @ rows.T @ rows
+    assert (left[pairs.rows[:, 1]] - left[pairs.rows[:, 0]]).norm(dim=1).mean() < 0.3 * before

@@ -77,8 +77,12 @@ def test_the_strict_form_finds_a_single_style_and_no_more_than_one():
     assert int(fitted("rotation", paired(style=3), rest="none").rank) == 1
 
 
-def test_a_learned_rotation_finds_it_within_a_few_degrees():
-    assert nullspace_angle(fitted("learned_rotation", paired(style=2), rank=2, steps=400), 2) < 5
+@pytest.mark.parametrize("pairs", [4096, 64])
+@pytest.mark.parametrize("style", [1, 2, 3])
+def test_a_learned_rotation_finds_it_within_a_degree_also_by_a_part_of_the_pairs_in_each_step(style, pairs):
+    assert (
+        nullspace_angle(fitted("learned_rotation", paired(style=style), rank=style, pairs=pairs), style) < 1
+    )
 
 
 def test_controls_do_not_find_it():

@@ -78,6 +78,23 @@ def anomalies(
     _write(out, run(images, size, repeats, warm_up, processor))
 
 
+@bench.command("rotations")
+def rotations(
+    rows: Annotated[int, typer.Option(min=160, help="Latents, and down to an eighth of them.")] = 100_000,
+    features: Annotated[int, typer.Option(min=8, help="Of each.")] = 256,
+    clusters: Annotated[list[int] | None, typer.Option(min=2, help="Sizes of codebooks: 5, 8, 15.")] = None,
+    repeats: Repeats = 3,
+    warm_up: WarmUp = 0,
+    processor: Processor = False,
+    threads: Annotated[int, typer.Option(min=1, help="Of torch.")] = 1,
+    out: Out = None,
+) -> None:
+    """Rotations and codebooks of drawn latents, and how their time grows with the rows."""
+    from latent_anatomy.benchmarks.rotations import run
+
+    _write(out, run(rows, features, clusters or [5, 8, 15], repeats, warm_up, processor, threads))
+
+
 @bench.command("savings")
 def savings(
     method: Annotated[str, typer.Option(help="A run of params.yaml that repeats passes.")] = "sdnet",

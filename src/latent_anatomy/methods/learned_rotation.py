@@ -1,12 +1,14 @@
 """A rotation that is optimised: the other reading of Pan et al.
 
 Pan et al., arXiv 2509.11436 (2025), see `training.rotations`: one summary speaks of a learnable orthogonal
-matrix. All here is inferred. R = exp(A - A'), of `rank` technical columns, minimises over pairs
+matrix. All here is inferred. R, of `rank` technical columns Q, minimises over pairs
 
     mean |bio_a - bio_b|^2 / (d - r)  +  mean log(1 + exp(-(tech_b - tech_a) . (v_b - v_a)))
 
-with Adam on A and the weights v of the settings. Rotations keep lengths: nothing can collapse, and what the
-biological part loses of the differences the technical part has.
+with Adam on a matrix (d, r), whose QR decomposition gives Q, and on the weights v of the settings. Of R only
+Q matters: rotations keep lengths, so that the first term is (tr C - tr Q'CQ) / (d - r), C being the mean
+square of the differences (d, d). Nothing can collapse, and what the biological part loses of the
+differences the technical part has.
 """
 
 import torch
@@ -24,8 +26,9 @@ class Params(RotationParams):
     """Parameters of the learned rotation; all are inferred."""
 
     rank: int = Field(4, ge=1, description="Technical directions.")
-    steps: int = Field(200, ge=1, description="Of Adam, each on all pairs.")
-    learning_rate: float = Field(0.02, gt=0, description="Adam's.")
+    steps: int = Field(200, ge=1, description="Of Adam.")
+    pairs: int = Field(4096, ge=1, description="Of which the second term is in each step, at most.")
+    learning_rate: float = Field(0.05, gt=0, description="Adam's.")
 
 
 class Method(Rotation):
@@ -39,16 +42,25 @@ class Method(Rotation):
         width, rank = differences.shape[1], self.params.rank
         if rank >= width:
             raise defect("rank", f"at most {width - 1}", rank, "set a lower rank")
+        square = differences.T @ differences / len(differences)
         with torch.enable_grad():
-            free = (0.01 * torch.randn(width, width, dtype=torch.float64)).to(differences.device)
-            free.requires_grad_(True)
+            drawn = torch.randn(width, rank, dtype=torch.float64) / width**0.5  # columns of length 1, nearly
+            free = drawn.to(differences.device).requires_grad_(True)
             heads = differences.new_zeros((len(found.names), rank), requires_grad=True)
             solver = Adam([free, heads], lr=self.params.learning_rate)
             for _ in range(self.params.steps):
-                turned = differences @ torch.matrix_exp(free - free.T)
-                scores = (turned[:, :rank] @ heads.T).gather(1, found.settings)
-                loss = turned[:, rank:].square().mean() + F.softplus(scores[:, 0] - scores[:, 1]).mean()
+                technical = torch.linalg.qr(free)[0]
+                part = self._part(len(differences), differences.device)
+                scores = (differences[part] @ technical @ heads.T).gather(1, found.settings[part])
+                kept = square.trace() - (technical * (square @ technical)).sum()
+                loss = kept / (width - rank) + F.softplus(scores[:, 0] - scores[:, 1]).mean()
                 solver.zero_grad()
                 loss.backward()
                 solver.step()
-            return orthonormal(torch.matrix_exp(free - free.T).detach()[:, :rank].T)
+            return orthonormal(technical.detach().T)
+
+    def _part(self, count: int, device: torch.device) -> Tensor | slice:
+        """The pairs of a step, of `count`: all, where they are not too many."""
+        if count <= self.params.pairs:
+            return slice(None)
+        return torch.randint(count, (self.params.pairs,)).to(device)
