@@ -4,6 +4,7 @@
     .../..._desc-reconstruction_map.nii.gz, ..._desc-<threshold>_mask.nii.gz
     .../..._label-<structure>_mask.nii.gz                                        of methods that segment
     .../..._space-<atlas>_desc-anomaly_map.nii.gz, ...                           the same on that of the atlas
+    .../..._from-orig_to-<atlas>_mode-image_xfm.txt                              the registration, for ITK
     .../figures/sub-<x>[_ses-<y>]_desc-overview.png                              one picture
 
 Of a PNG, maps are float32 arrays (C, H, W) as .npy, and masks are PNG.
@@ -61,6 +62,8 @@ def write_volumes(out: Path, name: str, answer: Answer, prepared: Prepared, atla
         ("", prepared.native, prepared.to_atlas),
         (f"space-{atlas}_", prepared.slab.atlas, Transform.identity()),
     ]
+    xfm = f"{name}_from-orig_to-{atlas}_mode-image_xfm.txt"
+    prepared.to_atlas.inverse().write(folder(out, name) / "anat" / xfm)  # points go the other way than images
     native: Volumes = {}
     for end, planes in files(answer).items():
         how = "nearest" if planes.dtype == bool else "linear"

@@ -101,7 +101,7 @@ def _unit(root: Path, who: str, place: Path) -> Given:
             continue
         said = entities(path.name)
         if odd := [f"{key}-{value}" for key, value in said.items() if not _taken(key, value)]:
-            refused.append(f"{path.name} has {', '.join(odd)}")
+            refused.append(f"expected an image as it was taken, found {', '.join(odd)} of {kind}")
             continue
         found.setdefault(kind, []).append(path)
         warnings += [f"{kind} has {key}-{said[key]}" for key in ALIKE if key in said]
