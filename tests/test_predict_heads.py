@@ -10,7 +10,7 @@ import pytest
 from conftest import hashes
 from scipy import ndimage
 from test_imaging_jobs import LESION, TO, drawings, grid
-from tiny_models import ANYTHING, bids, export_of_volumes, know_the_fits, lesion_of
+from tiny_models import ANYTHING, bids, export_of_volumes, imaging, know_the_fits, lesion_of
 
 from latent_anatomy.imaging import atlas, volume
 from latent_anatomy.imaging.transform import Transform, resample
@@ -273,6 +273,19 @@ def test_a_head_that_training_would_have_left_out_has_no_map(quick, folder, tmp_
     )
     assert run(export_of_volumes(tmp_path / "m.safetensors"), folder, tmp_path / "out", "cpu") == 1
     assert "brain_ml 3 is below 500" in rows(tmp_path / "out")["sub-01"]["reason"]
+
+
+def test_what_a_publisher_has_prepared_is_only_brought_to_the_grid(folder, tmp_path):
+    """A brain in atlas space, for a model that was trained on such: no fit, and its own place again."""
+    steps = imaging(prepared=True, guide="flair")
+    model = export_of_volumes(tmp_path / "m.safetensors", imaging=steps)
+    target = atlas.load("mni152", 4.0)
+    brain = Volume(target.t1.values * target.brain.values, target.t1.affine)
+    volume.write(tmp_path / "one_FLAIR.nii.gz", brain)
+    assert run(model, tmp_path / "one_FLAIR.nii.gz", tmp_path / "out", "cpu") == 0
+    anat = tmp_path / "out/sub-001/anat"
+    own, there = (values(anat / f"sub-001_{space}desc-anomaly_map.nii.gz") for space in ("", "space-mni152_"))
+    assert np.array_equal(own, there, equal_nan=True) and np.isfinite(own).any()
 
 
 def test_sessions_are_apart(quick, folder, tmp_path):

@@ -52,9 +52,9 @@ def export(path: Path, method: str, shape: Shape, params: dict | None = None, **
     return path
 
 
-def imaging() -> dict:
+def imaging(**of_data_set) -> dict:
     """The settings of a chain that takes seconds, on heads of 4 mm; see `test_imaging_jobs`."""
-    made = Made((), ())
+    made = Made((), (), **of_data_set)
     known, datasets.DATASETS = datasets.DATASETS, (made,)
     try:
         steps = imaging_steps.jobs(Imaging(steps=STEPS), made.name)

@@ -141,8 +141,11 @@ def _kind(header: Mapping[str, str]) -> str:
 
 
 def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == MAGIC
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == MAGIC
+    except OSError:
+        return True  # and found damaged, in place of left out without a word
 
 
 def _header(path: Path) -> dict[str, str] | None:

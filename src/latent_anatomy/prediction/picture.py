@@ -15,12 +15,12 @@ TITLE = 16
 WHITE = 99.9  # percentile of the map that becomes white
 
 
-def draw(images: NDArray[np.float32], answer: Answer) -> bytes:
-    """PNG with a row for the images (S, C, H, W) in [0, 1], and for each map, mask and structure.
+def draw(images: NDArray[np.float32], answer: Answer, title: str = "image") -> bytes:
+    """PNG with a row for the images (S, C, H, W) in [0, 1], called `title`, and for each map and mask.
 
     Same answer, same bytes. The map is white at its 99.9th percentile; masks are white on black.
     """
-    rows = {"image": images}
+    rows = {title: images}
     if RECONSTRUCTION in answer.maps:
         rows["reconstruction"] = answer.maps[RECONSTRUCTION]
     if ANOMALY in answer.maps:

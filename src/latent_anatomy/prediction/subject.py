@@ -11,6 +11,7 @@ from latent_anatomy.prediction.exported import Exported
 from latent_anatomy.prediction.given import Given
 from latent_anatomy.prediction.table import Row
 
+SIDES = "image, in atlas space: the patient's right is on the left"
 WHITE = {"L": 255, "RGB": 255, "I;16": 65535}  # largest value of a pixel, by Pillow's modes
 
 
@@ -37,7 +38,7 @@ def volume_of(model: Exported, given: Given, work: Path, out: Path, row: Row) ->
         for name, marked in native.items()
         if marked.dtype == bool
     }
-    derivatives.write_picture(out, given.name, picture.draw(prepared.images[:, None], answer))
+    derivatives.write_picture(out, given.name, picture.draw(prepared.images[:, None], answer, SIDES))
 
 
 def image_of(model: Exported, given: Given, work: Path, out: Path, row: Row) -> None:
