@@ -16,6 +16,7 @@ from latent_anatomy.imaging import atlas, volume
 from latent_anatomy.imaging.transform import Transform, resample
 from latent_anatomy.imaging.volume import Volume
 from latent_anatomy.metrics.lesions.postprocessing import PostProcessing
+from latent_anatomy.prediction import predict
 from latent_anatomy.prediction.predict import run
 from latent_anatomy.provenance import formats, verify
 
@@ -219,6 +220,34 @@ def test_sessions_are_apart(quick, folder, tmp_path):
     assert run(export_of_volumes(tmp_path / "m.safetensors"), tmp_path / "bids", tmp_path / "out", "cpu") == 0
     assert rows(tmp_path / "out").keys() == {"sub-01_ses-a", "sub-01_ses-b"}
     assert (tmp_path / "out/sub-01/ses-b/anat/sub-01_ses-b_desc-anomaly_map.nii.gz").is_file()
+
+
+def test_a_run_that_is_killed_goes_on_and_ends_with_the_same_bytes(quick, folder, tmp_path, monkeypatch):
+    """Who was finished is not asked again, unless the image is another one now."""
+    people, image = tmp_path / "bids", (folder / "sub-01/anat/sub-01_FLAIR.nii.gz").read_bytes()
+    for number in (1, 2):
+        anat = people / f"sub-0{number}/anat"
+        anat.mkdir(parents=True)
+        (anat / f"sub-0{number}_FLAIR.nii.gz").write_bytes(image)
+    model, asked, real = export_of_volumes(tmp_path / "m.safetensors"), [], predict.volume_of
+    run(model, people, tmp_path / "whole", "cpu")
+
+    def killed(given_model, one, *more):
+        asked.append(one.name)
+        real(given_model, one, *more)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict, "volume_of", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(model, people, tmp_path / "out", "cpu")
+    assert not (tmp_path / "out/cohort.csv").exists()
+    other = export_of_volumes(tmp_path / "other.safetensors", left_out="thresholds")
+    with pytest.raises(ValueError, match="found the unfinished prediction of another model"):
+        run(other, people, tmp_path / "out", "cpu")
+    run(model, people, tmp_path / "out", "cpu")
+    assert asked == ["sub-01", "sub-02", "sub-02"]
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
 
 
 def test_a_folder_with_files_is_not_written_into(folder, tmp_path):

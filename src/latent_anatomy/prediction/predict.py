@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from latent_anatomy import __version__
 from latent_anatomy.jobs.inputs import choose_device
-from latent_anatomy.prediction import derivatives, export, exported, given, table
+from latent_anatomy.prediction import derivatives, export, exported, given, progress, table
 from latent_anatomy.prediction.exported import Exported
 from latent_anatomy.prediction.given import Given
 from latent_anatomy.prediction.subject import image_of, volume_of
@@ -29,21 +29,22 @@ def run(model: Path, source: Path, out: Path, device: str) -> int:
     """Write maps, pictures, the table of the cohort and a passport below `out`; returns how many failed.
 
     `model`: an exported file, or the folder of a run, models/<study>/<dataset>/<run>/<replicate>. Who fails
-    is a line of the table. ValueError, before anybody is looked at, for a model that is not whole or of
-    another version, an input of another kind than it was trained on, and an `out` that is not empty.
+    is a line of the table; a run that was killed goes on where it was. ValueError, before anybody is looked
+    at, for a model that is not whole or of another version, an input of another kind than it was trained on,
+    and an `out` with other files.
     """
     with alone(out), TemporaryDirectory() as scratch:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ValueError(f"{out}: expected an empty folder, found files: name a new one")
         used = choose_device(device)
         opened, checksum = _opened(model, Path(scratch), used)
         for line in _said(opened):
             print(line, file=sys.stderr)
         people = given.find(source)
         _check_kind(opened, people[0], source)
+        progress.begin(out, checksum)
         rows = []
         for each in tqdm(people, desc="predict", unit="subject", dynamic_ncols=True):
             rows.append(_one(opened, each, source, out))
+            progress.keep(out, rows[-1])
         table.judge(rows, opened.document["imaging"])
         table.write(out / TABLE, rows)
         derivatives.describe(out, __version__, opened.licence)
@@ -55,8 +56,10 @@ def run(model: Path, source: Path, out: Path, device: str) -> int:
             "environment": environment(LIBRARIES),
             "device": device_name(used),
         }
-        made = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
+        made = {path.relative_to(out).as_posix(): path for path in out.rglob("[!.]*") if path.is_file()}
+        made = {name: path for name, path in made.items() if not name.startswith(progress.FOLDER)}
         write_json(out / PASSPORT, sealed(proof, outputs=hashes(made)))
+        progress.end(out)
     for row in rows:
         for said in [*row.warnings, *([f"failed: {row.problem}"] if row.problem else [])]:
             print(f"{row.name}: {said}", file=sys.stderr)
@@ -69,6 +72,9 @@ def _one(model: Exported, one: Given, source: Path, out: Path) -> Row:
     with TemporaryDirectory() as folder:
         try:
             row.inputs = {image: _checksum(files) for image, files in one.images.items()}
+            if (finished := progress.known(out, one.name, row.inputs)) is not None:
+                return finished
+            shutil.rmtree(derivatives.folder(out, one.name), ignore_errors=True)  # what a kill has left
             if not one.problem:
                 predict = image_of if one.kind == "png" else volume_of
                 predict(model, one, Path(folder), out, row)
