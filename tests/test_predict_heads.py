@@ -198,6 +198,25 @@ def test_a_single_file_says_what_it_is_by_its_name_and_is_not_called_by_it(quick
     assert "expected MR FLAIR (flair), found t1" in rows(tmp_path / "t1")["sub-001"]["reason"]
 
 
+def test_a_head_that_is_stored_along_other_axes_has_the_same_map(quick, folder, tmp_path):
+    """Turned and mirrored in the file, at the same place in the world: so are its map and mask."""
+    image = nibabel.load(folder / "sub-01/anat/sub-01_FLAIR.nii.gz")
+    turned = image.as_reoriented(nibabel.io_orientation(np.diag([-1, 1, 1, 1])[[2, 0, 1, 3]]))
+    assert nibabel.aff2axcodes(turned.affine) != nibabel.aff2axcodes(image.affine)
+    nibabel.save(image, tmp_path / "one_FLAIR.nii.gz")
+    nibabel.save(turned, tmp_path / "two_FLAIR.nii.gz")
+    model = export_of_volumes(tmp_path / "m.safetensors", thresholds=THRESHOLDS)
+    for name in ("one", "two"):
+        assert run(model, tmp_path / f"{name}_FLAIR.nii.gz", tmp_path / name, "cpu") == 0
+    for end in ("desc-anomaly_map", "desc-anomaliesValidation_mask"):
+        one, two = (
+            nibabel.load(tmp_path / f"{name}/sub-001/anat/sub-001_{end}.nii.gz") for name in ("one", "two")
+        )
+        assert two.shape == turned.shape and np.allclose(two.affine, turned.affine, atol=1e-4)
+        back = nibabel.as_closest_canonical(two)
+        assert np.allclose(np.asarray(back.dataobj), np.asarray(one.dataobj), atol=1e-4, equal_nan=True)
+
+
 def test_what_a_publisher_has_prepared_is_only_brought_to_the_grid(folder, tmp_path):
     """A brain in atlas space, for a model that was trained on such: no fit, and its own place again."""
     steps = imaging(prepared=True, guide="flair")

@@ -10,7 +10,7 @@ from latent_anatomy.evaluation.common import spaced
 from latent_anatomy.prediction.maps import ANOMALY, RECONSTRUCTION, Answer
 
 COLUMNS = 6  # slices, evenly spaced
-SIDE = 128  # of each, in pixels; smaller images are enlarged by whole factors
+SIDE, LARGEST = 128, 160  # of each in pixels: smaller images are enlarged by whole factors
 TITLE = 16
 WHITE = 99.9  # percentile of the map that becomes white
 
@@ -53,7 +53,7 @@ def _tile(image: NDArray[np.float32]) -> Image.Image:
     tile = Image.fromarray(np.ascontiguousarray(grey))
     factor = max(1, SIDE // max(tile.size))
     size = (tile.width * factor, tile.height * factor)
-    if max(tile.size) > SIDE * 2:
-        share = SIDE * 2 / max(tile.size)
+    if max(tile.size) > LARGEST:
+        share = LARGEST / max(tile.size)
         return tile.resize((round(tile.width * share), round(tile.height * share)), Image.Resampling.BOX)
     return tile.resize(size, Image.Resampling.NEAREST)
