@@ -48,7 +48,7 @@ class Prepared:
     slab      where they lie
     to_atlas  from the world of the image that was given
     native    its grid
-    inside    (X, Y, Z) bool, its brain there
+    inside    (X, Y, Z) bool, its brain there; of hearts, everything
     numbers   what the steps measured
     warnings  what was done otherwise than in training
     """
@@ -94,7 +94,7 @@ def prepare(given: Given, imaging: Mapping, work: Path) -> Prepared:
     raw, interim, jobs = work / "raw", work / "interim", work / "jobs"
     images = {name: f"{given.name}/{volume_name(name)}" for name in chosen}
     for name, kind in chosen.items():
-        _bring(given, kind, raw / images[name])
+        bring(given, kind, raw / images[name])
     job = imaging["steps"]["register"]
     guide = job["guide"] if job["guide"] in images else job["sliced"]
     dataset = One(
@@ -125,7 +125,7 @@ def judge(numbers: gate.Rows, imaging: Mapping) -> None:
         raise ValueError(f"expected a head that passes the gate, found {verdict.reason}: look at the image")
 
 
-def _bring(given: Given, kind: str, path: Path) -> None:
+def bring(given: Given, kind: str, path: Path) -> None:
     """The files of an image as one NIfTI file at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if given.kind == "dicom":

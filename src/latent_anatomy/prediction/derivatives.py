@@ -53,17 +53,16 @@ def files(answer: Answer) -> dict[str, NDArray]:
     return own | {f"label-{name}_mask": values for name, values in answer.structures.items()}
 
 
-def write_volumes(out: Path, name: str, answer: Answer, prepared: Prepared, atlas: str) -> Volumes:
-    """Write all maps and masks in both spaces; returns those on the native grid, masks as bool.
+def write_volumes(out: Path, name: str, answer: Answer, prepared: Prepared, atlas: str | None) -> Volumes:
+    """Write all maps and masks, in both spaces where there is an atlas; returns those on the native grid.
 
     Maps are NaN, and masks 0, where nothing was modelled.
     """
-    spaces: list[tuple[str, Grid, Transform]] = [
-        ("", prepared.native, prepared.to_atlas),
-        (f"space-{atlas}_", prepared.slab.atlas, Transform.identity()),
-    ]
-    xfm = f"{name}_from-orig_to-{atlas}_mode-image_xfm.txt"
-    prepared.to_atlas.inverse().write(folder(out, name) / "anat" / xfm)  # points go the other way than images
+    spaces: list[tuple[str, Grid, Transform]] = [("", prepared.native, prepared.to_atlas)]
+    if atlas is not None:
+        spaces.append((f"space-{atlas}_", prepared.slab.atlas, Transform.identity()))
+        xfm = f"{name}_from-orig_to-{atlas}_mode-image_xfm.txt"
+        prepared.to_atlas.inverse().write(folder(out, name) / "anat" / xfm)  # points go against images
     native: Volumes = {}
     for end, planes in files(answer).items():
         how = "nearest" if planes.dtype == bool else "linear"

@@ -65,7 +65,7 @@ def described(name: str, root: Path) -> tuple[Path, dict]:
     train = content.select("train")
     imaging = settings(source, slices, root)
     images = training_images.summary(train, imaging is not None)
-    if imaging is not None:
+    if imaging is not None and "steps" in imaging:
         images["native_mm"] = native_mm(source, train, root)
     found, left_out, measured = thresholds.of_run(root / "results" / "/".join(parts), held["model"])
     document = {

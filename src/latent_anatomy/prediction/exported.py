@@ -5,7 +5,8 @@ that is said of them, and `latent-anatomy passport` prints it:
 
     format       "latent-anatomy export <number>"
     method, shape, training    its name, its `Shape`, the resolved job of its training with all parameters
-    imaging      {"modality": ..., "steps": step -> job} of volumes, None for data sets of images
+    imaging      {"modality": ..., "steps": step -> job} of brains, {"modality": ..., "hearts": spacing_mm
+                 and size} of ACDC, None for other data sets of images
     images       what it was trained on: `training_images.summary`; `native_mm`, the voxels of raw volumes
     region       the mask inside of which it is asked: "brain", "head", ...; None: everywhere
     thresholds   "lesions/training" -> {"value": ..., "post": how maps are filtered, or None}

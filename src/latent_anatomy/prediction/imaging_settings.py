@@ -8,6 +8,8 @@ import numpy as np
 from latent_anatomy.data.dataset import Dataset, Volumes
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.datasets import registry as datasets
+from latent_anatomy.datasets.acdc import Acdc
+from latent_anatomy.datasets.acdc_patients import MODALITY
 from latent_anatomy.datasets.pool import Pool
 from latent_anatomy.pipeline import imaging_steps, params
 from latent_anatomy.pipeline.volume_files import PASSPORT
@@ -19,16 +21,19 @@ OWN = ("modules", "source")  # of a job, beside what params.yaml says
 
 
 def settings(source: Dataset | Volumes, slices: Path, root: Path) -> dict | None:
-    """{"modality": ..., "steps": step -> job}; None for a data set of images.
+    """{"modality": ..., "steps": step -> job} of brains, {"modality": ..., "hearts": ...} of ACDC; else None.
 
-    As params.yaml below `root` has them, after they were found to be those of the file `slices` and, where
-    they are here, of the steps in data/interim. ValueError where they are others, and for a pool of volumes.
+    Steps are as params.yaml below `root` has them, after they were found to be those of the file `slices`
+    and, where they are here, of data/interim. ValueError where they are others, and for a pool of volumes.
     """
     if isinstance(source, Pool):
         if any(map(datasets.of_volumes, source.members)):
             found = f"the pool {source.name}"
             raise defect("export", "one data set of volumes, or images", found, "train on one of its members")
         return None
+    if isinstance(source, Acdc):
+        hearts = {"spacing_mm": source.spacing_mm, "size": source.size}
+        return {"modality": MODALITY, "hearts": hearts}
     if not datasets.of_volumes(source):
         return None
     if not source.subjects:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from latent_anatomy.prediction import chain, derivatives, maps, picture, training_images
+from latent_anatomy.prediction import chain, derivatives, heart, maps, picture, training_images
 from latent_anatomy.prediction.exported import Exported
 from latent_anatomy.prediction.given import Given
 from latent_anatomy.prediction.table import Row
@@ -21,24 +21,27 @@ def volume_of(model: Exported, given: Given, work: Path, out: Path, row: Row) ->
     ValueError for images that cannot be taken; whatever else a library raises.
     """
     imaging, known = model.document["imaging"], model.document["images"]
-    prepared = chain.prepare(given, imaging, work)
+    brains = "steps" in imaging
+    prepared = (chain if brains else heart).prepare(given, imaging, work)
     row.numbers, row.warnings = prepared.numbers, prepared.warnings
     row.warnings += training_images.differences(prepared.images, known)
-    row.warnings += training_images.other_spacing(prepared.native.spacing_mm, known["native_mm"])
+    row.warnings += training_images.other_spacing(prepared.native.spacing_mm, known.get("native_mm"))
     answer = maps.ask(model, prepared.images[:, None], prepared.brain, prepared.slab.kept)
     seen = prepared.slab.on(prepared.native, prepared.to_atlas, np.zeros_like(prepared.images), "nearest")
     row.covers = float(np.isfinite(seen[prepared.inside]).mean()) if prepared.inside.any() else 0.0
-    native = derivatives.write_volumes(
-        out, given.name, answer, prepared, imaging["steps"]["register"]["atlas"]["name"]
-    )
+    atlas = imaging["steps"]["register"]["atlas"]["name"] if brains else None
+    native = derivatives.write_volumes(out, given.name, answer, prepared, atlas)
     ml = prepared.native.voxel_ml
-    row.values = {"brain_ml": float(prepared.inside.sum() * ml)} | answer.scores(prepared.brain)
+    row.values = {"brain_ml": float(prepared.inside.sum() * ml)} if brains else {}
+    row.values |= answer.scores(prepared.brain)
     row.values |= {
         f"{name.removesuffix('_mask')}_ml": float(marked.sum() * ml)
         for name, marked in native.items()
         if marked.dtype == bool
     }
-    derivatives.write_picture(out, given.name, picture.draw(prepared.images[:, None], answer, SIDES))
+    derivatives.write_picture(
+        out, given.name, picture.draw(prepared.images[:, None], answer, SIDES if brains else "image")
+    )
 
 
 def image_of(model: Exported, given: Given, work: Path, out: Path, row: Row) -> None:

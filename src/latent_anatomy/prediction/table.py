@@ -18,7 +18,7 @@ class Row:
     problem   why there are no maps, in one line; "" where there are
     warnings  in what it differs from what the model was trained on
     qc        "passed", or in what it is an outlier of this cohort; "" without imaging steps
-    covers    part of the brain, from 0 to 1, that was modelled; None where there is no volume
+    covers    part of the brain (of hearts, of the image), 0 to 1, that was modelled; None of pictures
     values    name -> number: volumes in ml, scores
     numbers   "<step>/<name>" -> number, of the imaging steps
     inputs    image -> SHA-256
@@ -37,7 +37,7 @@ class Row:
 
 def judge(rows: Iterable[Row], imaging: Mapping | None) -> None:
     """Set `qc` of who did not fail: against the rest of this cohort, by the gate of the training."""
-    if imaging is None:
+    if imaging is None or "steps" not in imaging:
         return
     done = {row.name: row for row in rows if not row.problem}
     params = gate.Params.model_validate(imaging["steps"]["gate"]["params"])
