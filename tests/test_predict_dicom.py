@@ -12,7 +12,8 @@ from test_predict_heads import rows
 from tiny_models import export_of_volumes, know_the_fits
 
 from latent_anatomy.imaging import itk, volume
-from latent_anatomy.prediction import dicom
+from latent_anatomy.prediction import dicom, predict
+from latent_anatomy.prediction.given import Given
 from latent_anatomy.prediction.predict import run
 
 PATIENT = "Mustermann^Erika"
@@ -142,6 +143,18 @@ def test_a_series_that_is_not_whole_is_a_line_without_a_word_of_whose_it_is(
     assert row["status"] == "failed" and row["reason"].startswith("expected ")
     said = told(tmp_path / "out") + "".join(capsys.readouterr()).lower()
     assert not [word for word in WORDS if word in said]
+
+
+def test_what_a_library_says_of_a_series_is_not_told(patient, tmp_path):
+    """Neither where the volume is read, nor where somebody's failing becomes a line."""
+    broken(patient, tmp_path / "Mustermann", "half")
+    files = tuple(sorted((tmp_path / "Mustermann").iterdir()))
+    with pytest.raises(ValueError, match="expected files that can be read") as told_of:
+        dicom.volume_of(files)
+    assert "Mustermann" not in str(told_of.value)
+    one, error = Given("sub-001", "dicom"), RuntimeError("reading /data/Mustermann/IM1, Erika")
+    assert predict._reason(error, one, tmp_path, Path("elsewhere")) == "RuntimeError"
+    assert "IM1" in predict._reason(error, Given("sub-001", "nifti"), tmp_path, Path("elsewhere"))
 
 
 @pytest.mark.parametrize(
