@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, hashes
 from PIL import Image
 from test_predict_heads import rows
@@ -14,6 +15,7 @@ from tiny_models import export, export_of_volumes, write_png
 from tiny_runs import PICTURES, pictures, trained_on_pictures
 
 from latent_anatomy.cli import main as cli
+from latent_anatomy.methods import registry as methods
 from latent_anatomy.prediction.predict import run
 from latent_anatomy.training.method import Shape
 
@@ -65,6 +67,17 @@ def test_reconstructions_and_colour(tmp_path):
     assert run(model, tmp_path / "png", tmp_path / "out", "cpu") == 1
     assert np.load(tmp_path / "out/sub-001/sub-001_desc-reconstruction_map.npy").shape == (3, 28, 28)
     assert "expected images of 3 x 28 x 28" in rows(tmp_path / "out")["sub-002"]["reason"]
+
+
+@pytest.mark.parametrize(("method", "capability"), [("autoencoder", "reconstruct"), ("unet", "segment")])
+def test_what_a_model_cannot_have_meant_is_no_map(tmp_path, monkeypatch, method, capability):
+    small = {"width": 2} | ({"epochs": 1, "latent": 2} if method == "autoencoder" else {"depth": 2})
+    model = export(tmp_path / "m.safetensors", method, Shape(1, 28, 28, 2, 1, ("lung",)), small)
+    source, module = folder_of(tmp_path / "png", 1), methods.load(method).Method
+    assert run(model, source, tmp_path / "sound", "cpu") == 0
+    monkeypatch.setattr(module, capability, lambda self, images: images * torch.nan)
+    assert run(model, source, tmp_path / "out", "cpu") == 1
+    assert "784 of 784 values that are not" in rows(tmp_path / "out")["sub-001"]["reason"]
 
 
 def test_pictures_that_are_none_are_lines(intensity, tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from latent_anatomy.evaluation.common import infer
 from latent_anatomy.evaluation.lesion_maps import OWN, answer
@@ -74,16 +75,26 @@ def ask(
     if rebuilt is None and hasattr(method, "reconstruct"):
         rebuilt = infer(method.reconstruct, held)
     if rebuilt is not None:
+        _check(rebuilt, "finite reconstructions", rebuilt.isfinite())
         maps[RECONSTRUCTION] = rebuilt.float().cpu().numpy()
     masks = {}
     for name, rule in model.document["thresholds"].items() if ANOMALY in maps else ():
         masks[camel(name)] = thresholds.above(rule, maps[ANOMALY], region, position)
     structures = {}
     if hasattr(method, "segment"):
-        planes = dice.hard(infer(method.segment, held)).cpu().numpy() > 0.5
+        soft = infer(method.segment, held)
+        _check(soft, "probabilities from 0 to 1", (soft >= 0) & (soft <= 1))  # NaN fails this too
+        planes = dice.hard(soft).cpu().numpy() > 0.5
         named = zip(model.shape.structures, planes.swapaxes(0, 1), strict=True)
         structures = {camel(name): plane for name, plane in named}
     return Answer(maps, masks, structures)
+
+
+def _check(answer: Tensor, expected: str, good: Tensor) -> None:
+    """ValueError for an answer that is not wholly `good`: what is not finite would look like not modelled."""
+    if not good.all():
+        found = f"{int((~good).sum())} of {answer.numel()} values that are not"
+        raise ValueError(f"expected {expected}, found {found}: look at how the training ended")
 
 
 def camel(name: str) -> str:
