@@ -1,6 +1,7 @@
 """DICOM series: read as they lie, and nothing of what a header says of a person in any file or word."""
 
 import gzip
+import locale
 from pathlib import Path
 
 import nibabel
@@ -44,6 +45,7 @@ def write_series(folder: Path, path: Path, kind: str, **more: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     writer = SimpleITK.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
+    letters = locale.setlocale(locale.LC_CTYPE)
     own = {"0008|0060": "MR", "0008|103e": CALLED[kind], "0020|000e": SERIES[kind]} | more
     for index in range(image.GetDepth()):
         plane = image[:, :, index]
@@ -63,6 +65,7 @@ def write_series(folder: Path, path: Path, kind: str, **more: str) -> None:
         writer.SetFileName(str(folder / f"IM{(index * 37) % 101:04}"))
         writer.SetImageIO("GDCMImageIO")
         writer.Execute(plane)
+    locale.setlocale(locale.LC_CTYPE, letters)  # which the writer leaves at that of C, for all tests to come
 
 
 @pytest.fixture(scope="module")
