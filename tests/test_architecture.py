@@ -20,7 +20,7 @@ FLOORS = (
     ("methods", "evaluation"),
     ("pipeline",),
     ("jobs", "ledger"),
-    ("audit", "determinism", "benchmarks", "reports"),
+    ("audit", "determinism", "benchmarks", "reports", "prediction"),
     ("versions",),
     ("cli",),
     ("__main__",),

@@ -203,3 +203,15 @@ def test_a_notebook_that_is_none(told, tmp_path, monkeypatch, text):
     words = ("--params", "job.json", "--notebook", "x.ipynb", "--parameters", "{}", "--out", "r.html")
     [line] = told("report", *words)
     assert line.startswith("x.ipynb: expected a notebook (.ipynb), found ")
+
+
+def test_a_model_that_is_no_file_of_ours_is_one_line(told, tmp_path):
+    for name, content, said in (
+        ("m.pt", b"x", "expected one of .h5, .safetensors"),
+        ("m.safetensors", b"no weights", "expected a whole artefact with its passport, found a damaged one"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        [line] = told("predict", tmp_path / name, tmp_path, "--out", tmp_path / "out")
+        assert said in line
+    [line] = told("predict", tmp_path, tmp_path, "--out", tmp_path / "out")
+    assert "expected an exported file, or models/<study>/<dataset>/<run>/<replicate>, found another" in line

@@ -13,6 +13,7 @@ from latent_anatomy.cli.audit import audit
 from latent_anatomy.cli.bench import bench
 from latent_anatomy.cli.data import Params, fetch, phantom, pool, slice_
 from latent_anatomy.cli.imaging import image
+from latent_anatomy.cli.predict import export, predict
 from latent_anatomy.cli.sync import sync
 from latent_anatomy.provenance import threads
 
@@ -33,6 +34,8 @@ app.command()(fetch)
 app.command()(phantom)
 app.command("slice")(slice_)
 app.command()(pool)
+app.command()(export)
+app.command()(predict)
 
 
 @app.callback()
