@@ -13,6 +13,7 @@ from latent_anatomy.cli.audit import audit
 from latent_anatomy.cli.bench import bench
 from latent_anatomy.cli.data import Params, fetch, phantom, pool, slice_
 from latent_anatomy.cli.imaging import image
+from latent_anatomy.cli.look import check, list_, version
 from latent_anatomy.cli.sync import sync
 from latent_anatomy.provenance import threads
 
@@ -29,6 +30,8 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>.")]
 
 
 app.command()(audit)
+app.command("list")(list_)
+app.command()(check)
 app.command()(fetch)
 app.command()(phantom)
 app.command("slice")(slice_)
@@ -36,7 +39,10 @@ app.command()(pool)
 
 
 @app.callback()
-def one_thread(context: typer.Context) -> None:
+def one_thread(
+    context: typer.Context,
+    _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Say it.")] = False,
+) -> None:
     """The verbs of Latent Anatomy."""
     if context.invoked_subcommand != "bench":  # which measures what a machine can do
         threads.one()
