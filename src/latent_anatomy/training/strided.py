@@ -8,6 +8,8 @@ from latent_anatomy.training.method import MethodParams, Schedules, Shape
 from latent_anatomy.training.optimisers import Adam
 from latent_anatomy.training.schedules import Cyclic
 
+SIZE = 28  # pixels a side of the images that the four halvings bring down to one
+
 
 class StridedParams(MethodParams):
     """Parameters of both; the defaults are those of the released configuration."""
@@ -22,7 +24,10 @@ class StridedParams(MethodParams):
     cycle: Cyclic = Field(Cyclic(), description="Cyclic learning rate.")
 
     def encoder(self, shape: Shape) -> Encoder:
-        """Of images (N, C, 28, 28) to an embedding (N, latent)."""
+        """Of images (N, C, 28, 28) to an embedding (N, latent); ValueError for another size."""
+        if (shape.height, shape.width) != (SIZE, SIZE):
+            found = f"{shape.height}x{shape.width}"
+            raise ValueError(f"expected images of {SIZE}x{SIZE} pixels, found {found}: choose other data")
         return Encoder(shape.channels, latent=self.latent, width=self.width, slope=self.slope)
 
     def decoder(self, shape: Shape, embeddings: int = 1) -> Decoder:
