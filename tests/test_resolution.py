@@ -298,7 +298,7 @@ def test_weights_that_a_protocol_needs_are_inputs_of_the_evaluation_alone():
 def test_every_collection_has_a_report_of_every_study_and_of_the_volumes():
     for data in CONTENT["collections"]:
         reports = {name for name in resolved(data=data) if name.startswith("report/")}
-        assert reports == {"report/qc", *(f"report/{study}" for study in CONTENT["studies"])}
+        assert reports == {"report/qc", "report/index", *(f"report/{study}" for study in CONTENT["studies"])}
 
 
 def test_another_data_set_changes_no_source_of_a_step(monkeypatch):

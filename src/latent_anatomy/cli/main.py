@@ -131,6 +131,21 @@ def report(
 
 
 @app.command()
+def index(
+    params: Params,
+    out: Annotated[Path, typer.Option(help="Page to write, HTML.")],
+    ledger: Annotated[list[Path] | None, typer.Option(help="A ledger, CSV; once for each.")] = None,
+    papers: Annotated[list[Path] | None, typer.Option(help="What was printed, YAML; once for each.")] = None,
+    qc: Annotated[list[Path] | None, typer.Option(help="A table of the gate, CSV; once for each.")] = None,
+    report: Annotated[list[Path] | None, typer.Option(help="A report beside it; once for each.")] = None,
+) -> None:
+    """Write the page that leads to all reports."""
+    from latent_anatomy.reports.index import write
+
+    write(params, ledger or [], papers or [], qc or [], report or [], out)
+
+
+@app.command()
 def passport(file: Annotated[Path, typer.Argument(help="HDF5, safetensors, JSON, HTML or PNG.")]) -> None:
     """Print an artefact's passport, if it is that of this very file: a picture saved from a report, too."""
     from latent_anatomy.provenance import formats
