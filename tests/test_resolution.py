@@ -301,6 +301,13 @@ def test_every_collection_has_a_report_of_every_study_and_of_the_volumes():
         assert reports == {"report/qc", "report/index", *(f"report/{study}" for study in CONTENT["studies"])}
 
 
+@pytest.mark.parametrize("name", ["qc", "index"])
+def test_a_study_cannot_take_the_place_of_a_page_of_all(name):
+    content = CONTENT | {"studies": CONTENT["studies"] | {name: CONTENT["studies"]["baur"]}}
+    with pytest.raises(params.ParamsError, match=f"studies: expected no study '{name}'"):
+        resolve.resolve(params.validate(content))
+
+
 def test_another_data_set_changes_no_source_of_a_step(monkeypatch):
     """The sources of a job are those of its own data set alone."""
     from latent_anatomy.provenance.sources import Sources, running_sources

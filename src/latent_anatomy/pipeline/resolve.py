@@ -12,7 +12,7 @@ from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.evaluation import registry as protocols
 from latent_anatomy.pipeline import evaluation_jobs, imaging_steps, reports
 from latent_anatomy.pipeline.layout import INDEX
-from latent_anatomy.pipeline.params import Params, Study
+from latent_anatomy.pipeline.params import Params, ParamsError, Study
 from latent_anatomy.pipeline.selection import Chosen
 from latent_anatomy.pipeline.training_jobs import deterministic, training
 from latent_anatomy.provenance.sources import source_digest
@@ -50,7 +50,13 @@ def resolve(params: Params) -> dict[str, dict]:
             jobs[f"ledger/{name}"] = _with_source({"job": "ledger", "study": name})
         jobs[f"report/{name}"] = _report(params, name, study, chosen)
     qc = {"job": "report", "study": "qc", "data": params.data, "datasets": params.collection.volumes}
-    return jobs | {"report/qc": _with_source(qc), f"report/{INDEX}": _with_source(_index(params, jobs))}
+    pages = {"report/qc": _with_source(qc), f"report/{INDEX}": _with_source(_index(params, jobs))}
+    if taken := sorted(pages.keys() & jobs.keys()):
+        name = taken[0].removeprefix("report/")
+        raise ParamsError(
+            f"params.yaml: studies: expected no study {name!r}, whose report has another: rename it"
+        )
+    return jobs | pages
 
 
 def _modules_of(job: dict) -> tuple[str, ...]:
