@@ -2,7 +2,7 @@ PYTHON ?= python3
 CORES ?= all
 WITH_ENVIRONMENT := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: run test lint environment
+.PHONY: run test lint docs environment
 
 run: environment
 	$(WITH_ENVIRONMENT) snakemake --cores $(CORES) --resources gpu=1
@@ -15,6 +15,9 @@ lint: environment
 	$(WITH_ENVIRONMENT) ruff format --check
 	$(WITH_ENVIRONMENT) snakefmt --check Snakefile workflow
 	$(WITH_ENVIRONMENT) snakemake --lint
+
+docs: environment
+	$(WITH_ENVIRONMENT) mkdocs build
 
 environment: .venv/complete
 

@@ -32,6 +32,7 @@ rule all:
         "results/ledger.csv",
         "results/ledger-phantom.csv",
         expand("reports/{study}.html", study=REPORTS),
+        "reports/index.html",
 
 
 include: "workflow/rules/fetch.smk"

@@ -228,5 +228,5 @@ def test_channels_last_in_memory_change_no_more_than_the_last_bits(name):
 @pytest.mark.parametrize("side", [8, 27, 64])
 def test_networks_that_are_made_for_28_pixels_take_no_others(name, side):
     module = methods.load(name)
-    with pytest.raises(ValueError, match=f"expected images of 28x28, found {side}x{side}: resize"):
+    with pytest.raises(ValueError, match=f"expected images of 28x28 pixels, found {side}x{side}: choose"):
         module.Method(module.Params(), Shape(channels=1, height=side, width=side, classes=2))

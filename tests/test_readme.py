@@ -17,6 +17,7 @@ from dvc.cli import parse_args
 from typer.main import get_command
 
 from latent_anatomy.cli.main import app
+from latent_anatomy.pipeline import params
 
 PAGES = ("README.md", "docs/workflow.md")
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -62,7 +63,8 @@ def test_a_printed_command_is_one_of_snakemake_for_a_collection_and_targets_that
     _, arguments = snakemake.cli.parse_args(shlex.split(line)[1:])
     assert set(arguments.targets) <= {"all"} and arguments.cores in (8, None)
     config = dict(each.split("=") for each in arguments.config or ())
-    assert config.keys() <= {"data"} and set(config.values()) <= PARAMS["collections"].keys()
+    assert config.keys() <= {"data", "runs", "protocols"}
+    assert params.validate(PARAMS | config).data == config.get("data", PARAMS["data"])
 
 
 @pytest.mark.parametrize("line", of_tool("latent-anatomy"))

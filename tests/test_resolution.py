@@ -298,7 +298,14 @@ def test_weights_that_a_protocol_needs_are_inputs_of_the_evaluation_alone():
 def test_every_collection_has_a_report_of_every_study_and_of_the_volumes():
     for data in CONTENT["collections"]:
         reports = {name for name in resolved(data=data) if name.startswith("report/")}
-        assert reports == {"report/qc", *(f"report/{study}" for study in CONTENT["studies"])}
+        assert reports == {"report/qc", "report/index", *(f"report/{study}" for study in CONTENT["studies"])}
+
+
+@pytest.mark.parametrize("name", ["qc", "index"])
+def test_a_study_cannot_take_the_place_of_a_page_of_all(name):
+    content = CONTENT | {"studies": CONTENT["studies"] | {name: CONTENT["studies"]["baur"]}}
+    with pytest.raises(params.ParamsError, match=f"studies: expected no study '{name}'"):
+        resolve.resolve(params.validate(content))
 
 
 def test_another_data_set_changes_no_source_of_a_step(monkeypatch):

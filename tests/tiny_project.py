@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -21,6 +22,7 @@ SEEDS = (1, 2)
 STUDIES = ("unoranic", "baur", "sdnet", "ra", "rotation")
 LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")
 LOCK = "requirements.lock"
+PAGE = Path("reports/index.html")
 
 
 def finish(
@@ -91,6 +93,7 @@ def run_all() -> None:
             fetch(Download.of_job(job), DATA / path.stem, mirror_folder())
     report_all(LEDGERS[1], train_and_evaluate())
     report("qc", {})
+    index()
 
 
 def train_and_evaluate() -> list:
@@ -157,6 +160,16 @@ def report(study: str, given: dict) -> None:
     report.html = stand_in
     job, notebook = Path(f".params/report/{study}.json"), Path(reports.notebook(study, Path()))
     report.run(job, notebook, json.dumps(given), Path(f"reports/{study}.html"))
+
+
+def index(tables: Sequence[str] = ()) -> None:
+    """The page that leads to the reports that are there, with the ledgers and these tables of the gate."""
+    from latent_anatomy.reports import index
+
+    papers = [Path(f"papers/{study}.yaml") for study in STUDIES]
+    reports = sorted(Path("reports").glob("*.html"))
+    ledgers = list(map(Path, LEDGERS))
+    index.write(Path(".params/report/index.json"), ledgers, papers, list(map(Path, tables)), reports, PAGE)
 
 
 def stand_in(notebook: Path, parameters: str) -> str:

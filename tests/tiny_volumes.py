@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from tiny_project import LEDGERS, ROOT, STUDIES, report, report_all, train_and_evaluate
+from tiny_project import LEDGERS, ROOT, STUDIES, index, report, report_all, train_and_evaluate
 
 DATASET, OTHER = "bids-tiny", "bids-other"
 SPLITS = {
@@ -133,10 +133,9 @@ def run_all() -> None:
         prepare(dataset, failing)
     report_all(LEDGERS[0], train_and_evaluate())
     pictures = sorted(path.as_posix() for path in Path("data/interim").glob("*/*/*/picture.png"))
-    report(
-        "qc",
-        {"qc_files": [f"results/imaging/{name}/qc.csv" for name in SPLITS], "picture_files": pictures},
-    )
+    tables = [f"results/imaging/{name}/qc.csv" for name in SPLITS]
+    report("qc", {"qc_files": tables, "picture_files": pictures})
+    index(tables)
 
 
 if __name__ == "__main__":

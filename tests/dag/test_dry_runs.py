@@ -16,7 +16,7 @@ STUDIES, COLLECTIONS = PARAMS["studies"], PARAMS["collections"]
 REAL = COLLECTIONS["real"]["images"]
 OWN = ("acdc", "mmwhs", "fastmri", "graz", "radiography")  # whose files only a mirror folder can tell
 BRAIN = "phantom-brain"
-END = {("ledger",), *(("report", study) for study in STUDIES), ("all",)}
+END = {("ledger",), *(("report", study) for study in STUDIES), ("index",), ("all",)}
 
 
 def stood_on(run: str) -> list[str]:

@@ -20,7 +20,7 @@ from latent_anatomy.versions import plan, stages
 DATASET, RUNS, BRAIN, MODEL = "phantom-breastmnist", ("unoranic", "ae"), "phantom-brain", "intensity"
 AE = f"unoranic/{DATASET}/ae/seed-1"
 HEARTS, SWEPT = "phantom-acdc", {"splits": ["fold"], "folds": [0], "labelled": [25], "runs": ["unet"]}
-REPORTS = {f"report/{study}" for study in ("unoranic", "baur", "sdnet", "ra", "rotation")}
+REPORTS = {f"report/{study}" for study in ("unoranic", "baur", "sdnet", "ra", "rotation", "index")}
 AFTER_AE = {f"train/{AE}", f"evaluate/{AE}", f"paired-tests/unoranic/{DATASET}", "ledger", *REPORTS}
 AFTER_IMAGING = {
     f"imaging/{BRAIN}",

@@ -54,6 +54,31 @@ rule report:
         REPORT
 
 
+rule index:
+    input:
+        papers=list(PAPERS.values()),
+        ledgers=["results/ledger.csv", "results/ledger-phantom.csv"] if PAPERS else [],
+        tables=expand("results/imaging/{dataset}/qc.csv", dataset=[each.name for each in VOLUMES]),
+        reports=expand("reports/{study}.html", study=reports.shown(PARAMS)),
+        params=".params/report/index.json",
+    output:
+        "reports/index.html",
+    log:
+        "logs/report/index.log",
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        job=job(".params/report/index.json"),
+        ledgers=lambda wildcards, input: option("ledger", input.ledgers),
+        papers=lambda wildcards, input: option("papers", input.papers),
+        tables=lambda wildcards, input: option("qc", input.tables),
+        reports=lambda wildcards, input: option("report", input.reports),
+    shell:
+        "latent-anatomy index --params {params.job:q} {params.ledgers:q} {params.papers:q} {params.tables:q}"
+        " {params.reports:q} --out {output:q} 2>&1 | tee {log:q} >&2"
+
+
 rule qc_report:
     input:
         notebook="notebooks/qc.ipynb",

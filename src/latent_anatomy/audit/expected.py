@@ -161,5 +161,6 @@ def _differences(made: dict, job: dict, prefix: str = "") -> Iterator[tuple[str,
 
 
 def _fewer(made: dict, key: str, one: object, other: object) -> bool:
-    """Whether a report is of fewer data sets, because the others could not be had when it was made."""
-    return made.get("job") == "report" and key == "datasets" and set(one) <= set(other)
+    """Whether a report is of less, because the rest could not be had, or was not there, when it was made."""
+    lists = ("datasets", "compared", "results")
+    return made.get("job") == "report" and key in lists and set(one) <= set(other)

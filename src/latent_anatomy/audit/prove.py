@@ -89,7 +89,7 @@ def audit(
     files, jobs = Files(root), Jobs(root)
     walk, books = Walk(Checks(files, jobs), say), Ledgers(files, jobs)
     rows = choose(books.rows(), words)
-    for study in (*jobs.params.studies, "qc"):
+    for study in (*jobs.params.studies, "qc", layout.INDEX):
         walk.down(layout.report(study))
     walk.links |= {link.path: [link] for link in (*books.check(), *replicates.check(jobs))}
     numbers = []

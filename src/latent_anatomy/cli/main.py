@@ -13,6 +13,7 @@ from latent_anatomy.cli.audit import audit
 from latent_anatomy.cli.bench import bench
 from latent_anatomy.cli.data import Params, fetch, phantom, pool, slice_
 from latent_anatomy.cli.imaging import image
+from latent_anatomy.cli.look import check, list_, version
 from latent_anatomy.cli.predict import export, predict
 from latent_anatomy.cli.sync import sync
 from latent_anatomy.provenance import threads
@@ -30,6 +31,8 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>.")]
 
 
 app.command()(audit)
+app.command("list")(list_)
+app.command()(check)
 app.command()(fetch)
 app.command()(phantom)
 app.command("slice")(slice_)
@@ -39,7 +42,10 @@ app.command()(predict)
 
 
 @app.callback()
-def one_thread(context: typer.Context) -> None:
+def one_thread(
+    context: typer.Context,
+    _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Say it.")] = False,
+) -> None:
     """The verbs of Latent Anatomy."""
     if context.invoked_subcommand != "bench":  # which measures what a machine can do
         threads.one()
@@ -125,6 +131,21 @@ def report(
     from latent_anatomy.jobs.report import run
 
     run(params, notebook, parameters, out)
+
+
+@app.command()
+def index(
+    params: Params,
+    out: Annotated[Path, typer.Option(help="Page to write, HTML.")],
+    ledger: Annotated[list[Path] | None, typer.Option(help="A ledger, CSV; once for each.")] = None,
+    papers: Annotated[list[Path] | None, typer.Option(help="What was printed, YAML; once for each.")] = None,
+    qc: Annotated[list[Path] | None, typer.Option(help="A table of the gate, CSV; once for each.")] = None,
+    report: Annotated[list[Path] | None, typer.Option(help="A report beside it; once for each.")] = None,
+) -> None:
+    """Write the page that leads to all reports."""
+    from latent_anatomy.reports.index import write
+
+    write(params, ledger or [], papers or [], qc or [], report or [], out)
 
 
 @app.command()

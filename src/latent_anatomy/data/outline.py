@@ -1,4 +1,4 @@
-"""What a data set is known to have before any of it is read: which splits, and which masks.
+"""What a data set is known to have before any of it is read: which splits, masks and size.
 
 Volumes tell it by their subjects. Images may say it in `has`, an `Outline`, a field or property of the data
 set, where they know it without reading a pixel; of those that do not, only the files can tell.
@@ -14,10 +14,11 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Outline:
-    """Names of splits and of masks."""
+    """Names of splits and of masks; pixels a side of square images, None where only the files can tell."""
 
     splits: frozenset[str]
     masks: frozenset[str]
+    size: int | None = None
 
 
 def of_three_splits(*masks: str) -> Outline:
@@ -34,6 +35,7 @@ def together(members: Collection[Outline]) -> Outline:
     return Outline(
         frozenset().union(*(each.splits for each in members)),
         frozenset.intersection(*(each.masks for each in members)),
+        next(iter(sizes)) if len(sizes := {each.size for each in members}) == 1 else None,
     )
 
 

@@ -15,9 +15,11 @@ shows are refused (see `bids_entities`).
 import csv
 import io
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from latent_anatomy.data import supplied  # and not the package, which has all data sets
 from latent_anatomy.data.dataset import RawFile, Subject, Volumes, linked_to_nothing
@@ -28,6 +30,9 @@ from latent_anatomy.datasets.bids_names import IMAGE, MASK, PLACES, SUFFIXES, pa
 NAME = re.compile(r"bids-(?!.*__)[A-Za-z0-9][A-Za-z0-9_-]*")  # "__" is between the members of a pool
 TABLE = "participants.tsv"
 LEFT_OUT = "n/a"
+
+Value = TypeVar("Value")
+FilesOf = dict[str, dict[str | None, str]]  # subject -> kind (of a mask: None) -> file
 
 
 @dataclass(frozen=True)
@@ -85,38 +90,72 @@ class Bids(Volumes):
         folder = supplied.folder_of(self.name)
         if folder is None:
             return ()
-        split = _splits(folder, self._sums)
-        images, masks = (
-            _files_by_subject(IMAGE, self._sums, folder),
-            _files_by_subject(MASK, self._sums, folder),
+        found = survey(folder, self._sums)
+        if found.faults:
+            raise found.faults[0]
+        return found.subjects
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the names of a folder's files and its table tell: subjects, or each reason why it has none."""
+
+    subjects: tuple[Subject, ...]
+    faults: tuple[ValueError, ...]
+
+
+def survey(folder: Path, sums: Mapping[str, str | None]) -> Survey:
+    """Of the files `sums` below `folder`, name -> SHA-256 (None: nobody vouches yet); no image is read."""
+    faults: list[ValueError] = []
+
+    def tried(step: Callable[..., Value], *given: object) -> Value | None:
+        try:
+            return step(*given)
+        except ValueError as error:
+            faults.append(error)
+            return None
+
+    split = tried(_splits, folder, sums)
+    images, masks = (tried(_files_by_subject, pattern, sums, folder) for pattern in (IMAGE, MASK))
+    if None not in (split, images):
+        tried(_same_images, folder, split, images)
+    if None not in (images, masks):
+        tried(_no_stray_masks, folder, images, masks)
+    if faults:  # which the rest presupposes away
+        return Survey((), tuple(faults))
+    images, masks = (
+        {name: own for name, own in each.items() if split.get(_participant(name)) != LEFT_OUT}
+        for each in (images, masks)
+    )
+    tried(bids_entities.check, folder, images, masks)
+    subjects = () if faults else tried(_subjects, split, images, masks)
+    return Survey(subjects or (), tuple(faults))
+
+
+def _subjects(split: dict[str, str], images: FilesOf, masks: FilesOf) -> tuple[Subject, ...]:
+    return tuple(
+        Subject(
+            name=name,
+            images={SUFFIXES[kind]: file for kind, file in sorted(own.items())},
+            masks={"lesion": masks[name][None]} if name in masks else {},
+            split=split[_participant(name)],
         )
-        _same_images(folder, split, images)
-        if stray := sorted(masks.keys() - images.keys()):
-            remedy = "name the mask after the participant and session of its image"
-            raise defect(folder, "lesion masks of subjects with images", f"one of {stray[0]}", remedy)
-        images, masks = (
-            {name: own for name, own in each.items() if split[_participant(name)] != LEFT_OUT}
-            for each in (images, masks)
-        )
-        bids_entities.check(folder, images, masks)
-        return tuple(
-            Subject(
-                name=name,
-                images={SUFFIXES[kind]: file for kind, file in sorted(own.items())},
-                masks={"lesion": masks[name][None]} if name in masks else {},
-                split=split[_participant(name)],
-            )
-            for name, own in sorted(images.items())
-        )
+        for name, own in sorted(images.items())
+    )
+
+
+def _no_stray_masks(folder: Path, images: FilesOf, masks: FilesOf) -> None:
+    if stray := sorted(masks.keys() - images.keys()):
+        remedy = "name the mask after the participant and session of its image"
+        raise defect(folder, "lesion masks of subjects with images", f"one of {stray[0]}", remedy)
 
 
 def _participant(subject: str) -> str:
     return subject.split("_")[0]
 
 
-def _files_by_subject(pattern: re.Pattern, names: dict[str, str], folder: Path) -> dict[str, dict[str, str]]:
-    """Subject -> kind (of a mask: None) -> file."""
-    images: dict[str, dict[str, str]] = {}
+def _files_by_subject(pattern: re.Pattern, names: Mapping[str, str | None], folder: Path) -> FilesOf:
+    images: FilesOf = {}
     for name in sorted(names):
         match = pattern.fullmatch(name)
         if match is None:
@@ -133,7 +172,7 @@ def _files_by_subject(pattern: re.Pattern, names: dict[str, str], folder: Path) 
     return images
 
 
-def _same_images(folder: Path, split: dict[str, str], images: dict[str, dict[str, str]]) -> None:
+def _same_images(folder: Path, split: dict[str, str], images: FilesOf) -> None:
     """ValueError, with who lacks what, unless all have the same images and a line in the table."""
     used = {name: own for name, own in images.items() if split.get(_participant(name)) != LEFT_OUT}
     used |= {
@@ -154,7 +193,7 @@ def _same_images(folder: Path, split: dict[str, str], images: dict[str, dict[str
         raise defect(folder, expected, "; ".join(lacks) or "no subject", remedy)
 
 
-def _splits(folder: Path, sums: dict[str, str]) -> dict[str, str]:
+def _splits(folder: Path, sums: Mapping[str, str | None]) -> dict[str, str]:
     """Participant -> split, of the checksummed participants.tsv."""
     path = folder / TABLE
     remedy = f"add a column split with {', '.join(SPLITS)} or {LEFT_OUT} for every participant_id"

@@ -1,16 +1,16 @@
-"""Five sets of MedMNIST v2, 28 x 28 pixels, and two copies that differ from their publisher's files.
+"""Five sets of MedMNIST v2, at four sizes, and two copies that differ from their publisher's files.
 
 Source: Yang et al., "MedMNIST v2", Scientific Data 10:41 (2023), doi.org/10.5281/zenodo.10519652. Addresses,
 sizes, tasks, class names and licences are those of the installed `medmnist` package, MD5 sums are `MD5`.
 
-Raw layout of each `.npz`: `{train,val,test}_images` uint8 (n, 28, 28) grey or (n, 28, 28, 3) colour, and
-`{train,val,test}_labels` uint8 (n, 1). The official splits are kept. MedMNIST publishes no patient
-identifiers, so every image counts as a subject of its own: whether two splits share a patient cannot be
-checked.
+Raw layout of each `.npz`: `{train,val,test}_images` uint8 (n, size, size) grey or (n, size, size, 3) colour,
+and `{train,val,test}_labels` uint8 (n, 1). `bloodmnist.npz` has 28 x 28 pixels, `bloodmnist_64.npz` and so on
+64, 128 and 224; papers here print numbers of 28 alone. The official splits are kept. MedMNIST publishes no
+patient identifiers, so every image is a subject: whether two splits share a patient cannot be checked.
 """
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,17 +18,33 @@ from pathlib import Path
 import numpy as np
 
 from latent_anatomy.data.dataset import Dataset, RawFile
-from latent_anatomy.data.outline import SPLITS, of_three_splits
+from latent_anatomy.data.outline import SPLITS, Outline, of_three_splits
 from latent_anatomy.data.slices import Slices, defect
 from latent_anatomy.provenance.unpacking import read_npz as read_npz_arrays
 
 SIZE = 28
+SIZES = (SIZE, 64, 128, 224)
 MD5 = {  # the publisher's, as on 10.5281/zenodo.10519652; the package that also has them can be edited
     "bloodmnist": "7053d0359d879ad8a5505303e11de1dc",
+    "bloodmnist_64": "2b94928a2ae4916078ca51e05b6b800b",
+    "bloodmnist_128": "adace1e0ed228fccda1f39692059dd4c",
+    "bloodmnist_224": "b718ff6835fcbdb22ba9eacccd7b2601",
     "breastmnist": "750601b1f35ba3300ea97c75c52ff8f6",
+    "breastmnist_64": "742edef2a1fd1524b2efff4bd7ba9364",
+    "breastmnist_128": "363e4b3f8d712e9b5de15470a2aaadf1",
+    "breastmnist_224": "b56378a6eefa9fed602bb16d192d4c8b",
     "dermamnist": "0744692d530f8e62ec473284d019b0c7",
+    "dermamnist_64": "b70a2f5635c6199aeaa28c31d7202e1f",
+    "dermamnist_128": "2defd784463fa5243564e855ed717de1",
+    "dermamnist_224": "8974907d8e169bef5f5b96bc506ae45d",
     "pneumoniamnist": "28209eda62fecd6e6a2d98b1501bb15f",
+    "pneumoniamnist_64": "8f4eceb4ccffa70c672198ea285246c6",
+    "pneumoniamnist_128": "05b46931834c231683c68f40c47b2971",
+    "pneumoniamnist_224": "d6a3c71de1b945ea11211b03746c1fe1",
     "retinamnist": "bd4c0672f1bba3e3a89f0e4e876791e4",
+    "retinamnist_64": "afda852cc34dcda56f86ad2b2457dbcc",
+    "retinamnist_128": "e48e916a24454daf90583d4e6efb1a18",
+    "retinamnist_224": "eae7e3b6f3fcbda4ae613ebdcbe35348",
 }
 MODALITY = {
     "bloodmnist": "blood cell microscopy",
@@ -65,8 +81,17 @@ class OfMedMnist(Dataset):
     """What the publisher says of the set that is called `published` there."""
 
     published: str
+    size: int
     family = "medmnist"
-    has = of_three_splits()
+
+    @property
+    def has(self) -> Outline:
+        return replace(of_three_splits(), size=self.size)
+
+    @property
+    def at_size(self) -> str:
+        """What a note says of a size that is not that of the papers."""
+        return "" if self.size == SIZE else f" at {self.size} x {self.size} pixels"
 
     @property
     def channels(self) -> int:
@@ -90,10 +115,11 @@ class MedMnist(OfMedMnist):
     file: RawFile
     note: str = ""
     labels_shape: tuple[int, ...] = (1,)
+    size: int = SIZE
 
     @property
-    def stands_for(self) -> str:
-        return self.published
+    def stands_for(self) -> str | None:
+        return self.published if self.size == SIZE else None
 
     @property
     def licence(self) -> str:
@@ -112,7 +138,7 @@ class MedMnist(OfMedMnist):
         path = raw_dir / self.file.name
         arrays = read_npz(path, self.file)
         sizes = info(self.published)["n_samples"]
-        return from_arrays(arrays, path, self.name, self.published, sizes, self.labels_shape)
+        return from_arrays(arrays, path, self.name, self.published, sizes, self.size, self.labels_shape)
 
 
 def read_npz(path: Path, file: RawFile) -> dict[str, np.ndarray]:
@@ -129,11 +155,12 @@ def from_arrays(
     name: str,
     published: str,
     sizes: dict[str, int],
+    size: int = SIZE,
     labels_shape: tuple[int, ...] = (1,),
 ) -> Slices:
     """Check the raw arrays of `path` and put the splits one after the other.
 
-    `sizes` has the number of images in each split; `labels_shape` is the shape of one label. Raises
+    `sizes` has the images in each split, `size` is that of one, `labels_shape` the shape of one label. Raises
     ValueError for a missing or unknown key, another shape, type or size, NaN, or a label out of range.
     """
     remedy = "fetch the file again"
@@ -143,7 +170,7 @@ def from_arrays(
     colour = (3,) if info(published)["n_channels"] == 3 else ()
     classes = len(info(published)["label"])
     for split in SPLITS:
-        _expect(arrays, f"{split}_images", (sizes[split], SIZE, SIZE, *colour), path)
+        _expect(arrays, f"{split}_images", (sizes[split], size, size, *colour), path)
         _expect(arrays, f"{split}_labels", (sizes[split], *labels_shape), path)
         if arrays[f"{split}_labels"].max() >= classes:
             found = arrays[f"{split}_labels"].max()
@@ -172,18 +199,29 @@ def _expect(arrays: dict[str, np.ndarray], key: str, shape: tuple[int, ...], pat
         raise defect(f"{path}: {key}", f"uint8 {shape}", found, "fetch the file again")
 
 
-def _official(published: str) -> MedMnist:
+def file_name(published: str, size: int) -> str:
+    """What the publisher calls the file of a set at a size, less its ending.
+
+    >>> file_name("bloodmnist", 28), file_name("bloodmnist", 64)
+    ('bloodmnist', 'bloodmnist_64')
+    """
+    return published if size == SIZE else f"{published}_{size}"
+
+
+def _official(published: str, size: int) -> MedMnist:
     """Of the checksum that this repository pins; ValueError where the installed package has another."""
-    entry = info(published)
-    if entry["MD5"] != MD5[published]:
+    entry, name = info(published), file_name(published, size)
+    at = name.removeprefix(published)  # as in "url_64"
+    if entry[f"MD5{at}"] != MD5[name]:
         remedy = "install medmnist again; if its publisher has changed the file, it is another data set"
-        raise defect(f"the package medmnist: {published}", f"MD5 {MD5[published]}", entry["MD5"], remedy)
-    file = RawFile(f"{published}.npz", entry["url"], "md5", MD5[published])
-    return MedMnist(published, published, file)
+        raise defect(f"the package medmnist: {name}", f"MD5 {MD5[name]}", entry[f"MD5{at}"], remedy)
+    file = RawFile(f"{name}.npz", entry[f"url{at}"], "md5", MD5[name])
+    note = "" if size == SIZE else f"{size} x {size} pixels, where papers have {SIZE} x {SIZE}"
+    return MedMnist(name, published, file, note, size=size)
 
 
 DATASETS = (
-    *(_official(published) for published in MODALITY),
+    *(_official(published, size) for size in SIZES for published in MODALITY),
     MedMnist(
         "breastmnist-resaved",
         "breastmnist",

@@ -1,6 +1,7 @@
 """Execute a study's notebook, and put the passport into the report that comes out."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,11 @@ TO_HTML = (
     "--TagRemovePreprocessor.enabled=True",
     "--TagRemovePreprocessor.remove_cell_tags=injected-parameters",
     *("--HTMLExporter.require_js_url=", "--HTMLExporter.mathjax_url="),
+)
+
+WAY_BACK = (
+    '<nav aria-label="Reports" style="padding:10px 16px;font:15px system-ui,sans-serif">'
+    '<a href="index.html">All studies</a></nav>\n'
 )
 
 
@@ -51,7 +57,14 @@ def run(params: Path, notebook: Path, parameters: str, out: Path) -> None:
         for path in inputs.values():
             verify.proven(path)
         text = html(notebook, json.dumps(given, sort_keys=True))  # in the order that the passport keeps
+    text = with_way_back(text)
     write_text(out, formats.html_with_passport(text, sealed(proof, content=formats.of_html(text))))
+
+
+def with_way_back(text: str) -> str:
+    """The report with a link to the page of all reports at its head."""
+    head, body, rest = re.split(r"(<body[^>]*>)", text, maxsplit=1)
+    return f"{head}{body}{WAY_BACK}{rest}"
 
 
 def _check_notebook(notebook: Path) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from latent_anatomy.corruptions.augment import augment
 from latent_anatomy.training.method import Batch, Data, Shape, Update
-from latent_anatomy.training.strided import CyclicAdam, StridedParams
+from latent_anatomy.training.strided import SIZE, CyclicAdam, StridedParams
 
 
 class Params(StridedParams):
@@ -31,6 +31,7 @@ class Method(CyclicAdam, nn.Module):
     """Auto-encoder on 28x28 images: capabilities `reconstruct`, `encode`."""
 
     Params = Params
+    SIZE = SIZE
 
     def __init__(self, params: Params, shape: Shape):
         super().__init__()

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from latent_anatomy.corruptions.augment import augment
 from latent_anatomy.networks.batchnorm import counted
 from latent_anatomy.training.method import Batch, Data, Shape, Update
-from latent_anatomy.training.strided import CyclicAdam, StridedParams
+from latent_anatomy.training.strided import SIZE, CyclicAdam, StridedParams
 
 
 class Params(StridedParams):
@@ -49,6 +49,7 @@ class Method(CyclicAdam, nn.Module):
     """unORANIC on 28x28 images: capabilities `reconstruct`, `anatomy`, `encode`."""
 
     Params = Params
+    SIZE = SIZE
 
     def __init__(self, params: Params, shape: Shape):
         super().__init__()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.pipeline import layout, layout_of_volumes
-from latent_anatomy.pipeline.layout import LEDGER, PAIRED_TESTS, Artefact
+from latent_anatomy.pipeline.layout import INDEX, LEDGER, PAIRED_TESTS, Artefact
 
 
 def artefacts(jobs: dict[str, dict]) -> dict[str, Artefact]:
@@ -46,6 +46,10 @@ def artefacts(jobs: dict[str, dict]) -> dict[str, Artefact]:
             shown += [made[LEDGER]] if study in with_paper else []
             below = _of(made, "imaging/") if study == "qc" else shown
             made[name] = replace(layout.report(study), made_of=tuple(below))
+    index = layout.report(INDEX)
+    if index.job in made:
+        below = [*_of(made, LEDGER), *_of(made, "imaging/"), *_of(made, "report/")]
+        made[index.job] = replace(index, made_of=tuple(each for each in below if each.job != index.job))
     return made
 
 

@@ -78,6 +78,7 @@ def write(params: Params, folder: Path = FOLDER, alone: bool = True) -> None:
     records = {name: kept for name, kept in plans.read(folder).items() if name in params.collections}
     if not _holds(folder, records.get(params.data), basis):
         suitability.check_taught(params)
+        suitability.check_sizes(params)
         for line in suitability.unasked(params):
             print(line, file=sys.stderr)
         record.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ OUTPUTS = {"metrics": "metrics.json", "scores": "scores.npz", "arrays": "arrays.
 TABLES = "tables"  # folder beside them, with what the protocols made
 OLDER = {"roc": "roc.csv", "psnr": "psnr.csv"}  # outputs of evaluations without scores and tables
 LEDGER = "ledger"
+INDEX = "index"  # the page that leads to all reports
 LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")  # of real data, of phantoms
 NO_MORE: Mapping = MappingProxyType({})  # a job that says no more than its names do
 
@@ -172,7 +173,7 @@ def ledger(results: Iterable[Artefact]) -> Artefact:
 
 
 def report(study: str) -> Artefact:
-    """The report of a study, or of the imaging steps ("qc"); what it shows says its passport."""
+    """The report of a study, of imaging ("qc"), or of all ("index"); what it shows says its passport."""
     return Artefact(f"reports/{study}.html", f"report/{study}", {"job": "report", "study": study})
 
 

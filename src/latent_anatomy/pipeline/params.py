@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from latent_anatomy.methods import registry as methods
 from latent_anatomy.pipeline import bases
 from latent_anatomy.pipeline.agreement import among, check_chosen, check_kinds
-from latent_anatomy.pipeline.selection import Chosen, Collection, Name, Strict, Study
+from latent_anatomy.pipeline.narrowing import narrowed
+from latent_anatomy.pipeline.selection import Chosen, Collection, Name, Names, Strict, Study
 
 
 class ParamsError(ValueError):
@@ -51,9 +52,11 @@ def on_as_a_word(methods: Mapping[str, Mapping]) -> dict[str, dict]:
 
 
 class Params(Strict):
-    """The whole of params.yaml; `data` is the name of the chosen collection."""
+    """The whole of params.yaml; `data` is the chosen collection, `runs` and `protocols` a part of it."""
 
     data: str
+    runs: Names = None
+    protocols: Names = None
     training: Training
     imaging: Imaging = Imaging()
     methods: dict[Name, dict]
@@ -179,11 +182,18 @@ def _less(names: Iterable[str], missing: Iterable[str]) -> list[str]:
 
 
 def validate(content: Mapping) -> Params:
-    """Parameters from the mapping of params.yaml; ParamsError, one line per fault, names the key."""
+    """Parameters from the mapping of params.yaml, less what `narrowed` takes; ParamsError names the key."""
     try:
-        return Params.model_validate(dict(content))
+        whole = Params.model_validate(dict(content))
     except ValidationError as error:
         raise ParamsError(faults(error)) from error
+    chosen = whole.collections[whole.data]
+    try:
+        studies, collection = narrowed(whole.data, whole.studies, chosen, whole.runs, whole.protocols)
+    except ValueError as error:
+        raise ParamsError(f"params.yaml: {error}") from error
+    collections = whole.collections | {whole.data: collection}
+    return whole.model_copy(update={"studies": studies, "collections": collections})
 
 
 def load(path: Path) -> Params:

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from latent_anatomy.data.slices import defect
+from latent_anatomy.pipeline.params import Params
 from latent_anatomy.provenance.sources import PACKAGE_ROOT, running_sources
 
 CHECKOUT = PACKAGE_ROOT.parents[1]
@@ -24,6 +25,11 @@ def paper(study: str, root: Path = CHECKOUT) -> str | None:
     """The path below `root` of what a study's paper prints; None for a study without a paper."""
     own = f"papers/{study}.yaml"
     return own if (root / own).is_file() else None
+
+
+def shown(params: Params) -> list[str]:
+    """The reports that the page of all leads to: of the studies that the collection makes, of its volumes."""
+    return [*params.chosen, *(["qc"] if params.collection.volumes else [])]
 
 
 def modules(path: str, root: Path = CHECKOUT) -> list[str]:

@@ -11,7 +11,8 @@ from latent_anatomy.data.pool import SEPARATOR
 from latent_anatomy.datasets import registry as datasets
 from latent_anatomy.evaluation import registry as protocols
 from latent_anatomy.pipeline import evaluation_jobs, imaging_steps, reports
-from latent_anatomy.pipeline.params import Params, Study
+from latent_anatomy.pipeline.layout import INDEX
+from latent_anatomy.pipeline.params import Params, ParamsError, Study
 from latent_anatomy.pipeline.selection import Chosen
 from latent_anatomy.pipeline.training_jobs import deterministic, training
 from latent_anatomy.provenance.sources import source_digest
@@ -49,7 +50,13 @@ def resolve(params: Params) -> dict[str, dict]:
             jobs[f"ledger/{name}"] = _with_source({"job": "ledger", "study": name})
         jobs[f"report/{name}"] = _report(params, name, study, chosen)
     qc = {"job": "report", "study": "qc", "data": params.data, "datasets": params.collection.volumes}
-    return jobs | {"report/qc": _with_source(qc)}
+    pages = {"report/qc": _with_source(qc), f"report/{INDEX}": _with_source(_index(params, jobs))}
+    if taken := sorted(pages.keys() & jobs.keys()):
+        name = taken[0].removeprefix("report/")
+        raise ParamsError(
+            f"params.yaml: studies: expected no study {name!r}, whose report has another: rename it"
+        )
+    return jobs | pages
 
 
 def _modules_of(job: dict) -> tuple[str, ...]:
@@ -73,6 +80,8 @@ def _modules_of(job: dict) -> tuple[str, ...]:
     if kind == "evaluate":
         asked = (f"evaluation.protocols.{name}" for name in job["evaluation"])
         return ("jobs.evaluate", *_methods_of(job), *asked)
+    if kind == "report" and job["study"] == INDEX:
+        return ("reports.index",)
     if kind == "report":
         shown = reports.modules(reports.notebook(job["study"]))
         return ("jobs.report", *(module.removeprefix(f"{PACKAGE}.") for module in shown))
@@ -145,6 +154,19 @@ def _paired_tests(params: Params, name: str, chosen: Chosen, dataset: str) -> di
         "without_randomness": [run for run in runs if deterministic(params, run)],
     }
     return _with_source(job)
+
+
+def _index(params: Params, jobs: dict[str, dict]) -> dict:
+    """The page of all reports: the runs of each study, and the results that this collection makes."""
+    kind = "evaluate/"
+    return {
+        "job": "report",
+        "study": INDEX,
+        "data": params.data,
+        "phantom": datasets.find(params.collection.datasets[0]).phantom,
+        "compared": [f"{name}/{run}" for name in params.studies for run in params.studies[name].runs],
+        "results": [name.removeprefix(kind) for name in jobs if name.startswith(kind)],
+    }
 
 
 def _report(params: Params, name: str, study: Study, collection: Chosen) -> dict:

@@ -3,13 +3,17 @@
 from itertools import chain, product
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from latent_anatomy.data import cohorts, names, pool
 
 Value = TypeVar("Value")
 Name = Annotated[str, AfterValidator(names.checked)]
 Once = Annotated[list[Value], AfterValidator(names.once)]
+# A list; on the command line also words with commas between them. None: all.
+Names = Annotated[
+    Once[Name] | None, BeforeValidator(lambda given: given.split(",") if isinstance(given, str) else given)
+]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # as numpy's generators take it
 Fold = Annotated[int, Field(ge=0)]
 
@@ -144,10 +148,15 @@ class Study(Strict):
 
 
 class Collection(Strict):
-    """What is built together: the data sets of all its studies, those of images and those of volumes."""
+    """What is built together: the data sets of all its studies, those of images and those of volumes.
+
+    `runs` and `protocols` are those that are made of its studies, by default all: one method may be tried.
+    """
 
     images: list[str] = Field(default_factory=list)
     volumes: list[str] = Field(default_factory=list)
+    runs: Names = None
+    protocols: Names = None
     studies: dict[Name, Chosen]
 
     @property

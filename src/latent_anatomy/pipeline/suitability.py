@@ -44,6 +44,24 @@ def check_taught(params: Params) -> None:
                     )
 
 
+def check_sizes(params: Params) -> None:
+    """ParamsError for a run whose method has a `SIZE`, on images that are known to be of another.
+
+    Also of the runs that others stand on. Imports all methods.
+    """
+    for study, sets in params.trained.items():
+        for dataset, runs in sets.items():
+            known = _outline(params, dataset)
+            for run in runs if known and known.size else ():
+                made_for = getattr(methods.load(params.methods[run]["method"]).Method, "SIZE", known.size)
+                if made_for != known.size:
+                    raise ParamsError(
+                        f"params.yaml: collections.{params.data}.studies.{study}: expected images of "
+                        f"{made_for}x{made_for} pixels, for which {run} is made, found "
+                        f"{known.size}x{known.size} in {dataset}: choose other data, or other runs"
+                    )
+
+
 def unasked(params: Params) -> list[str]:
     """A line on each run of a study that none of its protocols can ask anything; imports all methods."""
     said = []

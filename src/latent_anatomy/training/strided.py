@@ -3,13 +3,12 @@
 from pydantic import Field
 from torch.optim import Optimizer
 
-from latent_anatomy.data.slices import defect
 from latent_anatomy.networks.strided import Decoder, Encoder
 from latent_anatomy.training.method import MethodParams, Schedules, Shape
 from latent_anatomy.training.optimisers import Adam
 from latent_anatomy.training.schedules import Cyclic
 
-SIDE = 28  # of the images, in pixels: what the strides of the networks are made for
+SIZE = 28  # pixels a side of the images that the four halvings bring down to one
 
 
 class StridedParams(MethodParams):
@@ -25,12 +24,10 @@ class StridedParams(MethodParams):
     cycle: Cyclic = Field(Cyclic(), description="Cyclic learning rate.")
 
     def encoder(self, shape: Shape) -> Encoder:
-        """Of images (N, C, 28, 28) to an embedding (N, latent); ValueError for images of another size."""
-        if (shape.height, shape.width) != (SIDE, SIDE):
+        """Of images (N, C, 28, 28) to an embedding (N, latent); ValueError for another size."""
+        if (shape.height, shape.width) != (SIZE, SIZE):
             found = f"{shape.height}x{shape.width}"
-            raise defect(
-                "data set", f"images of {SIDE}x{SIDE}", found, "resize the slices, or choose another method"
-            )
+            raise ValueError(f"expected images of {SIZE}x{SIZE} pixels, found {found}: choose other data")
         return Encoder(shape.channels, latent=self.latent, width=self.width, slope=self.slope)
 
     def decoder(self, shape: Shape, embeddings: int = 1) -> Decoder:

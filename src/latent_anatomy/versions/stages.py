@@ -101,7 +101,8 @@ def _rules(kind: str, place: str) -> str:
         return " ".join(["gate", *(f"{step}-{place}" for step in of_subject(place))])
     if kind == "slice":
         return "slab" if layout.of_volumes(place) else "pool" if SEPARATOR in place else "slice"
-    return "qc_report" if (kind, place) == ("report", "qc") else kind.replace("-", "_")
+    own = {"qc": "qc_report", layout.INDEX: layout.INDEX} if kind == "report" else {}
+    return own.get(place, kind.replace("-", "_"))
 
 
 def _inputs(kind: str, place: str, artefact: Artefact, params: Params) -> list[str]:
@@ -119,6 +120,11 @@ def _inputs(kind: str, place: str, artefact: Artefact, params: Params) -> list[s
         volumes = params.collection.volumes
         below = [(f"data/interim/{each}", f"results/imaging/{each}/qc.csv") for each in volumes]
         return ["notebooks/qc.ipynb", *(path for paths in below for path in paths)]
+    if kind == "report" and place == layout.INDEX:
+        tables = [f"results/imaging/{each}/qc.csv" for each in params.collection.volumes]
+        printed = [path for study in params.studies if (path := reports.paper(study))]
+        pages = [layout.report(each).path for each in reports.shown(params)]
+        return [*printed, *(layout.LEDGERS if printed else ()), *tables, *pages]
     if kind == "report":
         models = [f"models/{place}"] if params.collection.studies[place].trained else []
         ledger = layout.LEDGERS[datasets.find(params.collection.datasets[0]).phantom]
