@@ -12,7 +12,7 @@ from latent_anatomy.pipeline import job_files, params
 from latent_anatomy.versions import plan
 
 AE = [f"unoranic/{DATASET}/ae/seed-{seed}" for seed in SEEDS]
-AFTER_AE = {f"paired-tests/unoranic/{DATASET}", "ledger", *(f"report/{study}" for study in STUDIES)}
+AFTER_AE = {f"paired-tests/unoranic/{DATASET}", "ledger", *(f"report/{page}" for page in (*STUDIES, "index"))}
 
 
 @pytest.fixture

@@ -400,7 +400,7 @@ def test_what_is_not_finished_is_not_recorded_and_check_names_it(project):
     assert (project.path / "dvc.lock").read_bytes() == lock
     stale = project.sync("check")
     assert stale.returncode != 0
-    assert "expected nothing for dvc to do, found report/unoranic: dvc repro" in stale.stderr
+    assert "expected nothing for dvc to do, found report/index, report/unoranic: dvc repro" in stale.stderr
 
 
 @pytest.mark.slow

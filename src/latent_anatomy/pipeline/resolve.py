@@ -54,7 +54,7 @@ def resolve(params: Params) -> dict[str, dict]:
     if taken := sorted(pages.keys() & jobs.keys()):
         name = taken[0].removeprefix("report/")
         raise ParamsError(
-            f"params.yaml: studies: expected no study {name!r}, whose report has another: rename it"
+            f"params.yaml: studies: expected no study {name!r}, which is the name of a page of all: rename it"
         )
     return jobs | pages
 
