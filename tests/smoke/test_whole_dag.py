@@ -1,6 +1,7 @@
 """The whole DAG with its real commands, from phantoms' raw files to the reports, as small as it gets."""
 
 import json
+import re
 import sys
 from itertools import product
 from pathlib import Path
@@ -115,6 +116,13 @@ def test_from_raw_files_to_reports_and_then_nothing_to_do(project):
             assert (place / "arrays.npz").is_file()
         report = (project.path / "reports" / f"{study}.html").read_text()
         assert "Phantoms" in report and str(project.path) not in report
+    index = (project.path / "reports/index.html").read_text()
+    links = re.findall(r'href="([^"#]+)"', index)
+    assert set(links) == {f"{name}.html" for name in ("qc", *RUNS)} and "4 of 4 heads passed" in index
+    for page in ("index.html", *links):
+        shown = (project.path / "reports" / page).read_text()
+        back = re.findall(r'<a href="([^"#:]+)"', shown[shown.index("<body") :])
+        assert all((project.path / "reports" / link).is_file() for link in back) and back
     ledger = (project.path / "results" / "ledger-phantom.csv").read_text()
     assert all(name in ledger for name in DATASETS.values())
     assert BRAIN not in (project.path / "results" / "ledger.csv").read_text()

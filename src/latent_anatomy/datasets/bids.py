@@ -121,7 +121,7 @@ def survey(folder: Path, sums: Mapping[str, str | None]) -> Survey:
         tried(_same_images, folder, split, images)
     if None not in (images, masks):
         tried(_no_stray_masks, folder, images, masks)
-    if faults:  # which the rest presupposes away
+    if faults:  # what follows takes names and table to be right
         return Survey((), tuple(faults))
     images, masks = (
         {name: own for name, own in each.items() if split.get(_participant(name)) != LEFT_OUT}

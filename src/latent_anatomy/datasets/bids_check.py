@@ -111,7 +111,7 @@ def _notes(
     if subjects and not any(who.masks for who in subjects):
         yield "without lesion masks the protocol `lesions` cannot evaluate it"
     if not vouched:
-        yield f"to do: {supplied.TAKE.replace('again', 'in this folder')}"
+        yield f"to do: {supplied.TAKE.replace('there again', 'in this folder')}"
     if not bids.NAME.fullmatch(folder.resolve().name):
         yield f"to do: link or move it as bids-<name> into the folder named by {MIRROR_VARIABLE}"
 

@@ -164,8 +164,8 @@ def _index(params: Params, jobs: dict[str, dict]) -> dict:
         "study": INDEX,
         "data": params.data,
         "phantom": datasets.find(params.collection.datasets[0]).phantom,
-        "compared": [f"{name}/{run}" for name in params.studies for run in params.studies[name].runs],
-        "results": [name.removeprefix(kind) for name in jobs if name.startswith(kind)],
+        "compared": sorted(f"{name}/{run}" for name in params.studies for run in params.studies[name].runs),
+        "results": sorted(name.removeprefix(kind) for name in jobs if name.startswith(kind)),
     }
 
 
