@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthetic_latents import SETTINGS, SHAPE, Reader, paired
+from synthetic_latents import SETTINGS, SHAPE, WIDTH, Reader, paired
 
 from latent_anatomy.evaluation.registry import capabilities
 from latent_anatomy.methods import registry as methods
@@ -164,3 +164,21 @@ def test_hospitals_are_harmonised_where_these_are_asked_for(name):
     assert method.settings.names == ("A", "B")
     alone = replace(data, site=where, modality=("CT other",) * len(data))
     assert torch.equal(method.represent(alone), method.represent(replace(data, site=where)))
+
+
+def test_a_full_covariance_of_fewer_rows_than_features_is_refused_and_of_fewer_subjects_said(capsys):
+    data = paired(people=4, noise=0.05)
+    few = replace(data, modality=("CT rare",) * WIDTH + data.modality[WIDTH:])
+    expected = f"setting CT rare: expected more rows than the {WIDTH} features, .* found {WIDTH}: pool"
+    with pytest.raises(ValueError, match=expected):
+        fitted("coral", few)
+    for name in ("combat", "location_scale"):
+        assert torch.isfinite(fitted(name, few).represent(few)).all()
+    assert not capsys.readouterr().err
+    fitted("coral", data)
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        f"setting {name}: 4 subjects for {WIDTH} features: an unsure covariance" for name in SETTINGS
+    ]
+    fitted("coral", paired(people=WIDTH + 1, noise=0.05))
+    assert not capsys.readouterr().err

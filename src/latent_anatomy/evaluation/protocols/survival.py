@@ -14,8 +14,8 @@ others, covariates standardised on them, gives everybody's risk, in `folds` part
     survival/persons, survival/events
 
 with <model> clinical (the covariates), profile, or both; where there are no covariates, profile alone. Who
-has no known time or covariate is left out. Array survival/<model>/concordance: of each person, the share of
-comparable pairs that their mean risk is right in, NaN without any.
+has no known time or covariate is left out. Array survival/<model>/concordance: of each person who can be
+compared with another, survival/subject, the share of such pairs that their mean risk is right in.
 """
 
 from typing import Literal
@@ -62,7 +62,7 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     people = _people(method, splits, book, settings.clusters)
     time, event = people["time"], people["event"]
     metrics = {"survival/persons": float(len(time)), "survival/events": float(event.sum())}
-    arrays: dict[str, NDArray] = {"survival/subject": people["subject"]}
+    arrays: dict[str, NDArray] = {"survival/subject": people["subject"][_compared(time, event)]}
     for model, covariates in _models(people).items():
         name = f"survival/{model}"
         risks = _cross_validated(time, event, covariates, settings)
@@ -168,9 +168,20 @@ def _interval(time: Array, event: NDArray, risk: Array) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def _first(time: Array, event: NDArray) -> NDArray[np.bool_]:
+    """(n, n): whether the one is known to have had the event before the other."""
+    return (time[:, None] < time) & (event[:, None] == 1)
+
+
+def _compared(time: Array, event: NDArray) -> NDArray[np.bool_]:
+    """Whether each person can be compared with somebody."""
+    first = _first(time, event)
+    return first.any(0) | first.any(1)
+
+
 def _concordance(time: Array, event: NDArray, risk: Array) -> Array:
-    first = (time[:, None] < time) & (event[:, None] == 1)
-    right = (risk[:, None] > risk) + 0.5 * (risk[:, None] == risk)
-    pairs = first.sum(0) + first.sum(1)
-    total = (right * first).sum(0) + (right * first).sum(1)
-    return np.where(pairs > 0, total / np.maximum(pairs, 1), np.nan)
+    """Of those who are `_compared`: the share of their pairs whose risks have the right order."""
+    first = _first(time, event)
+    right = ((risk[:, None] > risk) + 0.5 * (risk[:, None] == risk)) * first
+    some = _compared(time, event)
+    return (right + right.T)[some].sum(1) / (first | first.T)[some].sum(1)
