@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 DATASET = "phantom-breastmnist"
 RUNS = ("ae", "unoranic")
 SEEDS = (1, 2)
-STUDIES = ("unoranic", "baur", "sdnet", "ra", "rotation")
+STUDIES = ("unoranic", "baur", "sdnet", "ra", "rotation", "encoders")
+PAPERS = tuple(f"papers/{study}.yaml" for study in STUDIES if (ROOT / f"papers/{study}.yaml").is_file())
 LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")
 LOCK = "requirements.lock"
 
@@ -127,7 +128,7 @@ def train_and_evaluate() -> list:
         tests = layout.comparison(study, dataset, [])
         metrics.append(Path(tests.outputs["metrics"]))
         paired_tests.run(path, Path("results", study, dataset), metrics[-1], Path(tests.path))
-    build.write([Path(f"papers/{study}.yaml") for study in STUDIES], metrics, *map(Path, LEDGERS))
+    build.write(list(map(Path, PAPERS)), metrics, *map(Path, LEDGERS))
     return results
 
 
@@ -140,9 +141,8 @@ def report_all(ledger: str, results: list) -> None:
 def shown(ledger: str, study: str, results: list) -> dict:
     """The parameters of a study's notebook."""
     tests = sorted(map(str, Path("results", study).glob("comparison/*/metrics.json")))
-    return {
-        "ledger_file": ledger,
-        "papers_file": f"papers/{study}.yaml",
+    paper = f"papers/{study}.yaml"
+    return ({"ledger_file": ledger, "papers_file": paper} if paper in PAPERS else {}) | {
         "metrics_files": [*(each.outputs["metrics"] for each in results), *tests],
         "arrays_files": [each.outputs["arrays"] for each in results],
         "history_files": [each.made_of[0].outputs["history"] for each in results],
