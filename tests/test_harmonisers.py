@@ -10,7 +10,7 @@ from synthetic_latents import SETTINGS, SHAPE, WIDTH, Reader, paired
 
 from latent_anatomy.evaluation.registry import capabilities
 from latent_anatomy.methods import registry as methods
-from latent_anatomy.methods.combat import combat
+from latent_anatomy.methods.combat import combat, inverse_gamma, shrunk
 from latent_anatomy.methods.histogram_matching import _piecewise
 from latent_anatomy.training.harmonisers import moments
 from latent_anatomy.training.loop import TrainingParams, train
@@ -41,6 +41,25 @@ def test_combat_is_neurocombats():
     z = (given["latents"] - alpha) / sigma
     ours = (z - gamma[given["setting"]]) / delta[given["setting"]].sqrt() * sigma + alpha
     torch.testing.assert_close(ours, given["adjusted"], rtol=1e-10, atol=1e-10)
+
+
+def test_with_combatlearns_beliefs_combat_is_combatlearns_also_of_new_rows():
+    """Which are of a feature, learnt from settings; neuroCombat's, as above, of a setting, from features."""
+    with np.load(Path(__file__).parent / "oracle/combatlearn_2_3_0.npz") as reference:
+        given = {name: torch.from_numpy(reference[name]) for name in reference.files}
+    latents, setting, fitted = given["latents"], given["setting"], int(given["fitted"])
+    alpha, sigma, *_ = combat(latents[:fitted], setting[:fitted])
+    z = (latents - alpha) / sigma
+    _, means, variances = moments(z[:fitted], setting[:fitted], 3)
+    beliefs = means.mean(0), means.var(0), *inverse_gamma(variances.mean(0), variances.var(0))
+    ours = torch.empty_like(z)
+    for index in range(3):
+        own = setting == index
+        gamma, delta = shrunk(z[:fitted][own[:fitted]], *beliefs)
+        ours[own] = (z[own] - gamma) / delta.sqrt()
+    torch.testing.assert_close(ours * sigma + alpha, given["adjusted"], rtol=0, atol=2e-3)
+    own = (latents - given["adjusted"]).abs().max()
+    assert own > 1, "which it has not left as they were"
 
 
 @pytest.mark.parametrize(("name", "moment"), [(name, 0) for name in LATENT] + [("location_scale", 1)])
