@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.duration.hazard_regression import PHReg
-from statsmodels.duration.survfunc import survdiff
+from statsmodels.duration.survfunc import SurvfuncRight, survdiff
 
 from latent_anatomy.metrics import clustering, survival
 
@@ -123,3 +123,13 @@ def test_dice_is_1_exactly_for_equal_labels_and_its_weighted_mean_is_agreement(l
     assert clustering.dice(one, other, weighted=True) == pytest.approx((one == other).mean())
     assert (clustering.dice(one, other) == 1) == bool((one == other).all())
     assert 0 <= clustering.entropy(one, 5) <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_kaplan_meier_is_statsmodels(ties):
+    time, event, _ = people(ties=ties)
+    reference = SurvfuncRight(time, event)
+    moments, share = survival.kaplan_meier(time, event)
+    assert moments[0] == 0 and share[0] == 1
+    np.testing.assert_allclose(moments[1:], reference.surv_times)
+    np.testing.assert_allclose(share[1:], reference.surv_prob)

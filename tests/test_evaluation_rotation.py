@@ -43,7 +43,10 @@ def test_a_rotation_brings_clusters_together_and_keeps_biology():
 def test_arrays_are_of_test_rows_and_have_the_metrics_as_means():
     splits = three_splits()
     results = consistency.evaluate(rotated(splits), splits, QUICK, "multi-class", 1)
-    assert all(values.shape == (len(splits["test"]),) for values in results.arrays.values())
+    own = {
+        name: each for name, each in results.arrays.items() if "shown/" not in name and "figure/" not in name
+    }
+    assert all(values.shape == (len(splits["test"]),) for values in own.values())
     assert results.arrays["consistency/paired/subject"].tolist() == list(splits["test"].subject)
     assert results.arrays["consistency/agreement"].mean() == pytest.approx(
         results.metrics["consistency/dice_weighted"]
@@ -176,3 +179,27 @@ def test_persons_who_can_be_compared_with_nobody_are_not_in_the_concordance():
     assert survival._compared(time, event).tolist() == [True, False, True, True]
     found = survival._concordance(time, event, np.array([1.0, 9, 2, 3]))
     assert found.tolist() == [1.0, 0.5, 0.0]
+
+
+def test_what_is_drawn_of_latents_has_their_variance_the_directions_and_all_clusters():
+    splits = three_splits()
+    arrays = consistency.evaluate(rotated(splits), splits, QUICK, "multi-class", 1).arrays
+    technical, biological = (
+        arrays[f"consistency/shown/spectrum/{name}"] for name in ("technical", "biological")
+    )
+    assert technical.sum() + biological.sum() == pytest.approx(1, abs=1e-5)
+    assert technical.sum() > 0.9 and len(technical) == 2, "two directions of style were mixed in"
+    points = arrays["consistency/shown/embedding"]
+    assert points.shape == (len(splits["test"]), 2) and points[:, 0].var() >= points[:, 1].var()
+    assert set(arrays["consistency/shown/setting"]) == set(splits["test"].modality)
+    assert np.array_equal(arrays["consistency/shown/class"], splits["test"].labels.numpy())
+    pictures = {name for name in arrays if name.startswith("figure/consistency/cluster-")}
+    assert len(pictures) == min(QUICK.clusters)
+    assert all(arrays[name].dtype == np.uint8 and arrays[name].shape[1:] == (1, 1, 12) for name in pictures)
+
+
+def test_what_is_drawn_of_survival_is_everybody_in_two_halves():
+    splits = three_splits()
+    arrays = survival.evaluate(Reader(), splits, survival.Params(clusters=3, repeats=1), "", 1).arrays
+    high = arrays["survival/shown/profile"]
+    assert high.shape == arrays["survival/shown/time"].shape == (42,) and abs(int(high.sum()) - 21) <= 3

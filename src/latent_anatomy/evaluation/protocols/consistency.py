@@ -25,7 +25,8 @@ Where probes read hospitals, and settings are something else, they see the first
 Without pairs only the probes and sub-cohorts are asked. Arrays of those test rows that have a partner:
 consistency/agreement, the share of codebooks in which it is in the same cluster, and consistency/retrieval;
 of those that probes see, for each probe 1 where it is right; consistency/<paired or probed>/subject says
-whose they are. Table clusters: ARI of each K.
+whose they are. Pictures: test images of each of the fewest clusters; for figures, consistency/shown/...: see
+`latent_pictures`. Table clusters: ARI of each K.
 """
 
 import warnings
@@ -36,6 +37,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import from_numpy, nn
 
+from latent_anatomy.evaluation import latent_pictures
 from latent_anatomy.evaluation.common import Settings, embed
 from latent_anatomy.evaluation.protocol import Paired, Results, Table
 from latent_anatomy.evaluation.represented import codebook, represented
@@ -49,6 +51,7 @@ HIDDEN = 64
 GAINS = ("ari", "nmi", "dice")
 OF_PAIRS = ("consistency/agreement", "consistency/retrieval")
 PARTNERED, PROBED = "consistency/paired/subject", "consistency/probed/subject"  # arrays: whose the others are
+UNPAIRED = {"consistency/shown/*": "they are drawn, and are no values of test rows"}
 Array = NDArray[np.float64]
 
 
@@ -83,6 +86,11 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         metrics, arrays = _pairs(of_train, of_test, test, settings)
         if parts := _both_parts(method, train, test):
             before, _ = _pairs(*parts, test, settings)
+            technical = parts[1].shape[1] - of_test.shape[1]
+            turned = np.roll(parts[1], technical, axis=1)  # the biological part comes first there
+            rows = latents.pairs(test).rows.cpu().numpy()
+            drawn = latent_pictures.spectrum(turned, technical, rows)
+            arrays |= {f"consistency/shown/spectrum/{name}": share for name, share in drawn.items()}
             for name in GAINS:
                 gain = metrics[f"consistency/{name}"] - before[f"consistency/{name}"]
                 metrics[f"consistency/gain/{name}"] = gain
@@ -101,13 +109,21 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         for kind, right in _probes(of_train[seen], labels[seen], of_test[shown], truth[shown]).items():
             arrays[f"consistency/{name}/{kind}"] = right
             metrics[f"consistency/{name}/{kind}"] = _balanced(right, truth[shown])
+    drawn = latent_pictures.plane(of_test, asked[1], test)
+    label = codebook(of_train, min(settings.clusters), 0, settings.starts).predict(of_test)
+    pictures = latent_pictures.clusters(label, test)
+    arrays |= {f"consistency/shown/{name}": values for name, values in drawn.items()}
+    arrays |= {f"figure/consistency/{name}": images for name, images in pictures.items()}
     return Results(metrics, arrays, tables)
 
 
 def paired(arrays) -> dict[str, Paired]:
     """Means over test rows."""
-    names = [name for name in arrays if name.startswith("consistency/") and name not in (PARTNERED, PROBED)]
-    return {name: Paired((name,), subject=PARTNERED if name in OF_PAIRS else PROBED) for name in names}
+    probes = [name for name in arrays if name.startswith(("consistency/technical/", "consistency/biology/"))]
+    of_pairs = [name for name in OF_PAIRS if name in arrays]
+    return {name: Paired((name,), subject=PARTNERED) for name in of_pairs} | {
+        name: Paired((name,), subject=PROBED) for name in probes
+    }
 
 
 def _pairs(of_train: Array, of_test: Array, test: Data, settings: Params) -> tuple[dict, dict]:

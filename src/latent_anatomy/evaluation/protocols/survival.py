@@ -15,7 +15,8 @@ others, covariates standardised on them, gives everybody's risk, in `folds` part
 
 with <model> clinical (the covariates), profile, or both; where there are no covariates, profile alone. Who
 has no known time or covariate is left out. Array survival/<model>/concordance: of each person who can be
-compared with another, survival/subject, the share of such pairs that their mean risk is right in.
+compared with another, survival/subject, the share of such pairs that their mean risk is right in. For
+figures, of all persons: survival/shown/time, /event, and /<model>, 1 of the half with the larger mean risk.
 """
 
 from typing import Literal
@@ -36,6 +37,7 @@ from latent_anatomy.training.method import Data
 NEEDS = (("represent",), ("encode",))
 BOOTSTRAPS = 1000
 ENOUGH = 5  # events, of all
+UNPAIRED = {"survival/shown/*": "they are drawn: what was observed, and two halves"}
 Array = NDArray[np.float64]
 Model = Literal["clinical", "profile", "both"]
 
@@ -63,13 +65,16 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     time, event = people["time"], people["event"]
     metrics = {"survival/persons": float(len(time)), "survival/events": float(event.sum())}
     arrays: dict[str, NDArray] = {"survival/subject": people["subject"][_compared(time, event)]}
+    arrays |= {"survival/shown/time": time, "survival/shown/event": event}
     for model, covariates in _models(people).items():
         name = f"survival/{model}"
         risks = _cross_validated(time, event, covariates, settings)
         metrics[f"{name}/c"] = float(np.mean([harrell(time, event, risk) for risk in risks]))
         mean = risks.mean(0)
         metrics[f"{name}/c_low"], metrics[f"{name}/c_high"] = _interval(time, event, mean)
-        metrics[f"{name}/log_rank_p"] = log_rank(time, event, mean > np.median(mean))
+        high = mean > np.median(mean)
+        metrics[f"{name}/log_rank_p"] = log_rank(time, event, high)
+        arrays[f"survival/shown/{model}"] = high.astype(np.uint8)
         across = _across_hospitals(people, covariates, settings)
         if across is not None:
             metrics[f"{name}/c_hospital"] = across
