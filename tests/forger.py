@@ -14,7 +14,7 @@ import pytest
 import tiny_project
 import yaml
 from test_content import replace_passport
-from tiny_project import DATASET, LEDGERS, RUNS, SEEDS, STUDIES
+from tiny_project import DATASET, LEDGERS, PAPERS, RUNS, SEEDS
 
 from latent_anatomy.data.cohorts import Replicate
 from latent_anatomy.jobs import evaluate, paired_tests
@@ -107,8 +107,7 @@ def ledgers(root: Path) -> None:
     """Both ledgers, of what is there."""
     with chdir(root), unverified():
         made = [Path(each.outputs["metrics"]) for each in (*here(root), TESTS)]
-        papers = [Path(f"papers/{study}.yaml") for study in STUDIES]
-        build.write(papers, [path for path in made if path.is_file()], *map(Path, LEDGERS))
+        build.write(list(map(Path, PAPERS)), [path for path in made if path.is_file()], *map(Path, LEDGERS))
 
 
 def reports(root: Path) -> None:

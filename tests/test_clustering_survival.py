@@ -1,11 +1,13 @@
 """Dice and entropy of clusters; Cox regression, Harrell's C, the log-rank test: by references, by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.duration.hazard_regression import PHReg
-from statsmodels.duration.survfunc import survdiff
+from statsmodels.duration.survfunc import SurvfuncRight, survdiff
 
 from latent_anatomy.metrics import clustering, survival
 
@@ -24,6 +26,18 @@ def test_without_a_ridge_it_is_the_maximum_of_the_partial_likelihood(ties):
     time, event, x = people(seed=1, ties=ties)
     reference = PHReg(time, x, status=event, ties="breslow").fit().params
     np.testing.assert_allclose(survival.cox(time, event, x, 0), reference, atol=1e-3)
+
+
+def test_cox_with_a_ridge_and_harrells_c_are_those_of_lifelines():
+    with np.load(Path(__file__).parent / "oracle/lifelines_0_30_3.npz") as reference:
+        given = dict(reference)
+    time, event, risk = given["time"], given["event"], given["risk"]
+    for ridge, expected in zip(given["ridges"], given["coefficients"], strict=True):
+        found = survival.cox(time, event, given["covariates"], ridge)
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert np.abs(np.diff(given["coefficients"], axis=0)).max() > 0.05, "the ridge matters"
+    assert len(np.unique(risk)) < len(risk)
+    assert survival.harrell(time, event, risk) == pytest.approx(float(given["concordance"]), abs=1e-12)
 
 
 def test_with_a_ridge_the_gradient_vanishes_and_coefficients_shrink():
@@ -109,3 +123,13 @@ def test_dice_is_1_exactly_for_equal_labels_and_its_weighted_mean_is_agreement(l
     assert clustering.dice(one, other, weighted=True) == pytest.approx((one == other).mean())
     assert (clustering.dice(one, other) == 1) == bool((one == other).all())
     assert 0 <= clustering.entropy(one, 5) <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_kaplan_meier_is_statsmodels(ties):
+    time, event, _ = people(ties=ties)
+    reference = SurvfuncRight(time, event)
+    moments, share = survival.kaplan_meier(time, event)
+    assert moments[0] == 0 and share[0] == 1
+    np.testing.assert_allclose(moments[1:], reference.surv_times)
+    np.testing.assert_allclose(share[1:], reference.surv_prob)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from synthetic_latents import SHAPE, Reader, three_splits
 
+from latent_anatomy.evaluation import paired_tests, scores
 from latent_anatomy.evaluation.protocols import consistency, survival
 from latent_anatomy.methods import difference_svd, partner_mean
 
@@ -42,7 +43,11 @@ def test_a_rotation_brings_clusters_together_and_keeps_biology():
 def test_arrays_are_of_test_rows_and_have_the_metrics_as_means():
     splits = three_splits()
     results = consistency.evaluate(rotated(splits), splits, QUICK, "multi-class", 1)
-    assert all(values.shape == (len(splits["test"]),) for values in results.arrays.values())
+    own = {
+        name: each for name, each in results.arrays.items() if "shown/" not in name and "figure/" not in name
+    }
+    assert all(values.shape == (len(splits["test"]),) for values in own.values())
+    assert results.arrays["consistency/paired/subject"].tolist() == list(splits["test"].subject)
     assert results.arrays["consistency/agreement"].mean() == pytest.approx(
         results.metrics["consistency/dice_weighted"]
     )
@@ -79,7 +84,8 @@ def test_profiles_say_who_dies_where_composition_decides_and_a_covariate_of_chan
         <= metrics["survival/profile/c_high"]
     )
     assert metrics["survival/profile/log_rank_p"] < 0.01
-    assert np.isfinite(results.arrays["survival/profile/concordance"]).any()
+    concordance = results.arrays["survival/profile/concordance"]
+    assert np.isfinite(concordance).all() and concordance.shape == results.arrays["survival/subject"].shape
     assert "survival/profile/c_hospital" not in metrics
 
 
@@ -135,7 +141,65 @@ def test_asked_about_hospitals_probes_see_each_anatomy_once():
     chosen = QUICK.model_copy(update={"technical": "site"})
     results = consistency.evaluate(rotated(splits), splits, chosen, "multi-class", 1)
     for probe in ("technical/linear", "biology/mlp"):
-        values = results.arrays[f"consistency/{probe}"]
-        assert np.isfinite(values[::2]).all() and np.isnan(values[1::2]).all()
+        assert np.isfinite(results.arrays[f"consistency/{probe}"]).all()
+    assert results.arrays["consistency/probed/subject"].tolist() == list(splits["test"].subject[::2])
     assert 0.3 < results.metrics["consistency/technical/linear"] < 0.7, "which says nothing about contents"
     assert results.metrics["consistency/technical/chance"] == 0.5
+
+
+def test_probes_that_see_some_rows_alone_are_compared_by_these():
+    splits = three_splits()
+    for name, data in splits.items():
+        pair = data.pair.clone()
+        pair[:2] = -1  # who is alone has no partner to agree with
+        where = tuple("AB"[int(person[-3:]) % 2] for person in data.subject)
+        splits[name] = replace(data, site=where, pair=pair)
+    chosen = QUICK.model_copy(update={"technical": "site"})
+    runs = {}
+    for run, method in (("none", Reader()), ("rotated", rotated(splits))):
+        arrays = consistency.evaluate(method, splits, chosen, "multi-class", 1).arrays
+        runs[run] = [
+            scores.of(arrays | {"subject": np.array(splits["test"].subject)}, consistency.paired(arrays))
+        ]
+    numbers = paired_tests.compare(runs)
+    for metric, count in (
+        ("technical/linear", 97),
+        ("biology/mlp", 97),
+        ("retrieval", 190),
+        ("agreement", 190),
+    ):
+        values = [runs[run][0].arrays[f"consistency/{metric}"] for run in runs]
+        assert values[0].shape == (count,)
+        found = numbers[f"consistency/{metric}/none-minus-rotated/difference"]
+        assert found == pytest.approx(values[0].mean() - values[1].mean())
+
+
+def test_persons_who_can_be_compared_with_nobody_are_not_in_the_concordance():
+    time, event = np.array([5.0, 1, 3, 9]), np.array([0, 0, 1, 0])
+    assert survival._compared(time, event).tolist() == [True, False, True, True]
+    found = survival._concordance(time, event, np.array([1.0, 9, 2, 3]))
+    assert found.tolist() == [1.0, 0.5, 0.0]
+
+
+def test_what_is_drawn_of_latents_has_their_variance_the_directions_and_all_clusters():
+    splits = three_splits()
+    arrays = consistency.evaluate(rotated(splits), splits, QUICK, "multi-class", 1).arrays
+    technical, biological = (
+        arrays[f"consistency/shown/spectrum/{name}"] for name in ("technical", "biological")
+    )
+    assert technical.sum() + biological.sum() == pytest.approx(1, abs=1e-5)
+    assert technical.sum() > 0.9 and len(technical) == 2, "two directions of style were mixed in"
+    points = arrays["consistency/shown/embedding"]
+    assert points.shape == (len(splits["test"]), 2) and points[:, 0].var() >= points[:, 1].var()
+    assert set(arrays["consistency/shown/setting"]) == set(splits["test"].modality)
+    assert np.array_equal(arrays["consistency/shown/class"], splits["test"].labels.numpy())
+    pictures = {name for name in arrays if name.startswith("figure/consistency/cluster-")}
+    assert len(pictures) == min(QUICK.clusters)
+    assert all(arrays[name].dtype == np.uint8 and arrays[name].shape[1:] == (1, 1, 12) for name in pictures)
+
+
+def test_what_is_drawn_of_survival_is_everybody_in_two_halves():
+    splits = three_splits()
+    arrays = survival.evaluate(Reader(), splits, survival.Params(clusters=3, repeats=1), "", 1).arrays
+    high = arrays["survival/shown/profile"]
+    assert high.shape == arrays["survival/shown/time"].shape == (42,) and abs(int(high.sum()) - 21) <= 3

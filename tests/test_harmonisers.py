@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthetic_latents import SETTINGS, SHAPE, Reader, paired
+from synthetic_latents import SETTINGS, SHAPE, WIDTH, Reader, paired
 
 from latent_anatomy.evaluation.registry import capabilities
 from latent_anatomy.methods import registry as methods
-from latent_anatomy.methods.combat import combat
+from latent_anatomy.methods.combat import combat, inverse_gamma, shrunk
 from latent_anatomy.methods.histogram_matching import _piecewise
 from latent_anatomy.training.harmonisers import moments
 from latent_anatomy.training.loop import TrainingParams, train
@@ -41,6 +41,25 @@ def test_combat_is_neurocombats():
     z = (given["latents"] - alpha) / sigma
     ours = (z - gamma[given["setting"]]) / delta[given["setting"]].sqrt() * sigma + alpha
     torch.testing.assert_close(ours, given["adjusted"], rtol=1e-10, atol=1e-10)
+
+
+def test_with_combatlearns_beliefs_combat_is_combatlearns_also_of_new_rows():
+    """Which are of a feature, learnt from settings; neuroCombat's, as above, of a setting, from features."""
+    with np.load(Path(__file__).parent / "oracle/combatlearn_2_3_0.npz") as reference:
+        given = {name: torch.from_numpy(reference[name]) for name in reference.files}
+    latents, setting, fitted = given["latents"], given["setting"], int(given["fitted"])
+    alpha, sigma, *_ = combat(latents[:fitted], setting[:fitted])
+    z = (latents - alpha) / sigma
+    _, means, variances = moments(z[:fitted], setting[:fitted], 3)
+    beliefs = means.mean(0), means.var(0), *inverse_gamma(variances.mean(0), variances.var(0))
+    ours = torch.empty_like(z)
+    for index in range(3):
+        own = setting == index
+        gamma, delta = shrunk(z[:fitted][own[:fitted]], *beliefs)
+        ours[own] = (z[own] - gamma) / delta.sqrt()
+    torch.testing.assert_close(ours * sigma + alpha, given["adjusted"], rtol=0, atol=2e-3)
+    own = (latents - given["adjusted"]).abs().max()
+    assert own > 1, "which it has not left as they were"
 
 
 @pytest.mark.parametrize(("name", "moment"), [(name, 0) for name in LATENT] + [("location_scale", 1)])
@@ -164,3 +183,21 @@ def test_hospitals_are_harmonised_where_these_are_asked_for(name):
     assert method.settings.names == ("A", "B")
     alone = replace(data, site=where, modality=("CT other",) * len(data))
     assert torch.equal(method.represent(alone), method.represent(replace(data, site=where)))
+
+
+def test_a_full_covariance_of_fewer_rows_than_features_is_refused_and_of_fewer_subjects_said(capsys):
+    data = paired(people=4, noise=0.05)
+    few = replace(data, modality=("CT rare",) * WIDTH + data.modality[WIDTH:])
+    expected = f"setting CT rare: expected more rows than the {WIDTH} features, .* found {WIDTH}: pool"
+    with pytest.raises(ValueError, match=expected):
+        fitted("coral", few)
+    for name in ("combat", "location_scale"):
+        assert torch.isfinite(fitted(name, few).represent(few)).all()
+    assert not capsys.readouterr().err
+    fitted("coral", data)
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        f"setting {name}: 4 subjects for {WIDTH} features: an unsure covariance" for name in SETTINGS
+    ]
+    fitted("coral", paired(people=WIDTH + 1, noise=0.05))
+    assert not capsys.readouterr().err

@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 import tiny_project
 import yaml
-from tiny_project import DATASET, RUNS, SEEDS, STUDIES
+from tiny_project import DATASET, PAPERS, RUNS, SEEDS
 
 from latent_anatomy.pipeline import job_files, params
 from latent_anatomy.versions import plan
 
 AE = [f"unoranic/{DATASET}/ae/seed-{seed}" for seed in SEEDS]
-AFTER_AE = {f"paired-tests/unoranic/{DATASET}", "ledger", *(f"report/{page}" for page in (*STUDIES, "index"))}
+AFTER_AE = {
+    *(f"paired-tests/unoranic/{DATASET}", "ledger", "report/index"),
+    *(f"report/{Path(paper).stem}" for paper in PAPERS),
+}
 
 
 @pytest.fixture

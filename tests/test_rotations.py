@@ -174,6 +174,12 @@ def test_data_that_cannot_be_turned_are_refused_in_one_line():
             fitted("rotation", replace(data, **changed))
     with pytest.raises(ValueError, match=f"rank: expected at most {WIDTH - 1}, found {WIDTH}"):
         fitted("difference_svd", data, rank=WIDTH)
+    few = torch.full((len(data),), -1)
+    few[:4] = data.pair[:4]
+    with pytest.raises(
+        ValueError, match="rank: expected at most 2, found 3"
+    ):  # two pairs span two directions
+        fitted("difference_svd", replace(data, pair=few), rank=3)
     with pytest.raises(ValueError, match="encoder: expected an embedding 'z', found latent: set embedding"):
         build("rotation", embedding="z")
 

@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 DATASET = "phantom-breastmnist"
 RUNS = ("ae", "unoranic")
 SEEDS = (1, 2)
-STUDIES = ("unoranic", "baur", "sdnet", "ra", "rotation")
+STUDIES = ("unoranic", "baur", "sdnet", "ra", "rotation", "encoders")
+PAPERS = tuple(f"papers/{study}.yaml" for study in STUDIES if (ROOT / f"papers/{study}.yaml").is_file())
 LEDGERS = ("results/ledger.csv", "results/ledger-phantom.csv")
 LOCK = "requirements.lock"
 PAGE = Path("reports/index.html")
@@ -130,7 +131,7 @@ def train_and_evaluate() -> list:
         tests = layout.comparison(study, dataset, [])
         metrics.append(Path(tests.outputs["metrics"]))
         paired_tests.run(path, Path("results", study, dataset), metrics[-1], Path(tests.path))
-    build.write([Path(f"papers/{study}.yaml") for study in STUDIES], metrics, *map(Path, LEDGERS))
+    build.write(list(map(Path, PAPERS)), metrics, *map(Path, LEDGERS))
     return results
 
 
@@ -143,9 +144,8 @@ def report_all(ledger: str, results: list) -> None:
 def shown(ledger: str, study: str, results: list) -> dict:
     """The parameters of a study's notebook."""
     tests = sorted(map(str, Path("results", study).glob("comparison/*/metrics.json")))
-    return {
-        "ledger_file": ledger,
-        "papers_file": f"papers/{study}.yaml",
+    paper = f"papers/{study}.yaml"
+    return ({"ledger_file": ledger, "papers_file": paper} if paper in PAPERS else {}) | {
         "metrics_files": [*(each.outputs["metrics"] for each in results), *tests],
         "arrays_files": [each.outputs["arrays"] for each in results],
         "history_files": [each.made_of[0].outputs["history"] for each in results],
@@ -166,7 +166,7 @@ def index(tables: Sequence[str] = ()) -> None:
     """The page that leads to the reports that are there, with the ledgers and these tables of the gate."""
     from latent_anatomy.reports import index
 
-    papers = [Path(f"papers/{study}.yaml") for study in STUDIES]
+    papers = list(map(Path, PAPERS))
     reports = sorted(Path("reports").glob("*.html"))
     ledgers = list(map(Path, LEDGERS))
     index.write(Path(".params/report/index.json"), ledgers, papers, list(map(Path, tables)), reports, PAGE)

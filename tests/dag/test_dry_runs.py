@@ -16,13 +16,16 @@ STUDIES, COLLECTIONS = PARAMS["studies"], PARAMS["collections"]
 REAL = COLLECTIONS["real"]["images"]
 OWN = ("acdc", "mmwhs", "fastmri", "graz", "radiography")  # whose files only a mirror folder can tell
 BRAIN = "phantom-brain"
-END = {("ledger",), *(("report", study) for study in STUDIES), ("index",), ("all",)}
+PAPERS = [study for study in STUDIES if (ROOT / f"papers/{study}.yaml").is_file()]
+END = {("ledger",), *(("report", study) for study in PAPERS), ("index",), ("all",)}
 
 
-def stood_on(run: str) -> list[str]:
-    """The runs below one, which are trained with it."""
-    base = PARAMS["methods"][run].get(True)  # as which YAML 1.1 reads "on"
-    return [base, *stood_on(base)] if base else []
+def stood_on(study: str, run: str) -> list[tuple[str, str]]:
+    """Study and run of what is below a run, which is trained with it."""
+    if not (on := PARAMS["methods"][run].get(True)):  # as which YAML 1.1 reads "on"
+        return []
+    elsewhere, _, base = on.rpartition("/")
+    return [(elsewhere or study, base), *stood_on(elsewhere or study, base)]
 
 
 def of_study(study: str, collection: str, first: str = "train", runs: list[str] | None = None) -> set[tuple]:
@@ -49,8 +52,12 @@ def of_study(study: str, collection: str, first: str = "train", runs: list[str] 
     external = [each["dataset"] for each in chosen.get("external", [])]
     tested = trained | {job for place in product(external, everyone) for job in replicates(*place)}
     found = {("evaluate", study, *job) for job in tested}
-    trained |= {(dataset, base, each) for dataset, run, each in trained for base in stood_on(run)}
-    found |= {("train", study, *job) for job in trained} if first == "train" else set()
+    below = {
+        ("train", place, dataset, base, each)
+        for dataset, run, each in trained
+        for place, base in stood_on(study, run)
+    }
+    found |= {("train", study, *job) for job in trained} | below if first == "train" else set()
     found = {job for job in found if runs is None or job[3] in runs}
     return found | {("paired_tests", study, dataset) for _, _, dataset, *_ in found}
 
@@ -70,6 +77,7 @@ def everything(collection: str) -> set[tuple[str, ...]]:
     """All jobs of a collection but those that bring its raw files, or that need the user's own."""
     chosen = COLLECTIONS[collection]
     found = {("slice", dataset) for dataset in chosen["images"]} | {("qc_report",)} | END
+    found |= {("report", study) for study in STUDIES}
     for dataset in chosen.get("volumes", []):
         found |= prepared(dataset)
     for study in STUDIES:

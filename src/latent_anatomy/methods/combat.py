@@ -63,17 +63,26 @@ def combat(latents: Tensor, setting: Tensor) -> tuple[Tensor, Tensor, Tensor, Te
     z = (latents - alpha) / sigma
     gamma, delta = torch.zeros_like(mean), torch.ones_like(mean)
     for index in range(count):
-        gamma[index, ~still], delta[index, ~still] = _shrunk(z[setting == index][:, ~still])
+        part = z[setting == index][:, ~still]
+        means, variances = part.mean(0), part.var(0)
+        beliefs = means.mean(), means.var(), *inverse_gamma(variances.mean(), variances.var())
+        gamma[index, ~still], delta[index, ~still] = shrunk(part, *beliefs)
     return alpha, sigma, gamma, delta
 
 
-def _shrunk(z: Tensor) -> tuple[Tensor, Tensor]:
-    """gamma* and delta* (d,) of the rows of one setting (n, d)."""
-    n, g, d = len(z), z.mean(0), z.var(0)
-    prior, spread = g.mean(), g.var()
-    mean, variance = d.mean(), d.var()
-    shape, scale = (2 * variance + mean**2) / variance, (mean * variance + mean**3) / variance
-    gamma, delta = g, d
+def inverse_gamma(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """lambda and theta of the inverse gamma distribution with these moments."""
+    return (2 * variance + mean**2) / variance, (mean * variance + mean**3) / variance
+
+
+def shrunk(z: Tensor, prior: Tensor, spread: Tensor, shape: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """gamma* and delta* (d,) of the rows of one setting (n, d).
+
+    What is believed before: a mean is normal about `prior` with the variance `spread`, a variance inverse
+    gamma with `shape` lambda and `scale` theta.
+    """
+    n, g = len(z), z.mean(0)
+    gamma, delta = g, z.var(0)
     for _ in range(ITERATIONS):
         new = (n * spread * g + delta * prior) / (n * spread + delta)
         squares = (z - new).square().sum(0)

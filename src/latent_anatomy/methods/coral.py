@@ -25,6 +25,7 @@ class Method(Harmoniser):
     """Capability `represent`."""
 
     Params = Params
+    COVARIANCE = True
 
     def __init__(self, params: Params, shape: Shape, on: nn.Module):
         super().__init__(params, shape, on)

@@ -1,4 +1,4 @@
-"""Ridge Cox regression, Harrell's C and the log-rank test, of times (n,) and events (n,), 0 or 1."""
+"""Cox regression, Harrell's C, Kaplan-Meier, the log-rank test: of times (n,) and events (n,), 0 or 1."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,20 @@ def harrell(time: Array, event: Array, risk: Array, stratum: NDArray | None = No
         raise defect("Harrell's C", "a pair that can be compared", "none", "it needs an event before another")
     right = (risk[:, None] > risk) + 0.5 * (risk[:, None] == risk)
     return float(right[comparable].mean())
+
+
+def kaplan_meier(time: Array, event: Array) -> tuple[Array, Array]:
+    """Times at which somebody has the event, from 0, and the share that is without it after each.
+
+    Kaplan, Meier 1958.
+
+    >>> kaplan_meier(np.array([1.0, 2, 3]), np.array([1, 0, 1]))
+    (array([0., 1., 3.]), array([1.        , 0.66666667, 0.        ]))
+    """
+    moments = np.unique(time[event == 1])
+    at_risk = (time >= moments[:, None]).sum(1)
+    now = ((time == moments[:, None]) & (event == 1)).sum(1)
+    return np.append(0.0, moments), np.append(1.0, np.cumprod(1 - now / at_risk))
 
 
 def log_rank(time: Array, event: Array, group: NDArray[np.bool_]) -> float:

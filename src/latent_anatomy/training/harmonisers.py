@@ -3,7 +3,12 @@
 Which four the rotation of Pan et al. (arXiv 2509.11436) was compared with could not be read; ComBat, CovBat,
 CORAL and location-scale are this project's choice. All are fitted on training rows only and applied to new
 ones, whose setting must be told: a rotation is not told it.
+
+A full covariance of a setting, as CORAL has it, cannot be estimated of fewer rows than features: that is
+refused. Of more rows, but fewer subjects, it can, though rows of one subject are alike: that is said.
 """
+
+import sys
 
 import torch
 from pydantic import Field
@@ -67,6 +72,7 @@ class Harmoniser(nn.Module):
     Params = HarmoniserParams
     DETERMINISTIC = True
     LEAST = 3  # rows of a setting
+    COVARIANCE = False  # whether it estimates the full covariance of each setting
 
     def __init__(self, params: HarmoniserParams, shape: Shape, on: nn.Module):
         super().__init__()
@@ -90,12 +96,32 @@ class Harmoniser(nn.Module):
     def fit(self, train: Data) -> None:
         """On the training split alone."""
         setting = self.settings.fit(train, self.LEAST, self.params.setting)
-        self.learn(self.standard.fit(encoded(self.on, train.images, self.params.embedding)), setting)
+        latents = self.standard.fit(encoded(self.on, train.images, self.params.embedding))
+        if self.COVARIANCE:
+            self._check_covariances(setting.tolist(), train.subject)
+        self.learn(latents, setting)
 
     def represent(self, data: Data) -> Tensor:
         """Rows of any split -> (N, d) float32."""
         latents = self.standard(encoded(self.on, data.images, self.params.embedding))
         return self.harmonised(latents, self.settings.of(data)).float()
+
+    def _check_covariances(self, setting: list[int], subject: tuple[str, ...]) -> None:
+        """ValueError for a setting with fewer rows than features, a line on one with fewer subjects."""
+        features = len(self.standard.columns)
+        for index, name in enumerate(self.settings.names):
+            rows = [row for row, own in enumerate(setting) if own == index]
+            people = len({subject[row] for row in rows})
+            if len(rows) <= features:
+                expected = f"more rows than the {features} features, whose covariance is estimated"
+                raise defect(
+                    f"setting {name}", expected, len(rows), "pool settings, or use location_scale or combat"
+                )
+            if people <= features:
+                print(
+                    f"setting {name}: {people} subjects for {features} features: an unsure covariance",
+                    file=sys.stderr,
+                )
 
 
 def moments(latents: Tensor, setting: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:

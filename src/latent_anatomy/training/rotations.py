@@ -85,7 +85,10 @@ class Rotation(nn.Module):
         raise NotImplementedError
 
     def fit(self, train: Data) -> None:
-        """Standardisation, rank and rotation by the training split; ValueError where it has no pairs."""
+        """Standardisation, rank and rotation by the training split.
+
+        ValueError where it has no pairs, or fewer than `rank`: they span no more directions.
+        """
         found, rank = pairs(train) if self.PAIRED else None, self.params.rank
         latents = self.standard.fit(encoded(self.on, train.images, self.params.embedding))
         columns = self.standard.columns
@@ -93,7 +96,7 @@ class Rotation(nn.Module):
         if rank is None:
             rank = self._best_rank(latents, found, train.subject)
         rows = self.directions(latents, found)
-        most = min(len(rows), latents.shape[1] - 1)
+        most = min(len(rows), latents.shape[1] - 1, *([] if found is None else [len(found.rows)]))
         if rank > most:
             raise defect("rank", f"at most {most}", rank, "set a lower rank, or leave it out")
         everywhere = rows.new_zeros(rank, len(self.rotation))
@@ -126,7 +129,7 @@ class Rotation(nn.Module):
         judged = found.rows[out]
         judged = judged[torch.linspace(0, len(judged) - 1, min(HELD_OUT, len(judged))).long()]
         one, other = latents[judged[:, 0]], latents[judged[:, 1]]
-        most = min(self.params.largest_rank, latents.shape[1] // 2, len(rows))
+        most = min(self.params.largest_rank, latents.shape[1] // 2, len(rows), int((~out).sum()))
         scores = []
         for rank in range(most + 1):
             left_out = rows[:rank]

@@ -22,9 +22,11 @@ and for a method that splits latents by a rotation into a biological and a techn
 what was there before, consistency/gain/<ari, nmi or dice>, in points over these, and .../relative to them.
 
 Where probes read hospitals, and settings are something else, they see the first row of each pair alone.
-Without pairs only the probes and sub-cohorts are asked. Arrays of test rows: consistency/agreement, the share
-of codebooks in which the partner is in the same cluster, consistency/retrieval, and for each probe 1 where it
-is right. Table clusters: ARI of each K.
+Without pairs only the probes and sub-cohorts are asked. Arrays of those test rows that have a partner:
+consistency/agreement, the share of codebooks in which it is in the same cluster, and consistency/retrieval;
+of those that probes see, for each probe 1 where it is right; consistency/<paired or probed>/subject says
+whose they are. Pictures: test images of each of the fewest clusters; for figures, consistency/shown/...: see
+`latent_pictures`. Table clusters: ARI of each K.
 """
 
 import warnings
@@ -35,6 +37,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import from_numpy, nn
 
+from latent_anatomy.evaluation import latent_pictures
 from latent_anatomy.evaluation.common import Settings, embed
 from latent_anatomy.evaluation.protocol import Paired, Results, Table
 from latent_anatomy.evaluation.represented import codebook, represented
@@ -46,6 +49,9 @@ from latent_anatomy.training.method import Data
 NEEDS = (("represent",), ("encode",))
 HIDDEN = 64
 GAINS = ("ari", "nmi", "dice")
+OF_PAIRS = ("consistency/agreement", "consistency/retrieval")
+PARTNERED, PROBED = "consistency/paired/subject", "consistency/probed/subject"  # arrays: whose the others are
+UNPAIRED = {"consistency/shown/*": "they are drawn, and are no values of test rows"}
 Array = NDArray[np.float64]
 
 
@@ -80,6 +86,11 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
         metrics, arrays = _pairs(of_train, of_test, test, settings)
         if parts := _both_parts(method, train, test):
             before, _ = _pairs(*parts, test, settings)
+            technical = parts[1].shape[1] - of_test.shape[1]
+            turned = np.roll(parts[1], technical, axis=1)  # the biological part comes first there
+            rows = latents.pairs(test).rows.cpu().numpy()
+            drawn = latent_pictures.spectrum(turned, technical, rows)
+            arrays |= {f"consistency/shown/spectrum/{name}": share for name, share in drawn.items()}
             for name in GAINS:
                 gain = metrics[f"consistency/{name}"] - before[f"consistency/{name}"]
                 metrics[f"consistency/gain/{name}"] = gain
@@ -93,17 +104,26 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     if train.labels is not None:
         known["biology"] = [data.labels.cpu().numpy() for data in (train, test)]
     seen, shown = (_asked(data, names) for data, names in zip((train, test), asked, strict=True))
+    arrays[PROBED] = np.array(test.subject)[shown]
     for name, (labels, truth) in known.items():
         for kind, right in _probes(of_train[seen], labels[seen], of_test[shown], truth[shown]).items():
-            values = arrays[f"consistency/{name}/{kind}"] = np.full(len(test), np.nan)
-            values[shown] = right
+            arrays[f"consistency/{name}/{kind}"] = right
             metrics[f"consistency/{name}/{kind}"] = _balanced(right, truth[shown])
+    drawn = latent_pictures.plane(of_test, asked[1], test)
+    label = codebook(of_train, min(settings.clusters), 0, settings.starts).predict(of_test)
+    pictures = latent_pictures.clusters(label, test)
+    arrays |= {f"consistency/shown/{name}": values for name, values in drawn.items()}
+    arrays |= {f"figure/consistency/{name}": images for name, images in pictures.items()}
     return Results(metrics, arrays, tables)
 
 
 def paired(arrays) -> dict[str, Paired]:
     """Means over test rows."""
-    return {name: Paired((name,)) for name in arrays if name.startswith("consistency/")}
+    probes = [name for name in arrays if name.startswith(("consistency/technical/", "consistency/biology/"))]
+    of_pairs = [name for name in OF_PAIRS if name in arrays]
+    return {name: Paired((name,), subject=PARTNERED) for name in of_pairs} | {
+        name: Paired((name,), subject=PROBED) for name in probes
+    }
 
 
 def _pairs(of_train: Array, of_test: Array, test: Data, settings: Params) -> tuple[dict, dict]:
@@ -136,11 +156,11 @@ def _pairs(of_train: Array, of_test: Array, test: Data, settings: Params) -> tup
         metrics[f"consistency/{name}"] = float(np.mean(means))
     retrieved = partner_retrieval(from_numpy(of_test[one]), from_numpy(of_test[other])).numpy()
     metrics["consistency/retrieval"] = float(retrieved.mean())
-    arrays = {}
-    for name, values in (("agreement", np.mean(same, axis=0)), ("retrieval", retrieved)):
-        arrays[f"consistency/{name}"] = np.full(len(of_test), np.nan)
-        arrays[f"consistency/{name}"][one] = values
-        arrays[f"consistency/{name}"][other] = values
+    both = np.concatenate([one, other])
+    order = np.argsort(both, kind="stable")
+    arrays = {PARTNERED: np.array(test.subject)[both[order]]}
+    for name, values in zip(OF_PAIRS, (np.mean(same, axis=0), retrieved), strict=True):
+        arrays[name] = np.tile(values, 2)[order]
     return metrics, arrays
 
 
@@ -192,9 +212,11 @@ def _both_parts(method: nn.Module, *splits: Data) -> list[Array]:
 
 def _asked(data: Data, names: tuple[str, ...]) -> NDArray[np.int64]:
     """Rows that probes see: all where partners differ in what is read, else each anatomy once."""
-    first = latents.anatomies(data).cpu().numpy()
-    alike = data.pair is not None and all(names[row] == names[int(data.pair[row])] for row in first)
-    return first if alike else np.arange(len(data))
+    if data.pair is None:
+        return np.arange(len(data))
+    partner = enumerate(data.pair.tolist())
+    alike = all(names[row] == names[other] for row, other in partner if other >= 0)
+    return latents.anatomies(data).cpu().numpy() if alike else np.arange(len(data))
 
 
 def _balanced(right: Array, truth: NDArray) -> float:

@@ -14,8 +14,9 @@ others, covariates standardised on them, gives everybody's risk, in `folds` part
     survival/persons, survival/events
 
 with <model> clinical (the covariates), profile, or both; where there are no covariates, profile alone. Who
-has no known time or covariate is left out. Array survival/<model>/concordance: of each person, the share of
-comparable pairs that their mean risk is right in, NaN without any.
+has no known time or covariate is left out. Array survival/<model>/concordance: of each person who can be
+compared with another, survival/subject, the share of such pairs that their mean risk is right in. For
+figures, of all persons: survival/shown/time, /event, and /<model>, 1 of the half with the larger mean risk.
 """
 
 from typing import Literal
@@ -36,6 +37,7 @@ from latent_anatomy.training.method import Data
 NEEDS = (("represent",), ("encode",))
 BOOTSTRAPS = 1000
 ENOUGH = 5  # events, of all
+UNPAIRED = {"survival/shown/*": "they are drawn: what was observed, and two halves"}
 Array = NDArray[np.float64]
 Model = Literal["clinical", "profile", "both"]
 
@@ -62,14 +64,17 @@ def evaluate(method: nn.Module, splits: dict[str, Data], settings: Params, task:
     people = _people(method, splits, book, settings.clusters)
     time, event = people["time"], people["event"]
     metrics = {"survival/persons": float(len(time)), "survival/events": float(event.sum())}
-    arrays: dict[str, NDArray] = {"survival/subject": people["subject"]}
+    arrays: dict[str, NDArray] = {"survival/subject": people["subject"][_compared(time, event)]}
+    arrays |= {"survival/shown/time": time, "survival/shown/event": event}
     for model, covariates in _models(people).items():
         name = f"survival/{model}"
         risks = _cross_validated(time, event, covariates, settings)
         metrics[f"{name}/c"] = float(np.mean([harrell(time, event, risk) for risk in risks]))
         mean = risks.mean(0)
         metrics[f"{name}/c_low"], metrics[f"{name}/c_high"] = _interval(time, event, mean)
-        metrics[f"{name}/log_rank_p"] = log_rank(time, event, mean > np.median(mean))
+        high = mean > np.median(mean)
+        metrics[f"{name}/log_rank_p"] = log_rank(time, event, high)
+        arrays[f"survival/shown/{model}"] = high.astype(np.uint8)
         across = _across_hospitals(people, covariates, settings)
         if across is not None:
             metrics[f"{name}/c_hospital"] = across
@@ -168,9 +173,20 @@ def _interval(time: Array, event: NDArray, risk: Array) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def _first(time: Array, event: NDArray) -> NDArray[np.bool_]:
+    """(n, n): whether the one is known to have had the event before the other."""
+    return (time[:, None] < time) & (event[:, None] == 1)
+
+
+def _compared(time: Array, event: NDArray) -> NDArray[np.bool_]:
+    """Whether each person can be compared with somebody."""
+    first = _first(time, event)
+    return first.any(0) | first.any(1)
+
+
 def _concordance(time: Array, event: NDArray, risk: Array) -> Array:
-    first = (time[:, None] < time) & (event[:, None] == 1)
-    right = (risk[:, None] > risk) + 0.5 * (risk[:, None] == risk)
-    pairs = first.sum(0) + first.sum(1)
-    total = (right * first).sum(0) + (right * first).sum(1)
-    return np.where(pairs > 0, total / np.maximum(pairs, 1), np.nan)
+    """Of those who are `_compared`: the share of their pairs whose risks have the right order."""
+    first = _first(time, event)
+    right = ((risk[:, None] > risk) + 0.5 * (risk[:, None] == risk)) * first
+    some = _compared(time, event)
+    return (right + right.T)[some].sum(1) / (first | first.T)[some].sum(1)
