@@ -81,7 +81,10 @@ def test_the_strict_form_finds_a_single_style_and_no_more_than_one():
 @pytest.mark.parametrize("style", [1, 2, 3])
 def test_a_learned_rotation_finds_it_within_a_degree_also_by_a_part_of_the_pairs_in_each_step(style, pairs):
     assert (
-        nullspace_angle(fitted("learned_rotation", paired(style=style), rank=style, pairs=pairs), style) < 1
+        nullspace_angle(
+            fitted("learned_rotation", paired(style=style), rank=style, pairs_per_step=pairs), style
+        )
+        < 1
     )
 
 

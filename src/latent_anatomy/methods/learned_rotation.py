@@ -27,7 +27,7 @@ class Params(RotationParams):
 
     rank: int = Field(4, ge=1, description="Technical directions.")
     steps: int = Field(200, ge=1, description="Of Adam.")
-    pairs: int = Field(4096, ge=1, description="Of which the second term is in each step, at most.")
+    pairs_per_step: int = Field(4096, ge=1, description="Of which the second term is in each step, at most.")
     learning_rate: float = Field(0.05, gt=0, description="Adam's.")
 
 
@@ -61,6 +61,6 @@ class Method(Rotation):
 
     def _part(self, count: int, device: torch.device) -> Tensor | slice:
         """The pairs of a step, of `count`: all, where they are not too many."""
-        if count <= self.params.pairs:
+        if count <= self.params.pairs_per_step:
             return slice(None)
-        return torch.randint(count, (self.params.pairs,)).to(device)
+        return torch.randint(count, (self.params.pairs_per_step,)).to(device)
