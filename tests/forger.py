@@ -17,7 +17,7 @@ from test_content import replace_passport
 from tiny_project import DATASET, LEDGERS, PAPERS, RUNS, SEEDS
 
 from latent_anatomy.data.cohorts import Replicate
-from latent_anatomy.jobs import evaluate, paired_tests
+from latent_anatomy.jobs import evaluate, paired_tests, report
 from latent_anatomy.ledger import build
 from latent_anatomy.pipeline import layout
 from latent_anatomy.pipeline.layout import Artefact, as_sealed
@@ -113,7 +113,7 @@ def ledgers(root: Path) -> None:
 def reports(root: Path) -> None:
     """The reports, of what is there."""
     with chdir(root):
-        for path in map(Path, sorted(map(str, Path("reports").glob("*.html")))):
+        for path in sorted(set(Path("reports").glob("*.html")) - {tiny_project.PAGE}):
             passport = formats.read_passport(path)
             given = passport["parameters"]
             for name in [name for name in given if name.endswith("_files")]:
@@ -121,11 +121,12 @@ def reports(root: Path) -> None:
             shown = [each for name, each in given.items() if name.endswith("_file")]
             shown += [each for name, files in given.items() if name.endswith("_files") for each in files]
             shown += [each for each in passport["inputs"] if each.endswith(".ipynb")]
-            text = tiny_project.stand_in(path, json.dumps(given, sort_keys=True))
+            text = report.with_way_back(tiny_project.stand_in(path, json.dumps(given, sort_keys=True)))
             kept = {key: value for key, value in passport.items() if key != "seal"}
             kept |= {"inputs": {each: sha256_file(Path(each)) for each in shown}}
             whole = sealed(kept | {"content": formats.of_html(text)})
             path.write_text(formats.html_with_passport(text, whole), encoding="utf-8")
+    _by_its_job(root, layout.report("index"), lambda job: tiny_project.index(job=job))
 
 
 def _by_its_job(root: Path, artefact: Artefact, make: Callable[[Path], None]) -> None:

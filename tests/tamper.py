@@ -155,6 +155,8 @@ def one_seed_in_params(root: Path) -> None:
     forger.edit_params(root, change)
     for path in (TESTS.path, REPORT):
         forge(root / path, lambda proof: proof["job"].update(seeds=[1]))
+    left = [f"unoranic/{tiny_project.DATASET}/{run}/seed-1" for run in tiny_project.RUNS]
+    forge(root / tiny_project.PAGE, lambda proof: proof["job"].update(results=left))
     no_second_seed(root)
 
 

@@ -162,14 +162,14 @@ def report(study: str, given: dict) -> None:
     report.run(job, notebook, json.dumps(given), Path(f"reports/{study}.html"))
 
 
-def index(tables: Sequence[str] = ()) -> None:
+def index(tables: Sequence[str] = (), job: Path = Path(".params/report/index.json")) -> None:
     """The page that leads to the reports that are there, with the ledgers and these tables of the gate."""
     from latent_anatomy.reports import index
 
     papers = list(map(Path, PAPERS))
     reports = sorted(Path("reports").glob("*.html"))
     ledgers = list(map(Path, LEDGERS))
-    index.write(Path(".params/report/index.json"), ledgers, papers, list(map(Path, tables)), reports, PAGE)
+    index.write(job, ledgers, papers, list(map(Path, tables)), reports, PAGE)
 
 
 def stand_in(notebook: Path, parameters: str) -> str:

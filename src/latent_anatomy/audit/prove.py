@@ -150,6 +150,7 @@ def _to_repeat(walk: Walk, links: dict, recompute: bool, retrain: str | None) ->
         each
         for path, each in walk.artefacts.items()
         if path in links
+        and path != layout.report(layout.INDEX).path  # of no notebook; what it says is proven without
         and (
             each.says.get("job") in kinds or (each.says.get("job") == "train" and each.says["run"] == retrain)
         )
