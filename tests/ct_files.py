@@ -1,6 +1,7 @@
 """Gzipped DICOM files of drawn chests: a body with two lungs, as `ct-kernels` reads them."""
 
 import gzip
+import locale
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,9 @@ def write(path: Path, hu: np.ndarray, z: float = 0, packed: bool = True, **heade
     writer.SetImageIO("GDCMImageIO")
     plain = path.with_name("plain.dcm")
     writer.SetFileName(str(plain))
+    letters = locale.setlocale(locale.LC_CTYPE)
     writer.Execute(image)
+    locale.setlocale(locale.LC_CTYPE, letters)  # which the writer leaves at that of C, for all tests to come
     content = plain.read_bytes()
     plain.unlink()
     path.write_bytes(gzip.compress(content, mtime=0) if packed else content)

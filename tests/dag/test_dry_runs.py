@@ -276,7 +276,10 @@ def test_a_mirror_folder_is_used_and_a_wrong_file_in_it_is_refused(project, tmp_
     source.write_text(source.read_text().replace(registered, hashlib.sha256(b"mirrored").hexdigest()))
     plan = project.plan("--config", "data=at-hand", mirror=mirror)
     assert ("raw-breastmnist-resaved",) in plan
-    assert {job[2] for job in plan if job[0] == "train"} == {"breastmnist-resaved"}
+    assert {job[2] for job in plan if job[0] == "train"} == {
+        "breastmnist-resaved",
+        "breastmnist-resaved-pairs",
+    }
 
 
 @pytest.mark.slow

@@ -63,8 +63,7 @@ def run(params: Path, notebook: Path, parameters: str, out: Path) -> None:
 
 def with_way_back(text: str) -> str:
     """The report with a link to the page of all reports at its head."""
-    head, body, rest = re.split(r"(<body[^>]*>)", text, maxsplit=1)
-    return f"{head}{body}{WAY_BACK}{rest}"
+    return re.sub(r"<body[^>]*>", lambda body: body[0] + WAY_BACK, text, count=1)
 
 
 def _check_notebook(notebook: Path) -> None:
