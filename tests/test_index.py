@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
-from tiny_project import PAGE, STUDIES, parameters
+from tiny_project import PAGE, PAPERS, STUDIES, parameters
 
 from latent_anatomy.imaging import gate
 from latent_anatomy.jobs.report import with_way_back
@@ -45,7 +45,7 @@ def made(content: dict, monkeypatch, folder: Path, shown: tuple[str, ...] = (), 
     """The page of params.yaml with this content, in `folder`."""
     monkeypatch.chdir(folder)
     job_files.write(params.validate(content))
-    papers = [ROOT / f"papers/{study}.yaml" for study in STUDIES]
+    papers = [ROOT / paper for paper in PAPERS]
     for path in papers:
         (folder / "papers").mkdir(exist_ok=True)
         (folder / "papers" / path.name).write_bytes(path.read_bytes())
@@ -63,7 +63,7 @@ def page(monkeypatch, tmp_path) -> Elements:
     return Elements(made(parameters(), monkeypatch, tmp_path, ("unoranic", "qc"), ledgers=ledgers))
 
 
-@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("study", [Path(paper).stem for paper in PAPERS])
 def test_a_study_s_verdicts_are_counted_as_the_ledger_has_them(page, study):
     counts = Counter(row.verdict for row in table.read(LEDGER) if row.study == study)
     line = "; ".join(f"{counts[name]} {name}" for name in table.VERDICTS if counts[name])
@@ -138,10 +138,10 @@ def test_the_page_has_its_passport_and_the_same_bytes_again(page, monkeypatch):
     text = PAGE.read_bytes()
     passport = formats.read_passport(PAGE)
     assert passport["content"] == formats.content_of(PAGE)
-    assert set(passport["inputs"]) == {"results/ledger.csv", *(f"papers/{study}.yaml" for study in STUDIES)}
+    assert set(passport["inputs"]) == {"results/ledger.csv", *PAPERS}
     job = json.loads(JOB.read_text(encoding="utf-8"))
     assert passport["job"]["results"] == job["results"] and len(job["results"]) == 4
-    papers = [Path(f"papers/{study}.yaml") for study in STUDIES]
+    papers = list(map(Path, PAPERS))
     shown = [Path("reports/unoranic.html"), Path("reports/qc.html")]
     index.write(JOB, [Path("results/ledger.csv")], papers, [], shown, PAGE)
     assert PAGE.read_bytes() == text
@@ -149,7 +149,7 @@ def test_the_page_has_its_passport_and_the_same_bytes_again(page, monkeypatch):
 
 def test_the_page_of_a_collection_leads_to_what_it_makes():
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    for data, expected in (("phantom", [*STUDIES, "qc"]), ("real", [*STUDIES[:4]])):
+    for data, expected in (("phantom", [*STUDIES, "qc"]), ("real", [*STUDIES[:4], "encoders"])):
         assert reports.shown(params.validate(content | {"data": data})) == expected
 
 
