@@ -200,7 +200,7 @@ def main() -> None:
     exit code 2, anything else shows its trace.
     """
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(standalone_mode=False) or 0)
     except typer.Abort:
         sys.exit("latent-anatomy: stopped")
     except typer.TyperException as error:  # about the words of the command line: without typer's box

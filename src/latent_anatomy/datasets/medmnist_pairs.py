@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latent_anatomy.data.dataset import Dataset, RawFile
-from latent_anatomy.data.outline import of_three_splits
+from latent_anatomy.data.outline import Outline
 from latent_anatomy.data.slices import Slices
 from latent_anatomy.datasets import medmnist
 
@@ -67,7 +67,10 @@ class OfTwins(Dataset):
     """What is said of the set with twins of `base`."""
 
     base: Dataset
-    has = of_three_splits()
+
+    @property
+    def has(self) -> Outline:
+        return self.base.has
 
     @property
     def name(self) -> str:
